@@ -1,0 +1,28 @@
+//! What the actors say to each other. Who sends what to whom stands in docs/architecture.md.
+
+use actix::Message;
+use quorate_protocol::{Evidence, Feed, Instant, UnixMillis};
+
+/// PriceFetcher to Signer and Aggregator: what the exchanges said, and when that was complete.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Observed {
+    /// What is priced.
+    pub feed: Feed,
+    /// When the last answer was in, by this node's calendar.
+    pub observed_at: UnixMillis,
+    /// The same moment on the stopwatch.
+    pub observed_instant: Instant,
+    /// The answers; the price is their median.
+    pub evidence: Evidence,
+}
+
+/// Aggregator to PriceFetcher: when the next price should be at hand. The last one said counts.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct FetchFor {
+    /// What is priced.
+    pub feed: Feed,
+    /// When the answers should be in; in the past: as soon as possible.
+    pub at: Instant,
+}

@@ -1,0 +1,323 @@
+//! The quotes behind a price, the hash that binds a signature to them, and the one rule that makes a price of them.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+use crate::{
+    keccak::{Digest, keccak256},
+    price::Price,
+    time::UnixMillis,
+    wire::bounded_list,
+};
+
+/// Most quotes that an observation may carry.
+pub const MAX_QUOTES: usize = 16;
+
+/// The name of an exchange's API: 1 to 32 of `a-z`, `0-9`, `-`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Source(String);
+
+impl Source {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Source {
+    type Err = EvidenceError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if (1..=32).contains(&text.len()) && text.bytes().all(fits) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(EvidenceError::SourceName)
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
+    }
+}
+
+/// One answer of one exchange. On the wire: the array `[source, price, at]`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "(Source, Price, UnixMillis)", into = "(Source, Price, UnixMillis)")]
+pub struct Quote {
+    /// Whose answer it is.
+    pub source: Source,
+    /// What it said.
+    pub price: Price,
+    /// When the price was: the exchange's own time where its answer has one, else when the answer came.
+    pub at: UnixMillis,
+}
+
+impl From<(Source, Price, UnixMillis)> for Quote {
+    fn from((source, price, at): (Source, Price, UnixMillis)) -> Self {
+        Self { source, price, at }
+    }
+}
+
+impl From<Quote> for (Source, Price, UnixMillis) {
+    fn from(quote: Quote) -> Self {
+        (quote.source, quote.price, quote.at)
+    }
+}
+
+/// Between one and [`MAX_QUOTES`] quotes, sorted by source, one of each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Evidence(Vec<Quote>);
+
+/// Why a list of quotes is no evidence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceError {
+    /// A source's name has other characters, or is too long.
+    #[error("a source's name is 1 to 32 of the characters a-z, 0-9 and -")]
+    SourceName,
+    /// There is no quote.
+    #[error("no quote at all")]
+    Empty,
+    /// There are more than [`MAX_QUOTES`].
+    #[error("{0} quotes, at most {MAX_QUOTES} are allowed")]
+    TooMany(usize),
+    /// The sources are not in strictly ascending order, so that the list would hash differently for others.
+    #[error("the sources are not sorted, or one stands twice")]
+    Order,
+}
+
+impl Evidence {
+    /// Takes quotes that are sorted by source already; [`Evidence::sorted`] sorts.
+    pub fn new(quotes: Vec<Quote>) -> Result<Self, EvidenceError> {
+        match quotes.len() {
+            0 => Err(EvidenceError::Empty),
+            n if n > MAX_QUOTES => Err(EvidenceError::TooMany(n)),
+            _ if !quotes.is_sorted_by(|a, b| a.source < b.source) => Err(EvidenceError::Order),
+            _ => Ok(Self(quotes)),
+        }
+    }
+
+    /// Sorts, then takes the quotes.
+    pub fn sorted(mut quotes: Vec<Quote>) -> Result<Self, EvidenceError> {
+        quotes.sort();
+        Self::new(quotes)
+    }
+
+    /// The quotes, sorted by source.
+    pub fn quotes(&self) -> &[Quote] {
+        &self.0
+    }
+
+    /// The canonical list: for each quote the line `source price at` and a line feed, the price in plain decimals
+    /// without trailing zeros, the time in Unix milliseconds. Text, so that any language can rebuild it from the database.
+    pub fn canonical(&self) -> String {
+        self.0
+            .iter()
+            .map(|quote| format!("{} {} {}\n", quote.source, quote.price, quote.at))
+            .collect()
+    }
+
+    /// The Keccak-256 of the canonical list: what the observation's digest, and so every signature, covers.
+    pub fn hash(&self) -> Digest {
+        keccak256([self.canonical().as_bytes()])
+    }
+
+    /// The middle price; of an even number, the midpoint of the two in the middle.
+    pub fn median(&self) -> Price {
+        median(self.0.iter().map(|quote| quote.price).collect())
+    }
+}
+
+impl<'de> Deserialize<'de> for Evidence {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(bounded_list::<_, _, MAX_QUOTES>(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+fn median(mut prices: Vec<Price>) -> Price {
+    prices.sort_unstable();
+    let upper = prices.len() / 2;
+    if prices.len().is_multiple_of(2) {
+        prices[upper - 1].midpoint(prices[upper])
+    } else {
+        prices[upper]
+    }
+}
+
+/// Why quotes make no price. A node without a price abstains: no price is better than a wrong one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoPrice {
+    /// Fewer sources answered than the operator requires.
+    #[error("{answered} sources answered, {required} are required")]
+    TooFew {
+        /// Usable answers.
+        answered: usize,
+        /// The operator's minimum.
+        required: usize,
+    },
+    /// No majority of the answers lies together.
+    #[error(
+        "the sources disagree: only {together} of {answered} lie within {limit_bps} basis points of their median"
+    )]
+    Disagree {
+        /// Answers near the median.
+        together: usize,
+        /// All usable answers.
+        answered: usize,
+        /// The operator's limit.
+        limit_bps: u32,
+    },
+}
+
+/// Makes evidence of the quotes at hand: those further than `max_spread_bps` from the median are left out, and what is
+/// left must be a majority of the answers and no fewer than `min_sources`. Returns the outliers beside it.
+///
+/// With two sources that differ widely there is no telling who lies, so there is no price; with three, the odd one out
+/// is dropped.
+pub fn consolidate(
+    quotes: Vec<Quote>,
+    min_sources: usize,
+    max_spread_bps: u32,
+) -> Result<(Evidence, Vec<Quote>), NoPrice> {
+    let answered = quotes.len();
+    let required = min_sources.max(1);
+    if answered < required {
+        return Err(NoPrice::TooFew { answered, required });
+    }
+    let middle = median(quotes.iter().map(|quote| quote.price).collect());
+    let (near, outliers): (Vec<_>, Vec<_>) = quotes
+        .into_iter()
+        .partition(|quote| quote.price.deviation_bps(middle) <= max_spread_bps);
+    let together = near.len();
+    if together * 2 <= answered {
+        return Err(NoPrice::Disagree {
+            together,
+            answered,
+            limit_bps: max_spread_bps,
+        });
+    }
+    if together < required {
+        return Err(NoPrice::TooFew {
+            answered: together,
+            required,
+        });
+    }
+    // Only a caller with two quotes of one source, or with more sources than an observation holds, can fail here.
+    Evidence::sorted(near)
+        .map(|evidence| (evidence, outliers))
+        .map_err(|_| NoPrice::TooFew {
+            answered: 0,
+            required,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quote(source: &str, price: &str) -> Quote {
+        Quote {
+            source: source.parse().unwrap(),
+            price: price.parse().unwrap(),
+            at: UnixMillis::new(1_700_000_000_000),
+        }
+    }
+
+    #[test]
+    fn the_canonical_list_is_a_line_a_source() {
+        let evidence = Evidence::sorted(vec![quote("kraken", "3000.50"), quote("coinbase", "3000")]).unwrap();
+        assert_eq!(
+            evidence.canonical(),
+            "coinbase 3000 1700000000000\nkraken 3000.5 1700000000000\n"
+        );
+        assert_eq!(evidence.hash(), keccak256([evidence.canonical().as_bytes()]));
+        assert_eq!(evidence.median(), "3000.25".parse().unwrap());
+    }
+
+    #[test]
+    fn evidence_is_sorted_unique_and_bounded() {
+        assert_eq!(Evidence::new(vec![]), Err(EvidenceError::Empty));
+        assert_eq!(
+            Evidence::new(vec![quote("b", "1"), quote("a", "1")]),
+            Err(EvidenceError::Order)
+        );
+        assert_eq!(
+            Evidence::new(vec![quote("a", "1"), quote("a", "1")]),
+            Err(EvidenceError::Order)
+        );
+        let many = (0..17).map(|n| quote(&format!("s{n:02}"), "1")).collect();
+        assert_eq!(Evidence::new(many), Err(EvidenceError::TooMany(17)));
+    }
+
+    #[test]
+    fn a_liar_among_three_is_left_out() {
+        let quotes = vec![quote("a", "3000"), quote("b", "3600"), quote("c", "3001")];
+        let (evidence, outliers) = consolidate(quotes, 1, 200).unwrap();
+        assert_eq!(evidence.median(), "3000.5".parse().unwrap());
+        assert_eq!(outliers, vec![quote("b", "3600")]);
+    }
+
+    #[test]
+    fn two_that_disagree_make_no_price() {
+        let quotes = vec![quote("a", "3000"), quote("b", "3600")];
+        assert_eq!(
+            consolidate(quotes, 1, 200),
+            Err(NoPrice::Disagree {
+                together: 0,
+                answered: 2,
+                limit_bps: 200
+            })
+        );
+    }
+
+    #[test]
+    fn half_of_four_is_no_majority() {
+        let quotes = vec![
+            quote("a", "3000"),
+            quote("b", "3001"),
+            quote("c", "3600"),
+            quote("d", "3601"),
+        ];
+        assert!(matches!(
+            consolidate(quotes, 1, 200),
+            Err(NoPrice::Disagree { .. })
+        ));
+    }
+
+    #[test]
+    fn the_minimum_counts_what_is_left() {
+        assert_eq!(
+            consolidate(vec![], 1, 200),
+            Err(NoPrice::TooFew {
+                answered: 0,
+                required: 1
+            })
+        );
+        let quotes = vec![quote("a", "3000"), quote("b", "3600"), quote("c", "3001")];
+        assert_eq!(
+            consolidate(quotes, 3, 200),
+            Err(NoPrice::TooFew {
+                answered: 2,
+                required: 3
+            })
+        );
+    }
+}

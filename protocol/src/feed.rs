@@ -1,0 +1,85 @@
+//! What is priced.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+/// A pair of currency codes such as `ETH/USD`: the price of one unit of the base in units of the quote currency.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Feed(String);
+
+/// Why a text is no feed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected two codes of 2 to 10 capital letters or digits with a slash between, like ETH/USD")]
+pub struct ParseFeedError;
+
+impl Feed {
+    /// The base and the quote currency: `ETH` and `USD`.
+    pub fn codes(&self) -> (&str, &str) {
+        self.0.split_once('/').unwrap_or((&self.0, ""))
+    }
+
+    /// The feed as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Feed {
+    type Err = ParseFeedError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_code = |code: &str| {
+            (2..=10).contains(&code.len())
+                && code.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+        };
+        match text.split_once('/') {
+            Some((base, quote)) if is_code(base) && is_code(quote) => Ok(Self(text.to_owned())),
+            _ => Err(ParseFeedError),
+        }
+    }
+}
+
+impl fmt::Display for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Feed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_feed_is_two_codes() {
+        let feed: Feed = "ETH/USD".parse().unwrap();
+        assert_eq!(feed.codes(), ("ETH", "USD"));
+        for wrong in [
+            "",
+            "ETH",
+            "ETHUSD",
+            "eth/usd",
+            "ETH/",
+            "/USD",
+            "ETH/USD/EUR",
+            "E/USD",
+            "ABCDEFGHIJK/USD",
+        ] {
+            assert_eq!(wrong.parse::<Feed>(), Err(ParseFeedError), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Reports: an observation and who signed it, from unverified to certificate. Each step can only be made by its check.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+use crate::{
+    address::Address,
+    attestation::Attestation,
+    keccak::Digest,
+    network::Network,
+    observation::Observation,
+    quorum::QuorumRule,
+    signature::{Signature, SignatureError},
+    wire::bounded_list,
+};
+
+/// Most attestations that a report may carry: bounds the work that one message can cause (about 5 ms of recoveries).
+pub const MAX_ATTESTATIONS: usize = 128;
+
+/// An observation with claimed attestations, as it came from the network. Proves nothing yet.
+///
+/// On the wire: the array `[observation, [attestation, …]]`, attestations in ascending order of signers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "(Observation, Vec<Attestation>)")]
+pub struct Report {
+    observation: Observation,
+    attestations: Vec<Attestation>,
+}
+
+/// A signature that does not prove what its report claims: whoever made this report broke the protocol.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// It names no signer at all.
+    #[error("the signature of {signer} is invalid: {error}")]
+    Invalid {
+        /// Whose it claims to be.
+        signer: Address,
+        /// What is wrong with it.
+        error: SignatureError,
+    },
+    /// It is somebody else's, or over something else.
+    #[error("the signature of {claimed} recovers to {recovered}")]
+    OtherSigner {
+        /// Whose it claims to be.
+        claimed: Address,
+        /// Whose it would be.
+        recovered: Address,
+    },
+}
+
+impl Report {
+    /// What is reported.
+    pub fn observation(&self) -> &Observation {
+        &self.observation
+    }
+
+    /// The claimed attestations, in ascending order of signers, the observer's among them.
+    pub fn attestations(&self) -> &[Attestation] {
+        &self.attestations
+    }
+
+    /// Whether `signer` claims to have signed.
+    pub fn claims(&self, signer: &Address) -> bool {
+        self.attestations
+            .binary_search_by_key(signer, |attestation| attestation.signer)
+            .is_ok()
+    }
+
+    /// Checks every attestation that `is_known` does not vouch for by recovering its signer (about 40 µs each).
+    ///
+    /// `is_known` must say yes only to attestations that were verified before for this very digest.
+    pub fn verify(
+        self,
+        network: &Network,
+        is_known: impl Fn(Digest, &Attestation) -> bool,
+    ) -> Result<VerifiedReport, VerifyError> {
+        let digest = self.observation.digest(network);
+        for attestation in self
+            .attestations
+            .iter()
+            .filter(|attestation| !is_known(digest, attestation))
+        {
+            check(digest, attestation)?;
+        }
+        let signatures = self
+            .attestations
+            .iter()
+            .map(|a| (a.signer, a.signature))
+            .collect();
+        Ok(VerifiedReport {
+            observation: self.observation,
+            digest,
+            signatures,
+        })
+    }
+}
+
+fn check(digest: Digest, attestation: &Attestation) -> Result<(), VerifyError> {
+    let claimed = attestation.signer;
+    match attestation.signature.recover(digest) {
+        Ok(recovered) if recovered == claimed => Ok(()),
+        Ok(recovered) => Err(VerifyError::OtherSigner { claimed, recovered }),
+        Err(error) => Err(VerifyError::Invalid {
+            signer: claimed,
+            error,
+        }),
+    }
+}
+
+impl From<Report> for (Observation, Vec<Attestation>) {
+    fn from(report: Report) -> Self {
+        (report.observation, report.attestations)
+    }
+}
+
+impl<'de> Deserialize<'de> for Report {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Attestations(
+            #[serde(deserialize_with = "bounded_list::<_, _, MAX_ATTESTATIONS>")] Vec<Attestation>,
+        );
+
+        let (observation, Attestations(attestations)) =
+            <(Observation, Attestations)>::deserialize(deserializer)?;
+        if !attestations.is_sorted_by(|a, b| a.signer < b.signer) {
+            return Err(D::Error::custom(
+                "the signers are not sorted, or one stands twice",
+            ));
+        }
+        let report = Self {
+            observation,
+            attestations,
+        };
+        if !report.claims(&report.observation.observer()) {
+            return Err(D::Error::custom(
+                "the observer has not signed its own observation",
+            ));
+        }
+        Ok(report)
+    }
+}
+
+/// A report whose every signature recovers to its signer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedReport {
+    observation: Observation,
+    digest: Digest,
+    signatures: BTreeMap<Address, Signature>,
+}
+
+impl VerifiedReport {
+    /// A report of one's own observation: signs it. The caller's key must be the observer's.
+    pub fn sign_own(
+        observation: Observation,
+        network: &Network,
+        key: &crate::NodeKey,
+    ) -> Result<Self, VerifyError> {
+        let digest = observation.digest(network);
+        let (claimed, recovered) = (observation.observer(), key.address());
+        if claimed != recovered {
+            return Err(VerifyError::OtherSigner { claimed, recovered });
+        }
+        let signatures = BTreeMap::from([(recovered, key.sign(digest))]);
+        Ok(Self {
+            observation,
+            digest,
+            signatures,
+        })
+    }
+
+    /// What is reported.
+    pub fn observation(&self) -> &Observation {
+        &self.observation
+    }
+
+    /// The digest that was signed.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Who signed, and how; the observer is always among them.
+    pub fn signatures(&self) -> &BTreeMap<Address, Signature> {
+        &self.signatures
+    }
+
+    /// Adds an attestation after checking it; `false` if it was known already.
+    pub fn add(&mut self, attestation: Attestation) -> Result<bool, VerifyError> {
+        if self.signatures.contains_key(&attestation.signer) {
+            return Ok(false);
+        }
+        check(self.digest, &attestation)?;
+        Ok(self.insert(attestation.signer, attestation.signature))
+    }
+
+    /// Takes over the signatures of another report of the same observation; whether there was a new one.
+    pub fn merge(&mut self, other: &Self) -> bool {
+        if other.digest != self.digest {
+            return false;
+        }
+        let before = self.signatures.len();
+        for (signer, signature) in &other.signatures {
+            self.insert(*signer, *signature);
+        }
+        self.signatures.len() > before
+    }
+
+    /// Keeps the number of signatures below what a message can carry.
+    fn insert(&mut self, signer: Address, signature: Signature) -> bool {
+        if self.signatures.len() >= MAX_ATTESTATIONS || self.signatures.contains_key(&signer) {
+            return false;
+        }
+        self.signatures.insert(signer, signature);
+        true
+    }
+
+    /// The certificate, if these signatures are a quorum among `live_members` nodes.
+    pub fn certify(&self, rule: &QuorumRule, live_members: usize) -> Option<Certificate> {
+        rule.is_met(self.signatures.keys(), live_members)
+            .then(|| Certificate(self.clone()))
+    }
+
+    /// As it travels.
+    pub fn to_report(&self) -> Report {
+        let attestations = self
+            .signatures
+            .iter()
+            .map(|(&signer, &signature)| Attestation { signer, signature })
+            .collect();
+        Report {
+            observation: self.observation.clone(),
+            attestations,
+        }
+    }
+}
+
+/// A verified report with a quorum of signatures: what may be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate(VerifiedReport);
+
+impl Certificate {
+    /// The report that is certified.
+    pub fn report(&self) -> &VerifiedReport {
+        &self.0
+    }
+
+    /// The digest that was signed.
+    pub fn digest(&self) -> Digest {
+        self.0.digest
+    }
+}
