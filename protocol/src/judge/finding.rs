@@ -1,0 +1,107 @@
+//! What can be found in a message, and what each finding means for its sender.
+
+use std::time::Duration;
+
+use crate::{address::Address, feed::Feed, keccak::Digest, message::DecodeError};
+
+/// What a node tells gossipsub about a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Valid and new: forward it.
+    Accept,
+    /// Not useful here, and nobody's fault: do not forward it, hold it against nobody.
+    Ignore,
+    /// No honest node sends this: do not forward it, and lower the sender's score.
+    Reject,
+}
+
+/// Two observations by one node for one moment: somebody who signs both lies to somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Equivocation {
+    /// The node that made both.
+    pub observer: Address,
+    /// The digest that came first, which stays valid.
+    pub first: Digest,
+    /// The digest that came second, which nobody here signs.
+    pub second: Digest,
+}
+
+/// Why a message was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Finding {
+    /// The bytes are no message of this network.
+    #[error("{0}")]
+    Malformed(DecodeError),
+    /// About a feed that this node does not follow; others may.
+    #[error("feed {0} is not followed here")]
+    OtherFeed(Feed),
+    /// Observed too long ago: a replay, a slow path or a slow clock.
+    #[error("{age:?} old, the limit is {limit:?}")]
+    Stale {
+        /// Its age when it was seen.
+        age: Duration,
+        /// The oldest that counts.
+        limit: Duration,
+    },
+    /// Observed ahead of our clock: one of two clocks is wrong.
+    #[error("{ahead:?} ahead of this node's clock, the limit is {limit:?}")]
+    Future {
+        /// How far ahead.
+        ahead: Duration,
+        /// The tolerance.
+        limit: Duration,
+    },
+    /// Every attestation is known already.
+    #[error("nothing new in it")]
+    Duplicate,
+    /// The record is written: the matter is closed.
+    #[error("already written")]
+    Settled,
+    /// Signed by somebody who is no member; perhaps our list is the old one.
+    #[error("{0} is no member")]
+    UnknownSigner(Address),
+    /// News of a record with fewer signatures than this node asks for.
+    #[error("{signatures} signatures are no quorum, {required} are required")]
+    NotQuorate {
+        /// Distinct valid signatures.
+        signatures: usize,
+        /// Required here.
+        required: usize,
+    },
+    /// A second observation by the same node for the same moment.
+    #[error("{} stated two things for one moment: {} and {}", .0.observer, .0.first, .0.second)]
+    Equivocation(Equivocation),
+    /// A signature that is not its signer's.
+    #[error("{0}")]
+    BadSignature(String),
+    /// More than this node takes from one sender or can handle.
+    #[error("too much at once")]
+    Overload,
+}
+
+impl Finding {
+    /// What gossipsub is told.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Malformed(_) | Self::BadSignature(_) => Verdict::Reject,
+            _ => Verdict::Ignore,
+        }
+    }
+
+    /// The name under which it is counted.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::OtherFeed(_) => "other_feed",
+            Self::Stale { .. } => "stale",
+            Self::Future { .. } => "future",
+            Self::Duplicate => "duplicate",
+            Self::Settled => "settled",
+            Self::UnknownSigner(_) => "unknown_signer",
+            Self::NotQuorate { .. } => "not_quorate",
+            Self::Equivocation(_) => "equivocation",
+            Self::BadSignature(_) => "bad_signature",
+            Self::Overload => "overload",
+        }
+    }
+}
