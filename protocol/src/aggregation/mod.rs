@@ -1,1 +1,417 @@
-//! x
+//! From reports to records: which observation to vouch for, when a report is quorate, when to write it.
+//!
+//! A pure state machine for one feed. The shell tells it what happened and when, carries out the [`Effect`]s that come
+//! back, and calls [`Aggregation::on_tick`] at [`Aggregation::next_wakeup`]. The rules:
+//!
+//! 1. All nodes rank the observations of a window alike. After a short settling time a node courts the best-ranked that it
+//!    can vouch for; if that is no certificate in time, the next.
+//! 2. Co-signers take turns. The first `required - 1` in rank sign at once, the others only while signatures are missing.
+//! 3. A quorum ends it: no signature is added to, and nothing re-emitted about, a certificate.
+//! 4. The freshest certificate is written at the moment the window opens, or at once while it is open. Writers take
+//!    turns too; the news of a record cancels the wait.
+//! 5. News of a record closes the window at once; the database is asked shortly afterwards whether it was true.
+
+mod candidate;
+mod courting;
+mod database;
+mod effect;
+mod rank;
+mod roster;
+mod settings;
+mod window;
+mod writing;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use candidate::{Candidate, Certified, Mine};
+use database::Database;
+pub use effect::{Effect, Note};
+use roster::Roster;
+pub use settings::{Settings, Timing};
+use window::Window;
+
+use crate::{
+    address::Address,
+    attestation::Attestation,
+    cosign::{OwnPrice, Refusal},
+    keccak::Digest,
+    members::Members,
+    report::VerifiedReport,
+    time::{Instant, UnixMillis},
+};
+
+/// Candidates kept: one for each live observer and its certificates. Beyond it the oldest gives way.
+const MAX_CANDIDATES: usize = 256;
+
+/// The moment at which something is decided, on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// The stopwatch.
+    pub instant: Instant,
+    /// The calendar.
+    pub unix: UnixMillis,
+}
+
+/// A record as the database last showed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastRecord {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its age by the database's clock.
+    pub age: Duration,
+}
+
+/// What came of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WriteOutcome {
+    /// The record stands, written by us at this time of the database's clock.
+    Written(UnixMillis),
+    /// Somebody had written it.
+    Duplicate(Option<LastRecord>),
+    /// The window was not open.
+    TooSoon(Option<LastRecord>),
+    /// Nobody knows: the database did not answer.
+    Unavailable(String),
+    /// The database will never take it.
+    Refused(String),
+}
+
+/// The state of one feed on one node.
+#[derive(Debug)]
+pub struct Aggregation {
+    settings: Settings,
+    roster: Roster,
+    own_price: Option<OwnPrice>,
+    window: Window,
+    database: Database,
+    candidates: BTreeMap<Digest, Candidate>,
+    /// When the first observation of the running round came.
+    round_began: Option<Instant>,
+    /// Whether the lack of a quorum in this round has been reported.
+    round_lamented: bool,
+    /// The write on its way, and when it was sent.
+    writing: Option<(Digest, Instant)>,
+    /// When the last record was asked for, if there is no answer yet.
+    asking: Option<Instant>,
+    /// The last [`Effect::FetchFor`] since the last price.
+    fetch_for: Option<Instant>,
+    /// When newcomers should be given a price to sign.
+    fetch_soon: Option<Instant>,
+    effects: Vec<Effect>,
+    wakeup: Option<Instant>,
+}
+
+impl Aggregation {
+    /// A machine that knows nothing; its first effects ask the database for the last record.
+    pub fn start(settings: Settings, now: Now) -> (Self, Vec<Effect>) {
+        let mut machine = Self {
+            settings,
+            roster: Roster::default(),
+            own_price: None,
+            window: Window::unknown(),
+            database: Database::default(),
+            candidates: BTreeMap::new(),
+            round_began: None,
+            round_lamented: false,
+            writing: None,
+            asking: None,
+            fetch_for: None,
+            fetch_soon: None,
+            effects: Vec::new(),
+            wakeup: None,
+        };
+        machine.ask_last_record(now);
+        let effects = machine.advance(now);
+        (machine, effects)
+    }
+
+    /// When to call [`Aggregation::on_tick`] at the latest, if nothing else happens before.
+    pub fn next_wakeup(&self) -> Option<Instant> {
+        self.wakeup
+    }
+
+    /// How many nodes are known to be alive, this one among them.
+    pub fn live(&self) -> usize {
+        self.roster.len()
+    }
+
+    /// The last record known, zeros if none.
+    pub fn last_record(&self) -> Digest {
+        self.window.anchor
+    }
+
+    /// Signatures that make a quorum now.
+    pub fn required(&self) -> usize {
+        self.settings.quorum.required(self.member_count())
+    }
+
+    /// Time has passed.
+    pub fn on_tick(&mut self, now: Now) -> Vec<Effect> {
+        self.advance(now)
+    }
+
+    /// This node has a price of its own; its report comes separately, from the signer.
+    pub fn on_own_price(&mut self, price: OwnPrice, now: Now) -> Vec<Effect> {
+        self.own_price = Some(price);
+        (self.fetch_for, self.fetch_soon) = (None, None);
+        for candidate in self
+            .candidates
+            .values_mut()
+            .filter(|candidate| candidate.mine == Mine::Abstained)
+        {
+            candidate.mine = Mine::Undecided;
+        }
+        self.advance(now)
+    }
+
+    /// A report, a peer's or our own.
+    pub fn on_report(&mut self, report: VerifiedReport, now: Now) -> Vec<Effect> {
+        for signer in report.signatures().keys() {
+            self.saw(*signer, now);
+        }
+        if report.digest() != self.window.anchor {
+            self.add(report, now);
+        }
+        self.advance(now)
+    }
+
+    /// The signer's answer to [`Effect::CoSign`].
+    pub fn on_cosigned(
+        &mut self,
+        digest: Digest,
+        answer: Result<Attestation, Refusal>,
+        now: Now,
+    ) -> Vec<Effect> {
+        let (members, required) = (self.member_count(), self.required());
+        if let Some(candidate) = self.candidates.get_mut(&digest) {
+            let observer = candidate.report.observation().observer();
+            match answer {
+                // A certificate in the meantime: nothing is added to it (rule 3).
+                Ok(_) if candidate.certified.is_some() => candidate.mine = Mine::Signed,
+                Ok(attestation) => {
+                    candidate.mine = Mine::Signed;
+                    if candidate.report.add(attestation) == Ok(true) {
+                        let price = candidate.report.observation().price();
+                        let signatures = candidate.report.signatures().len();
+                        let note = Note::CoSigned {
+                            digest,
+                            observer,
+                            price,
+                            signatures,
+                            required,
+                        };
+                        self.effects.push(Effect::Publish(candidate.report.to_report()));
+                        self.effects.push(Effect::Note(note));
+                        self.certify(digest, members, now);
+                    }
+                }
+                Err(refusal) => {
+                    candidate.mine = Mine::Refused;
+                    self.note(Note::Refused {
+                        digest,
+                        observer,
+                        refusal,
+                    });
+                }
+            }
+        }
+        self.advance(now)
+    }
+
+    /// A peer is connected and listens.
+    pub fn on_peer_up(&mut self, peer: Address, now: Now) -> Vec<Effect> {
+        self.saw(peer, now);
+        self.advance(now)
+    }
+
+    /// A peer is gone.
+    pub fn on_peer_down(&mut self, peer: Address, now: Now) -> Vec<Effect> {
+        self.roster.lost(&peer);
+        self.advance(now)
+    }
+
+    /// A peer is alive, wherever it is.
+    pub fn on_heartbeat(&mut self, node: Address, now: Now) -> Vec<Effect> {
+        self.saw(node, now);
+        self.advance(now)
+    }
+
+    fn saw(&mut self, node: Address, now: Now) {
+        if node == self.settings.me || !self.settings.members.admit(&node) {
+            return;
+        }
+        let is_new = self.roster.saw(node, now.instant);
+        // What was emitted before this node listened is lost on it. With the window open and nothing certified, a new
+        // price is the way to a quorum; a moment's wait lets several newcomers in with one fetch.
+        if is_new && self.wants_price(now) {
+            self.fetch_soon
+                .get_or_insert(now.instant + self.settings.timing.turn);
+        }
+    }
+
+    /// Takes a report in, merging it with what is known of its observation.
+    fn add(&mut self, report: VerifiedReport, now: Now) {
+        let digest = report.digest();
+        let members = self.member_count();
+        let mine = if report.signatures().contains_key(&self.settings.me) {
+            Mine::Signed
+        } else {
+            Mine::Undecided
+        };
+        match self.candidates.get_mut(&digest) {
+            Some(candidate) => {
+                candidate.report.merge(&report);
+                if mine == Mine::Signed {
+                    candidate.mine = mine;
+                }
+            }
+            None => {
+                // After every earlier observation had its chance, a new one begins a new round.
+                if self.round_lamented {
+                    self.end_round();
+                }
+                self.replace_older(&report);
+                self.candidates
+                    .insert(digest, Candidate::new(report, now.instant, mine));
+            }
+        }
+        self.certify(digest, members, now);
+    }
+
+    /// An observer's newer observation replaces its older one, unless that is a certificate already.
+    fn replace_older(&mut self, report: &VerifiedReport) {
+        let observer = report.observation().observer();
+        self.candidates.retain(|_, other| {
+            other.certified.is_some() || other.report.observation().observer() != observer
+        });
+        if self.candidates.len() >= MAX_CANDIDATES
+            && let Some(oldest) = self
+                .candidates
+                .iter()
+                .min_by_key(|(_, c)| c.first_seen)
+                .map(|(digest, _)| *digest)
+        {
+            self.candidates.remove(&oldest);
+        }
+    }
+
+    /// Marks a candidate that has become a certificate, and drops the certificates that it supersedes.
+    fn certify(&mut self, digest: Digest, members: usize, now: Now) {
+        let Some(candidate) = self.candidates.get_mut(&digest).filter(|c| c.certified.is_none()) else {
+            return;
+        };
+        let Some(certificate) = candidate.report.certify(&self.settings.quorum, members) else {
+            return;
+        };
+        let observed_at = candidate.report.observation().observed_at();
+        let note = Note::Quorum {
+            digest,
+            price: candidate.report.observation().price(),
+            signatures: candidate.report.signatures().len(),
+            required: self.settings.quorum.required(members),
+        };
+        candidate.certified = Some(Certified {
+            at: now.instant,
+            certificate,
+        });
+        self.note(note);
+        self.end_round();
+        let in_flight = self.writing.map(|(digest, _)| digest);
+        let superseded: Vec<Digest> = self
+            .candidates
+            .iter()
+            .filter(|(other, c)| {
+                c.certified.is_some() && c.observed_at() < observed_at && Some(**other) != in_flight
+            })
+            .map(|(other, _)| *other)
+            .collect();
+        for older in superseded {
+            self.candidates.remove(&older);
+            self.note(Note::Superseded { digest: older });
+        }
+    }
+
+    fn end_round(&mut self) {
+        self.round_began = None;
+        self.round_lamented = false;
+    }
+
+    /// `n` of the quorum rule: the members, or who is alive when the network is open.
+    fn member_count(&self) -> usize {
+        match &self.settings.members {
+            Members::Open => self.roster.len(),
+            Members::Closed(members) => members.len(),
+        }
+    }
+
+    /// The freshest certificate at hand.
+    fn best_certificate(&self) -> Option<&Certified> {
+        self.candidates
+            .values()
+            .filter_map(|candidate| candidate.certified.as_ref())
+            .max_by_key(|certified| (certified.observed_at(), certified.certificate.digest()))
+    }
+
+    /// Whether only a new price can bring the next record: the window is open, and no certificate is at hand.
+    fn wants_price(&self, now: Now) -> bool {
+        !self.window.is_closed(now.instant) && self.best_certificate().is_none()
+    }
+
+    /// A new record is known: what was collected for its window has served.
+    fn begin_window(&mut self, anchor: Digest, opens: Instant) {
+        self.window.anchor = anchor;
+        self.window.opens = Some(opens);
+        self.window.unconfirmed = None;
+        self.fetch_soon = None;
+        self.candidates.clear();
+        self.end_round();
+    }
+
+    /// When the coming window's observations begin to count; those from before are the last window's.
+    fn active_from(&self) -> Option<Instant> {
+        let timing = &self.settings.timing;
+        self.window
+            .opens
+            .map(|opens| opens.before(timing.lead + timing.early))
+    }
+
+    fn advance(&mut self, now: Now) -> Vec<Effect> {
+        self.wakeup = None;
+        self.roster.expire(now.instant, self.settings.timing.roster_ttl);
+        self.confirm(now);
+        self.court(now);
+        self.write(now);
+        self.schedule_fetch(now);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Says when the next price is wanted: just before the window opens; soon, if it is open and nothing is certified.
+    fn schedule_fetch(&mut self, now: Now) {
+        let timing = &self.settings.timing;
+        let last = self.own_price.map(|own| own.observed);
+        let wanted = match self.window.opens {
+            Some(opens) if now.instant < opens => {
+                let served = last.is_some_and(|last| self.active_from().is_some_and(|active| last >= active));
+                (!served).then(|| opens.before(timing.lead))
+            }
+            _ if self.wants_price(now) && self.roster.len() >= self.required() => {
+                self.fetch_soon.or(last.map(|last| last + timing.refetch))
+            }
+            _ => None,
+        };
+        if let Some(at) = wanted
+            && self.fetch_for != wanted
+        {
+            self.fetch_for = wanted;
+            self.effects.push(Effect::FetchFor(at));
+        }
+    }
+
+    fn wake_at(&mut self, at: Instant) {
+        self.wakeup = Some(self.wakeup.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    fn note(&mut self, note: Note) {
+        self.effects.push(Effect::Note(note));
+    }
+}

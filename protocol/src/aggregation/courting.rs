@@ -1,0 +1,188 @@
+//! Rules 1 and 2: which observation to vouch for, and when it is this node's turn to.
+
+use std::collections::BTreeSet;
+
+use super::{Aggregation, Effect, Note, Now, candidate::Mine, rank};
+use crate::{address::Address, keccak::Digest, time::Instant};
+
+impl Aggregation {
+    /// Courts the best-ranked observation that this node can vouch for.
+    pub(super) fn court(&mut self, now: Now) {
+        if let Some(active_from) = self.active_from() {
+            if now.instant < active_from {
+                return self.wake_at(active_from);
+            }
+            self.candidates
+                .retain(|_, candidate| candidate.first_seen >= active_from);
+        }
+        self.forget_lapsed(now);
+        let eligible = self.eligible();
+        if eligible.is_empty() {
+            return;
+        }
+        let settled = *self.round_began.get_or_insert(now.instant) + self.settings.timing.settle;
+        if now.instant < settled {
+            return self.wake_at(settled);
+        }
+        for digest in eligible {
+            if self.court_one(digest, now) {
+                return;
+            }
+        }
+        self.lament();
+    }
+
+    /// Drops what nobody would sign any more; a certificate stays until it is written or superseded.
+    fn forget_lapsed(&mut self, now: Now) {
+        let lapsed = self.settings.policy.max_age * 2;
+        self.candidates
+            .retain(|_, c| c.certified.is_some() || now.instant.since(c.first_seen) <= lapsed);
+    }
+
+    /// The observations that may still become the next record, best-ranked first.
+    ///
+    /// While a certificate waits for the database, only clearly newer ones are worth signatures.
+    fn eligible(&self) -> Vec<Digest> {
+        let half_a_fetch = u64::try_from(self.settings.fetch_interval.as_millis() / 2).unwrap_or(u64::MAX);
+        let not_before = self.best_certificate().map_or(0, |certified| {
+            certified.observed_at().get().saturating_add(half_a_fetch)
+        });
+        let mut ranked: Vec<(Digest, Digest)> = self
+            .candidates
+            .iter()
+            .filter(|(_, candidate)| {
+                candidate.certified.is_none() && candidate.observed_at().get() >= not_before
+            })
+            .map(|(digest, candidate)| {
+                (
+                    rank::of_observation(self.window.anchor, candidate.report.observation().observer()),
+                    *digest,
+                )
+            })
+            .collect();
+        ranked.sort_unstable();
+        ranked.into_iter().map(|(_, digest)| digest).collect()
+    }
+
+    /// Courts this observation, unless its time is over or it cannot be vouched for. Whether it is courted.
+    fn court_one(&mut self, digest: Digest, now: Now) -> bool {
+        let timing = self.settings.timing;
+        let Some(candidate) = self.candidates.get(&digest) else {
+            return false;
+        };
+        let gives_up = |courted: Instant| courted + timing.give_up;
+        if candidate
+            .courted
+            .is_some_and(|courted| now.instant >= gives_up(courted))
+        {
+            return false;
+        }
+        let undecided = match candidate.mine {
+            Mine::Refused | Mine::Abstained => return false,
+            Mine::Undecided => true,
+            Mine::Asked | Mine::Signed => false,
+        };
+        if undecided {
+            let observation = candidate.report.observation();
+            let vouched =
+                self.settings
+                    .policy
+                    .vouch(observation, self.own_price.as_ref(), now.instant, now.unix);
+            if let Err(refusal) = vouched {
+                let observer = observation.observer();
+                let mine = if refusal.is_abstention() {
+                    Mine::Abstained
+                } else {
+                    Mine::Refused
+                };
+                self.note(Note::Refused {
+                    digest,
+                    observer,
+                    refusal,
+                });
+                self.set_mine(digest, mine);
+                return false;
+            }
+        }
+        let courted = self
+            .candidates
+            .get_mut(&digest)
+            .map(|c| *c.courted.get_or_insert(now.instant));
+        let courted = courted.unwrap_or(now.instant);
+        self.wake_at(gives_up(courted));
+        if undecided {
+            let turn = courted + timing.turn * self.turns_before(digest);
+            if now.instant < turn {
+                self.wake_at(turn);
+            } else {
+                self.ask_signer(digest);
+            }
+        }
+        true
+    }
+
+    fn ask_signer(&mut self, digest: Digest) {
+        if let Some(candidate) = self.candidates.get(&digest) {
+            let observation = candidate.report.observation().clone();
+            self.effects.push(Effect::CoSign { observation, digest });
+            self.set_mine(digest, Mine::Asked);
+        }
+    }
+
+    fn set_mine(&mut self, digest: Digest, mine: Mine) {
+        if let Some(candidate) = self.candidates.get_mut(&digest) {
+            candidate.mine = mine;
+        }
+    }
+
+    /// How many turns to wait before signing: none for validators and for as many as are needed, then one for each
+    /// further group of a quarter of that.
+    fn turns_before(&self, digest: Digest) -> u32 {
+        let validators = &self.settings.quorum.validators;
+        let me = self.settings.me;
+        if validators.contains(&me) {
+            return 0;
+        }
+        let observer = self
+            .candidates
+            .get(&digest)
+            .map(|c| c.report.observation().observer());
+        let others: BTreeSet<Address> = self
+            .roster
+            .others()
+            .copied()
+            .filter(|node| Some(*node) != observer)
+            .collect();
+        let at_once = u32::try_from(self.required().saturating_sub(1))
+            .unwrap_or(u32::MAX)
+            .max(1);
+        let before = rank::turn_of(digest, me, others.iter());
+        match before.checked_sub(at_once) {
+            None => 0,
+            Some(late) => 1 + late / (at_once / 4).max(1),
+        }
+    }
+
+    /// Tells once a round why there is no quorum.
+    fn lament(&mut self) {
+        if self.round_lamented {
+            return;
+        }
+        self.round_lamented = true;
+        let best = self
+            .candidates
+            .values()
+            .filter(|c| c.certified.is_none())
+            .max_by_key(|c| c.report.signatures().len());
+        if let Some(best) = best {
+            let signers = best.report.signatures();
+            let note = Note::Waiting {
+                signatures: signers.len(),
+                required: self.required(),
+                live: self.roster.len(),
+                validator_missing: !self.settings.quorum.has_validator(signers.keys()),
+            };
+            self.note(note);
+        }
+    }
+}

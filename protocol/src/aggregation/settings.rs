@@ -1,0 +1,85 @@
+//! What an aggregation is told once.
+
+use std::time::Duration;
+
+use crate::{address::Address, cosign::CosignPolicy, feed::Feed, members::Members, quorum::QuorumRule};
+
+/// Waits within one window, in the order in which they come into play.
+///
+/// A price that is asked for `lead` before the window opens must be settled, co-signed and certified by then:
+/// `settle + turn + give_up` stays below `lead`, so that even the second-ranked observation makes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// How long before the window opens the price should be at hand. Shorter: fresher records, less time for slow peers.
+    pub lead: Duration,
+    /// How much earlier than `lead` an observation may come and still belong to the coming window.
+    pub early: Duration,
+    /// How long to collect observations before one is chosen: long enough to hear most nodes, so that all choose alike.
+    pub settle: Duration,
+    /// How long each further group of co-signers waits for those ranked before it.
+    pub turn: Duration,
+    /// How long to court one observation before the next-ranked gets its chance.
+    pub give_up: Duration,
+    /// How long each further writer waits for those ranked before it: a commit, and the news of it across the network.
+    /// Shorter, and writes are tried in vain; longer, and a writer that died costs more.
+    pub stagger: Duration,
+    /// No writer waits longer than this for its turn, however large the network.
+    pub max_stagger: Duration,
+    /// In an open window without a certificate: how long after the last price to ask for a new one.
+    pub refetch: Duration,
+    /// How long after news of a record the database is asked whether it is true. Bounds what a false one can delay.
+    pub confirm: Duration,
+    /// How long to wait for a write's outcome before it counts as unknown: longer than the statement timeout.
+    pub write_timeout: Duration,
+    /// Without a sign of life for this long, a node is not counted as alive: three missed prices.
+    pub roster_ttl: Duration,
+}
+
+impl Timing {
+    /// The waits for a window of this length: those measured for 30 s, less where the window is short.
+    pub fn for_intervals(write_interval: Duration, fetch_interval: Duration) -> Self {
+        let at_most = |wanted: u64, share: u32| Duration::from_millis(wanted).min(write_interval / share);
+        Self {
+            lead: at_most(1000, 4),
+            early: at_most(2000, 4),
+            settle: at_most(150, 20),
+            turn: at_most(100, 30),
+            give_up: at_most(400, 10),
+            stagger: at_most(50, 100),
+            max_stagger: at_most(1000, 10),
+            refetch: at_most(5000, 2),
+            confirm: at_most(2000, 4),
+            write_timeout: Duration::from_secs(10),
+            roster_ttl: (fetch_interval * 3).max(Duration::from_secs(10)),
+        }
+    }
+}
+
+/// What an aggregation is told once.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The feed that it aggregates.
+    pub feed: Feed,
+    /// This node.
+    pub me: Address,
+    /// Who counts.
+    pub members: Members,
+    /// What makes a certificate.
+    pub quorum: QuorumRule,
+    /// The length of the write window.
+    pub write_interval: Duration,
+    /// How often this node asks for prices.
+    pub fetch_interval: Duration,
+    /// What this node vouches for.
+    pub policy: CosignPolicy,
+    /// The waits.
+    pub timing: Timing,
+}
+
+impl Settings {
+    /// Oldest observation to vouch for, in a window of this length: half of it, and never more than 15 s, in which the
+    /// price of ETH seldom moves by the 50 basis points that co-signers tolerate.
+    pub fn max_age(write_interval: Duration) -> Duration {
+        (write_interval / 2).min(Duration::from_secs(15))
+    }
+}

@@ -1,0 +1,244 @@
+//! The rules of aggregation, asserted on whole networks in virtual time.
+
+mod network;
+
+use std::time::Duration;
+
+use network::{Scenario, Simulation, WINDOW, unix};
+use quorate_protocol::aggregation::Note;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Windows that each network lives through.
+const WINDOWS: u32 = 20;
+
+/// Runs a network and checks what holds for every healthy one.
+fn healthy(scenario: Scenario, required: usize) -> Simulation {
+    let mut simulation = Simulation::new(scenario);
+    simulation.run_until(WINDOW * WINDOWS + SECOND * 2);
+    let records = &simulation.records;
+    assert!(
+        records[0].written < SECOND * 2,
+        "the first record came after {:?}",
+        records[0].written
+    );
+    assert_eq!(records.len(), WINDOWS as usize + 1, "a window was missed");
+    for pair in records.windows(2) {
+        let gap = pair[1].written - pair[0].written;
+        assert!(gap >= WINDOW, "two records within {gap:?}");
+        assert!(
+            gap < WINDOW + Duration::from_millis(60),
+            "the window had been open for {:?}",
+            gap - WINDOW
+        );
+    }
+    for record in &records[1..] {
+        assert!(record.signers.len() >= required);
+        let age = unix(record.written).since(record.observed_at);
+        assert!(age < SECOND * 2, "written with a price {age:?} old");
+    }
+    simulation
+}
+
+fn publishes_a_record(simulation: &Simulation) -> usize {
+    simulation.publishes / simulation.records.len()
+}
+
+#[test]
+fn every_window_is_used_at_its_opening() {
+    for (nodes, min_signatures, fraction, required) in [
+        (3, 3, "", 3),
+        (5, 3, "", 3),
+        (10, 3, "", 3),
+        (10, 3, "2/3", 7),
+        (30, 3, "2/3", 21),
+    ] {
+        let scenario = Scenario {
+            fraction: fraction.parse().ok(),
+            ..Scenario::new(nodes, min_signatures)
+        };
+        let simulation = healthy(scenario, required);
+        let publishes = publishes_a_record(&simulation);
+        // Every node's observation, the co-signatures of one or (seldom) two observations, and the news.
+        let bound = nodes + 2 * required + 1;
+        assert!(
+            publishes <= bound,
+            "{nodes}/{required}: {publishes} publishes a record, the bound is {bound}"
+        );
+    }
+}
+
+#[test]
+fn dead_members_cost_no_window() {
+    let scenario = Scenario {
+        fraction: "2/3".parse().ok(),
+        dead: 3,
+        ..Scenario::new(10, 3)
+    };
+    healthy(scenario, 7);
+}
+
+#[test]
+fn liars_neither_stop_the_network_nor_get_their_price_written() {
+    let scenario = Scenario {
+        dead: 3,
+        liars: 2,
+        ..Scenario::new(10, 3)
+    };
+    let simulation = healthy(scenario, 3);
+    let limit = "3100".parse().unwrap();
+    assert!(simulation.records.iter().all(|record| record.price < limit));
+    let refused =
+        |note: &Note| matches!(note, Note::Refused { refusal, .. } if refusal.label() == "price_deviates");
+    assert!(
+        simulation.notes.iter().any(|(_, _, note)| refused(note)),
+        "nobody ever saw the liars"
+    );
+}
+
+#[test]
+fn slow_messages_delay_nothing() {
+    healthy(
+        Scenario {
+            message_delay_ms: (20, 150),
+            ..Scenario::new(10, 3)
+        },
+        3,
+    );
+}
+
+#[test]
+fn the_outcome_does_not_depend_on_luck() {
+    for seed in 1..12 {
+        healthy(
+            Scenario {
+                seed,
+                ..Scenario::new(5, 3)
+            },
+            3,
+        );
+    }
+}
+
+#[test]
+fn writing_costs_the_database_one_attempt_a_record() {
+    let simulation = healthy(Scenario::new(10, 3), 3);
+    let spare = simulation.attempts - simulation.records.len();
+    assert!(
+        spare <= simulation.records.len() / 2,
+        "{spare} attempts came to nothing"
+    );
+}
+
+#[test]
+fn all_nodes_get_their_turn_to_write() {
+    let simulation = healthy(Scenario::new(5, 3), 3);
+    let writers: std::collections::BTreeSet<_> =
+        simulation.records.iter().map(|record| record.writer).collect();
+    assert!(writers.len() >= 3, "only {} nodes ever wrote", writers.len());
+}
+
+#[test]
+fn two_nodes_write_nothing_and_say_why() {
+    let mut simulation = Simulation::new(Scenario::new(2, 3));
+    simulation.run_until(WINDOW * 3);
+    assert!(simulation.records.is_empty());
+    let waiting = |note: &Note| {
+        matches!(
+            note,
+            Note::Waiting {
+                signatures: 2,
+                required: 3,
+                live: 2,
+                ..
+            }
+        )
+    };
+    let said = simulation
+        .notes
+        .iter()
+        .filter(|(_, node, note)| *node == 0 && waiting(note))
+        .count();
+    assert!((1..=4).contains(&said), "said {said} times in three windows");
+}
+
+#[test]
+fn after_an_outage_the_freshest_certificate_is_written_within_five_seconds() {
+    let (from, to) = (SECOND * 70, SECOND * 130);
+    let mut simulation = Simulation::new(Scenario {
+        outages: vec![(from, to)],
+        ..Scenario::new(5, 3)
+    });
+    simulation.run_until(SECOND * 200);
+    let after: Vec<_> = simulation
+        .records
+        .iter()
+        .filter(|record| record.written >= to)
+        .collect();
+    assert!(
+        after[0].written < to + SECOND * 5,
+        "first record at {:?}",
+        after[0].written
+    );
+    let age = unix(after[0].written).since(after[0].observed_at);
+    assert!(age < WINDOW + SECOND * 5, "its price was {age:?} old");
+    assert!(after.len() >= 3, "records did not go on afterwards");
+    let said = |wanted: fn(&Note) -> bool| simulation.notes.iter().any(|(_, _, note)| wanted(note));
+    assert!(said(|note| matches!(note, Note::DatabaseLost { .. })));
+    assert!(said(|note| matches!(note, Note::DatabaseBack { .. })));
+    assert!(
+        said(|note| matches!(note, Note::Superseded { .. })),
+        "no certificate took another's place"
+    );
+}
+
+#[test]
+fn a_database_that_is_away_at_the_start_is_waited_for() {
+    let to = SECOND * 20;
+    let mut simulation = Simulation::new(Scenario {
+        outages: vec![(Duration::ZERO, to)],
+        ..Scenario::new(3, 3)
+    });
+    simulation.run_until(SECOND * 60);
+    assert!(simulation.records[0].written < to + SECOND * 5);
+    assert!(simulation.records.len() >= 2);
+}
+
+#[test]
+fn a_false_word_of_a_record_delays_the_next_by_seconds_not_by_a_window() {
+    let mut simulation = Simulation::new(Scenario::new(5, 3));
+    simulation.run_until(SECOND);
+    let last = simulation.records.last().unwrap().written;
+    simulation.run_until(last + WINDOW - SECOND / 5);
+    let certificate = simulation.conspire(3);
+    simulation.lie_about_writing(&certificate, 1);
+    simulation.run_until(last + WINDOW * 2);
+    let next = simulation
+        .records
+        .iter()
+        .find(|record| record.written > last)
+        .unwrap();
+    assert!(
+        next.written < last + WINDOW + SECOND * 5,
+        "the next record came after {:?}",
+        next.written - last
+    );
+    assert!(
+        simulation
+            .notes
+            .iter()
+            .any(|(_, _, note)| matches!(note, Note::FalseWritten { .. }))
+    );
+}
+
+#[test]
+fn a_false_word_in_a_closed_window_changes_nothing() {
+    let mut simulation = Simulation::new(Scenario::new(5, 3));
+    simulation.run_until(SECOND * 10);
+    let certificate = simulation.conspire(3);
+    simulation.lie_about_writing(&certificate, 1);
+    simulation.run_until(WINDOW * 3);
+    for pair in simulation.records.windows(2) {
+        let gap = pair[1].written - pair[0].written;
+        assert!(gap < WINDOW + Duration::from_millis(60), "a window took {gap:?}");
+    }
+}

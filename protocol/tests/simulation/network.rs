@@ -1,0 +1,444 @@
+//! A whole network in virtual time: real judges, real signatures, simulated exchange, gossip and database.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
+    time::Duration,
+};
+
+use quorate_protocol::{
+    Address, Attestation, Certificate, Digest, Evidence, Feed, Fraction, Instant, Members, Message, Network,
+    NodeKey, Observation, Price, QuorumRule, Quote, UnixMillis, VerifiedReport, Written,
+    aggregation::{Aggregation, Effect, LastRecord, Note, Now, Settings, Timing, WriteOutcome},
+    cosign::{CosignPolicy, OwnPrice, SigningJournal},
+    judge::{Judge, JudgeConfig, Verified},
+};
+
+pub(crate) const WINDOW: Duration = Duration::from_secs(30);
+const NOON: u64 = 1_700_000_000_000;
+/// What a fetcher believes its answers take.
+const FETCH_ESTIMATE: Duration = Duration::from_millis(340);
+
+/// A network to simulate.
+#[derive(Clone)]
+pub(crate) struct Scenario {
+    pub(crate) nodes: usize,
+    pub(crate) min_signatures: usize,
+    pub(crate) fraction: Option<Fraction>,
+    /// Nodes that are members and never start.
+    pub(crate) dead: usize,
+    /// Nodes whose exchange lies by 20 %.
+    pub(crate) liars: usize,
+    pub(crate) seed: u64,
+    pub(crate) outages: Vec<(Duration, Duration)>,
+    pub(crate) message_delay_ms: (u64, u64),
+}
+
+impl Scenario {
+    pub(crate) fn new(nodes: usize, min_signatures: usize) -> Self {
+        Self {
+            nodes,
+            min_signatures,
+            fraction: None,
+            dead: 0,
+            liars: 0,
+            seed: 7,
+            outages: vec![],
+            message_delay_ms: (2, 40),
+        }
+    }
+}
+
+enum Event {
+    Tick(usize),
+    FetchDone(usize),
+    Deliver(usize, Vec<u8>),
+    CoSigned(usize, Digest, Observation),
+    WriteArrives(usize, Certificate),
+    Outcome(usize, Digest, WriteOutcome),
+    AskArrives(usize),
+    LastRecord(usize, Result<Option<LastRecord>, String>),
+}
+
+struct Node {
+    key: NodeKey,
+    machine: Aggregation,
+    judge: Judge,
+    journal: SigningJournal,
+    /// The start of the next fetch, and of the last one.
+    next_fetch: Duration,
+    lies: bool,
+}
+
+pub(crate) struct Record {
+    pub(crate) written: Duration,
+    pub(crate) digest: Digest,
+    pub(crate) price: Price,
+    pub(crate) observed_at: UnixMillis,
+    pub(crate) writer: Address,
+    pub(crate) signers: BTreeSet<Address>,
+}
+
+pub(crate) struct Simulation {
+    pub(crate) scenario: Scenario,
+    pub(crate) now: Duration,
+    network: Network,
+    nodes: Vec<Node>,
+    queue: BinaryHeap<Reverse<(Duration, u64)>>,
+    events: BTreeMap<u64, Event>,
+    sequence: u64,
+    random: u64,
+    pub(crate) records: Vec<Record>,
+    pub(crate) publishes: usize,
+    pub(crate) attempts: usize,
+    pub(crate) notes: Vec<(Duration, usize, Note)>,
+}
+
+impl Simulation {
+    pub(crate) fn new(scenario: Scenario) -> Self {
+        let keys: Vec<NodeKey> = (0..scenario.nodes)
+            .map(|n| NodeKey::from_bytes([u8::try_from(n).unwrap() + 1; 32]).unwrap())
+            .collect();
+        let members = Members::Closed(keys.iter().map(NodeKey::address).collect());
+        let quorum = QuorumRule {
+            min_signatures: scenario.min_signatures,
+            fraction: scenario.fraction,
+            validators: BTreeSet::new(),
+        };
+        let network: Network = "simulated".parse().unwrap();
+        let mut simulation = Self {
+            now: Duration::ZERO,
+            network: network.clone(),
+            nodes: vec![],
+            queue: BinaryHeap::new(),
+            events: BTreeMap::new(),
+            sequence: 0,
+            random: scenario.seed | 1,
+            records: vec![],
+            publishes: 0,
+            attempts: 0,
+            notes: vec![],
+            scenario: scenario.clone(),
+        };
+        let alive = scenario.nodes - scenario.dead;
+        for (index, key) in keys.into_iter().take(alive).enumerate() {
+            let settings = Settings {
+                feed: feed(),
+                me: key.address(),
+                members: members.clone(),
+                quorum: quorum.clone(),
+                write_interval: WINDOW,
+                fetch_interval: WINDOW,
+                policy: CosignPolicy {
+                    max_deviation_bps: 50,
+                    max_age: Settings::max_age(WINDOW),
+                },
+                timing: Timing::for_intervals(WINDOW, WINDOW),
+            };
+            let config = JudgeConfig::new(
+                network.clone(),
+                [feed()].into(),
+                members.clone(),
+                quorum.clone(),
+                WINDOW,
+            );
+            let now = simulation.clocks();
+            let (machine, effects) = Aggregation::start(settings, now);
+            simulation.nodes.push(Node {
+                key,
+                machine,
+                judge: Judge::new(config),
+                journal: SigningJournal::new(now.unix),
+                next_fetch: Duration::ZERO,
+                lies: index < scenario.liars,
+            });
+            simulation.carry_out(index, effects);
+            simulation.start_fetch(index);
+        }
+        // All are connected at once.
+        for index in 0..alive {
+            for peer in (0..alive).filter(|peer| *peer != index) {
+                let (address, now) = (simulation.nodes[peer].key.address(), simulation.clocks());
+                let effects = simulation.nodes[index].machine.on_peer_up(address, now);
+                simulation.carry_out(index, effects);
+            }
+        }
+        simulation
+    }
+
+    pub(crate) fn run_until(&mut self, end: Duration) {
+        while let Some(Reverse((at, _))) = self.queue.peek()
+            && *at <= end
+            && let Some(Reverse((at, id))) = self.queue.pop()
+        {
+            self.now = at;
+            if let Some(event) = self.events.remove(&id) {
+                self.handle(event);
+            }
+        }
+        self.now = end;
+    }
+
+    /// Lets a member announce a record that it never wrote.
+    pub(crate) fn lie_about_writing(&mut self, certificate: &Certificate, liar: usize) {
+        let written_at = UnixMillis::new(NOON + millis(self.now));
+        let news = Written::sign(certificate, written_at, &self.network, &self.nodes[liar].key);
+        self.gossip(liar, &Message::Written(news));
+    }
+
+    /// A certificate by the first nodes, as conspiring members could make it.
+    pub(crate) fn conspire(&self, signers: usize) -> Certificate {
+        let observation = self.observation(0);
+        let mut report = VerifiedReport::sign_own(observation, &self.network, &self.nodes[0].key).unwrap();
+        for node in &self.nodes[1..signers] {
+            let signature = node.key.sign(report.digest());
+            report
+                .add(Attestation {
+                    signer: node.key.address(),
+                    signature,
+                })
+                .unwrap();
+        }
+        let rule = QuorumRule {
+            min_signatures: signers,
+            fraction: None,
+            validators: BTreeSet::new(),
+        };
+        report.certify(&rule, 0).unwrap()
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.clocks();
+        let (index, effects) = match event {
+            Event::Tick(index) => {
+                let due = self.nodes[index]
+                    .machine
+                    .next_wakeup()
+                    .is_some_and(|at| at <= now.instant);
+                (
+                    index,
+                    if due {
+                        self.nodes[index].machine.on_tick(now)
+                    } else {
+                        vec![]
+                    },
+                )
+            }
+            Event::FetchDone(index) => {
+                if self.now < self.nodes[index].next_fetch {
+                    return; // rescheduled meanwhile
+                }
+                return self.fetched(index);
+            }
+            Event::Deliver(index, bytes) => {
+                let node = &mut self.nodes[index];
+                let effects = match node.judge.judge(&bytes, now.unix) {
+                    Ok(Verified::Report(report)) => node.machine.on_report(report, now),
+                    Ok(Verified::Written {
+                        certificate, writer, ..
+                    }) => node.machine.on_written(certificate, writer, now),
+                    Ok(Verified::Heartbeat(heartbeat)) => node.machine.on_heartbeat(heartbeat.node, now),
+                    Err(_) => vec![],
+                };
+                (index, effects)
+            }
+            Event::CoSigned(index, digest, observation) => {
+                let node = &mut self.nodes[index];
+                let answer = node.journal.enter(&observation, digest).map(|()| Attestation {
+                    signer: node.key.address(),
+                    signature: node.key.sign(digest),
+                });
+                (index, node.machine.on_cosigned(digest, answer, now))
+            }
+            Event::WriteArrives(index, certificate) => return self.write_arrives(index, certificate),
+            Event::Outcome(index, digest, outcome) => (
+                index,
+                self.nodes[index].machine.on_write_outcome(digest, outcome, now),
+            ),
+            Event::AskArrives(index) => {
+                let answer = if self.is_down() {
+                    Err("down".to_owned())
+                } else {
+                    Ok(self.last_record())
+                };
+                let delay = self.between(1, 3);
+                return self.after(delay, Event::LastRecord(index, answer));
+            }
+            Event::LastRecord(index, answer) => {
+                (index, self.nodes[index].machine.on_last_record(answer, now))
+            }
+        };
+        self.carry_out(index, effects);
+    }
+
+    fn carry_out(&mut self, index: usize, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::CoSign { observation, digest } => {
+                    self.after(
+                        Duration::from_millis(1),
+                        Event::CoSigned(index, digest, observation),
+                    );
+                }
+                Effect::Publish(report) => self.gossip(index, &Message::Report(report)),
+                Effect::Announce {
+                    certificate,
+                    written_at,
+                } => {
+                    let news = Written::sign(&certificate, written_at, &self.network, &self.nodes[index].key);
+                    self.gossip(index, &Message::Written(news));
+                }
+                Effect::Write(certificate) => {
+                    self.attempts += 1;
+                    let delay = self.between(1, 2);
+                    self.after(delay, Event::WriteArrives(index, certificate));
+                }
+                Effect::AskLastRecord => {
+                    let delay = self.between(1, 2);
+                    self.after(delay, Event::AskArrives(index));
+                }
+                Effect::FetchFor(at) => {
+                    let start = at.since_start().saturating_sub(FETCH_ESTIMATE).max(self.now);
+                    self.fetch_from(index, start);
+                }
+                Effect::Note(note) => self.notes.push((self.now, index, note)),
+            }
+        }
+        if let Some(at) = self.nodes[index].machine.next_wakeup() {
+            let at = at.since_start().max(self.now);
+            self.at(at, Event::Tick(index));
+        }
+    }
+
+    fn start_fetch(&mut self, index: usize) {
+        self.fetch_from(index, self.now);
+    }
+
+    fn fetch_from(&mut self, index: usize, start: Duration) {
+        let done = start + self.between(80, 600);
+        self.nodes[index].next_fetch = done;
+        self.at(done, Event::FetchDone(index));
+    }
+
+    fn fetched(&mut self, index: usize) {
+        let now = self.clocks();
+        self.fetch_from(index, self.now + WINDOW);
+        let observation = self.observation(index);
+        let own = OwnPrice {
+            price: observation.price(),
+            observed: now.instant,
+        };
+        let effects = self.nodes[index].machine.on_own_price(own, now);
+        self.carry_out(index, effects);
+        let report = VerifiedReport::sign_own(observation, &self.network, &self.nodes[index].key).unwrap();
+        self.gossip(index, &Message::Report(report.to_report()));
+        let effects = self.nodes[index].machine.on_report(report, now);
+        self.carry_out(index, effects);
+    }
+
+    fn observation(&self, index: usize) -> Observation {
+        let node = &self.nodes[index];
+        let at = self.clocks().unix;
+        // Prices walk slowly and differ a little between nodes.
+        let cents = 300_000 + millis(self.now) / 10_000 + index as u64;
+        let cents = if node.lies { cents * 12 / 10 } else { cents };
+        let price: Price = format!("{}.{:02}", cents / 100, cents % 100).parse().unwrap();
+        let quote = Quote {
+            source: "coinbase".parse().unwrap(),
+            price,
+            at,
+        };
+        Observation::new(
+            feed(),
+            at,
+            node.key.address(),
+            Evidence::new(vec![quote]).unwrap(),
+        )
+    }
+
+    fn gossip(&mut self, from: usize, message: &Message) {
+        self.publishes += 1;
+        self.nodes[from].judge.remember_own(message);
+        let bytes = message.encode(&self.network);
+        for index in (0..self.nodes.len()).filter(|index| *index != from) {
+            let (least, most) = self.scenario.message_delay_ms;
+            let delay = self.between(least, most);
+            self.after(delay, Event::Deliver(index, bytes.clone()));
+        }
+    }
+
+    fn write_arrives(&mut self, index: usize, certificate: Certificate) {
+        let digest = certificate.digest();
+        let outcome = if self.is_down() {
+            WriteOutcome::Unavailable("down".to_owned())
+        } else if self.records.iter().any(|record| record.digest == digest) {
+            WriteOutcome::Duplicate(self.last_record())
+        } else if self.last_record().is_some_and(|last| last.age < WINDOW) {
+            WriteOutcome::TooSoon(self.last_record())
+        } else {
+            let report = certificate.report();
+            self.records.push(Record {
+                written: self.now,
+                digest,
+                price: report.observation().price(),
+                observed_at: report.observation().observed_at(),
+                writer: self.nodes[index].key.address(),
+                signers: report.signatures().keys().copied().collect(),
+            });
+            WriteOutcome::Written(self.clocks().unix)
+        };
+        let delay = self.between(1, 3);
+        self.after(delay, Event::Outcome(index, digest, outcome));
+    }
+
+    fn last_record(&self) -> Option<LastRecord> {
+        self.records.last().map(|record| LastRecord {
+            digest: record.digest,
+            age: self.now - record.written,
+        })
+    }
+
+    fn is_down(&self) -> bool {
+        self.scenario
+            .outages
+            .iter()
+            .any(|(from, to)| (*from..*to).contains(&self.now))
+    }
+
+    fn clocks(&self) -> Now {
+        Now {
+            instant: Instant::after_start(self.now),
+            unix: UnixMillis::new(NOON + millis(self.now)),
+        }
+    }
+
+    fn after(&mut self, delay: Duration, event: Event) {
+        self.at(self.now + delay, event);
+    }
+
+    fn at(&mut self, at: Duration, event: Event) {
+        self.sequence += 1;
+        self.queue.push(Reverse((at, self.sequence)));
+        self.events.insert(self.sequence, event);
+    }
+
+    /// A duration between two numbers of milliseconds; xorshift, so that a seed tells all.
+    fn between(&mut self, least: u64, most: u64) -> Duration {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        Duration::from_micros(least * 1000 + self.random % ((most - least) * 1000 + 1))
+    }
+}
+
+pub(crate) fn feed() -> Feed {
+    "ETH/USD".parse().unwrap()
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap()
+}
+
+pub(crate) fn unix(now: Duration) -> UnixMillis {
+    UnixMillis::new(NOON + millis(now))
+}
