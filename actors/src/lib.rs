@@ -1,7 +1,10 @@
 //! quorate's five actors, their messages and their supervisor: IO and scheduling. What is decided is decided in
 //! `quorate-protocol`.
 
+pub mod aggregator;
 mod clock;
 pub mod messages;
+pub mod signer;
+mod sink;
 
 pub use clock::Clock;

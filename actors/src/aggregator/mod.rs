@@ -1,0 +1,293 @@
+//! Aggregator: the shell around [`quorate_protocol::aggregation`]. It carries out effects, and decides nothing.
+
+mod notes;
+mod status;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use actix::{Actor, AsyncContext, Context, Handler, Recipient, SpawnHandle, Supervised};
+use quorate_protocol::{
+    Address, Digest, Feed, Heartbeat, Instant, Message, Signature, UnixMillis,
+    aggregation::{Aggregation, Effect, Now, Settings, WriteOutcome},
+    cosign::OwnPrice,
+    judge::Verified,
+};
+pub use status::{AskStatus, FeedStatus};
+
+use crate::{
+    clock::Clock,
+    messages::{
+        Announce, AskLastRecord, Beat, CoSign, CoSigned, FetchFor, Heard, LastRecordIs, Observed, OwnReport, PeerDown,
+        PeerUp, Publish, Write, Wrote,
+    },
+    sink::pass_on,
+};
+
+/// How often a node says that it is alive. Observations say so too: this is for nodes whose sources are down.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Keeps a state machine for each feed and gives it time, messages and answers.
+pub struct Aggregator {
+    feeds: Vec<Settings>,
+    machines: BTreeMap<Feed, Machine>,
+    clock: Clock,
+    started: Instant,
+    sinks: AggregatorSinks,
+    timer: Option<SpawnHandle>,
+}
+
+struct Machine {
+    aggregation: Aggregation,
+    status: FeedStatus,
+}
+
+/// To whom the Aggregator speaks.
+pub struct AggregatorSinks {
+    /// PriceFetcher.
+    pub fetch_for: Recipient<FetchFor>,
+    /// Signer.
+    pub cosign: Recipient<CoSign>,
+    /// Signer.
+    pub announce: Recipient<Announce>,
+    /// Signer.
+    pub beat: Recipient<Beat>,
+    /// GossipBridge.
+    pub publish: Recipient<Publish>,
+    /// DbWriter.
+    pub write: Recipient<Write>,
+    /// DbWriter.
+    pub ask_last_record: Recipient<AskLastRecord>,
+}
+
+impl Aggregator {
+    /// An aggregator of these feeds.
+    pub fn new(feeds: Vec<Settings>, clock: Clock, sinks: AggregatorSinks) -> Self {
+        Self { feeds, machines: BTreeMap::new(), clock, started: clock.now(), sinks, timer: None }
+    }
+
+    fn now(&self) -> Now {
+        Now { instant: self.clock.now(), unix: self.clock.unix_now() }
+    }
+
+    /// Lets one machine decide, and carries out what it decided.
+    fn decide(
+        &mut self,
+        feed: &Feed,
+        ctx: &mut Context<Self>,
+        decision: impl FnOnce(&mut Aggregation, Now) -> Vec<Effect>,
+    ) {
+        let now = self.now();
+        if let Some(machine) = self.machines.get_mut(feed) {
+            let effects = decision(&mut machine.aggregation, now);
+            self.carry_out(feed, effects);
+        }
+        self.set_timer(ctx);
+    }
+
+    /// The same for every feed.
+    fn decide_all(&mut self, ctx: &mut Context<Self>, decision: impl Fn(&mut Aggregation, Now) -> Vec<Effect>) {
+        let feeds: Vec<Feed> = self.machines.keys().cloned().collect();
+        for feed in feeds {
+            self.decide(&feed, ctx, &decision);
+        }
+    }
+
+    fn carry_out(&mut self, feed: &Feed, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::CoSign { observation, digest } => {
+                    pass_on("co-sign", &self.sinks.cosign, CoSign { observation, digest });
+                }
+                Effect::Publish(report) => {
+                    pass_on("publish", &self.sinks.publish, Publish(Message::Report(report)));
+                }
+                Effect::Write(certificate) => self.write(feed, certificate),
+                Effect::Announce { certificate, written_at } => {
+                    pass_on("announce", &self.sinks.announce, Announce { certificate, written_at });
+                }
+                Effect::AskLastRecord => {
+                    pass_on("ask last record", &self.sinks.ask_last_record, AskLastRecord(feed.clone()));
+                }
+                Effect::FetchFor(at) => {
+                    pass_on("fetch", &self.sinks.fetch_for, FetchFor { feed: feed.clone(), at });
+                }
+                Effect::Note(note) => {
+                    let unix_now = self.clock.unix_now();
+                    if let Some(machine) = self.machines.get_mut(feed) {
+                        machine.status.take_note(&note, unix_now);
+                    }
+                    notes::log(feed, &note);
+                }
+            }
+        }
+    }
+
+    /// A certificate on its way to the database may not be lost: what cannot be handed over is tried again.
+    fn write(&mut self, feed: &Feed, certificate: quorate_protocol::Certificate) {
+        let digest = certificate.digest();
+        if !pass_on("write", &self.sinks.write, Write(certificate)) {
+            let now = self.now();
+            let outcome = WriteOutcome::Unavailable("the writer does not take more".to_owned());
+            let effects = self
+                .machines
+                .get_mut(feed)
+                .map(|machine| machine.aggregation.on_write_outcome(digest, outcome, now))
+                .unwrap_or_default();
+            self.carry_out(feed, effects);
+        }
+    }
+
+    /// One timer, at the earliest moment that any feed asks for.
+    fn set_timer(&mut self, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        let wakeup = self.machines.values().filter_map(|machine| machine.aggregation.next_wakeup()).min();
+        self.timer = wakeup.map(|at| {
+            let wait = at.since(self.clock.now());
+            ctx.run_later(wait, |actor, ctx| {
+                actor.timer = None;
+                actor.decide_all(ctx, Aggregation::on_tick);
+            })
+        });
+    }
+
+    fn beat(&self) {
+        let newest = |a: Option<UnixMillis>, b: Option<UnixMillis>| a.max(b);
+        let observations = self.machines.values().map(|machine| machine.status.last_observation);
+        let first = self.machines.values().next();
+        // Node and signature are the signer's to fill in.
+        let heartbeat = Heartbeat {
+            node: Address::new([0; 20]),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            feeds: self.machines.keys().cloned().collect(),
+            sent_at: self.clock.unix_now(),
+            last_observation: observations.fold(None, newest).unwrap_or(UnixMillis::new(0)),
+            last_record: first.map_or(Digest::new([0; 32]), |machine| machine.aggregation.last_record()),
+            uptime_s: self.clock.now().since(self.started).as_secs(),
+            signature: Signature::new([0; 65]),
+        };
+        pass_on("heartbeat", &self.sinks.beat, Beat(heartbeat));
+    }
+}
+
+impl Actor for Aggregator {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let now = self.now();
+        self.machines.clear();
+        for settings in self.feeds.clone() {
+            let feed = settings.feed.clone();
+            let (aggregation, effects) = Aggregation::start(settings, now);
+            let status = FeedStatus::new(feed.clone());
+            self.machines.insert(feed.clone(), Machine { aggregation, status });
+            self.carry_out(&feed, effects);
+        }
+        self.set_timer(ctx);
+        ctx.run_interval(HEARTBEAT_INTERVAL, |actor, _| actor.beat());
+    }
+}
+
+impl Supervised for Aggregator {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        // The machines are rebuilt in `started`, their windows from the database.
+        self.machines.clear();
+        self.timer = None;
+    }
+}
+
+impl Handler<Observed> for Aggregator {
+    type Result = ();
+
+    fn handle(&mut self, observed: Observed, ctx: &mut Context<Self>) {
+        let own = OwnPrice { price: observed.evidence.median(), observed: observed.observed_instant };
+        if let Some(machine) = self.machines.get_mut(&observed.feed) {
+            machine.status.last_observation = Some(observed.observed_at);
+        }
+        self.decide(&observed.feed, ctx, |machine, now| machine.on_own_price(own, now));
+    }
+}
+
+impl Handler<OwnReport> for Aggregator {
+    type Result = ();
+
+    fn handle(&mut self, OwnReport(report): OwnReport, ctx: &mut Context<Self>) {
+        let feed = report.observation().feed().clone();
+        self.decide(&feed, ctx, |machine, now| machine.on_report(report, now));
+    }
+}
+
+impl Handler<CoSigned> for Aggregator {
+    type Result = ();
+
+    fn handle(&mut self, CoSigned { feed, digest, answer }: CoSigned, ctx: &mut Context<Self>) {
+        self.decide(&feed, ctx, |machine, now| machine.on_cosigned(digest, answer, now));
+    }
+}
+
+impl Handler<Heard> for Aggregator {
+    type Result = ();
+
+    fn handle(&mut self, Heard { verified, .. }: Heard, ctx: &mut Context<Self>) {
+        match verified {
+            Verified::Report(report) => {
+                let feed = report.observation().feed().clone();
+                self.decide(&feed, ctx, |machine, now| machine.on_report(report, now));
+            }
+            Verified::Written { certificate, writer, .. } => {
+                let feed = certificate.report().observation().feed().clone();
+                self.decide(&feed, ctx, |machine, now| machine.on_written(certificate, writer, now));
+            }
+            Verified::Heartbeat(heartbeat) => {
+                self.decide_all(ctx, |machine, now| machine.on_heartbeat(heartbeat.node, now));
+            }
+        }
+    }
+}
+
+impl Handler<PeerUp> for Aggregator {
+    type Result = ();
+
+    fn handle(&mut self, PeerUp(peer): PeerUp, ctx: &mut Context<Self>) {
+        self.decide_all(ctx, |machine, now| machine.on_peer_up(peer, now));
+    }
+}
+
+impl Handler<PeerDown> for Aggregator {
+    type Result = ();
+
+    fn handle(&mut self, PeerDown(peer): PeerDown, ctx: &mut Context<Self>) {
+        self.decide_all(ctx, |machine, now| machine.on_peer_down(peer, now));
+    }
+}
+
+impl Handler<Wrote> for Aggregator {
+    type Result = ();
+
+    fn handle(&mut self, Wrote { feed, digest, outcome }: Wrote, ctx: &mut Context<Self>) {
+        self.decide(&feed, ctx, |machine, now| machine.on_write_outcome(digest, outcome, now));
+    }
+}
+
+impl Handler<LastRecordIs> for Aggregator {
+    type Result = ();
+
+    fn handle(&mut self, LastRecordIs { feed, answer }: LastRecordIs, ctx: &mut Context<Self>) {
+        self.decide(&feed, ctx, |machine, now| machine.on_last_record(answer, now));
+    }
+}
+
+impl Handler<AskStatus> for Aggregator {
+    type Result = actix::MessageResult<AskStatus>;
+
+    fn handle(&mut self, _: AskStatus, _: &mut Context<Self>) -> Self::Result {
+        let statuses = self.machines.values().map(|machine| {
+            let mut status = machine.status.clone();
+            status.live = machine.aggregation.live();
+            status.required = machine.aggregation.required();
+            status
+        });
+        actix::MessageResult(statuses.collect())
+    }
+}

@@ -1,0 +1,93 @@
+//! A line for each thing that an operator cares about.
+
+use quorate_protocol::{Feed, aggregation::Note};
+
+pub(super) fn log(feed: &Feed, note: &Note) {
+    match note {
+        Note::CoSigned { digest, observer, price, signatures, required } => log::info!(
+            "report co-signed: feed={feed} report={} observer={} price={price} signatures={signatures}/{required}",
+            digest.short(),
+            observer.short()
+        ),
+        // A node that is a little slower than its peers abstains for a moment in every window.
+        Note::Refused { digest, observer, refusal } if refusal.is_abstention() => log::debug!(
+            "abstained for now: feed={feed} report={} observer={} reason={} detail=\"{refusal}\"",
+            digest.short(),
+            observer.short(),
+            refusal.label()
+        ),
+        Note::Refused { digest, observer, refusal } => log::warn!(
+            "report refused: feed={feed} report={} observer={observer} reason={} detail=\"{refusal}\"",
+            digest.short(),
+            refusal.label()
+        ),
+        Note::Quorum { digest, price, signatures, required } => log::info!(
+            "quorum: feed={feed} report={} price={price} signatures={signatures}/{required}",
+            digest.short()
+        ),
+        Note::Waiting { signatures, required, live, validator_missing } => {
+            log::warn!(
+                "no quorum: feed={feed} {} live={live}",
+                lack(*signatures, *required, *live, *validator_missing)
+            );
+        }
+        Note::Written { digest, writer, price, signatures, age } => log::info!(
+            "record written: feed={feed} record={} price={price} signatures={signatures} by={} age_ms={}",
+            digest.short(),
+            writer.short(),
+            age.as_millis()
+        ),
+        Note::TooSoon { digest, last_age } => log::debug!(
+            "write too soon: feed={feed} record={} last_record_age_ms={}",
+            digest.short(),
+            last_age.as_millis()
+        ),
+        Note::Superseded { digest } => log::info!(
+            "certificate superseded: feed={feed} record={} reason=\"a fresher one takes its place\"",
+            digest.short()
+        ),
+        Note::WriteRefused { digest, reason } => {
+            log::error!("write refused by the database: feed={feed} record={} reason=\"{reason}\"", digest.short());
+        }
+        Note::DatabaseLost { reason, retry_in } => {
+            log::error!("database gone: feed={feed} reason=\"{reason}\" retry_in={retry_in:?}");
+        }
+        Note::DatabaseBack { outage } => {
+            log::info!("database back: feed={feed} after_ms={}", outage.as_millis());
+        }
+        Note::FalseWritten { digest, writer } => log::warn!(
+            "false news: feed={feed} record={} writer={writer} reason=\"the database does not have it\"",
+            digest.short()
+        ),
+    }
+}
+
+/// Says in words what a report lacks: `2 of 3 signatures: waiting for 1 more node`.
+fn lack(signatures: usize, required: usize, live: usize, validator_missing: bool) -> String {
+    let missing = required.saturating_sub(signatures);
+    let absent = required.saturating_sub(live);
+    let nodes = |n: usize| if n == 1 { "1 more node".to_owned() } else { format!("{n} more nodes") };
+    let so_far = format!("{signatures} of {required} signatures");
+    match (missing, absent) {
+        (0, _) if validator_missing => format!("{so_far}: waiting for a validator's"),
+        (_, 0) => format!("{so_far}: enough nodes are here, but {missing} did not vouch for it"),
+        (_, absent) => format!("{so_far}: waiting for {}", nodes(absent)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lack;
+
+    #[test]
+    fn says_how_many_nodes_are_missing() {
+        assert_eq!(lack(2, 3, 2, false), "2 of 3 signatures: waiting for 1 more node");
+        assert_eq!(lack(1, 3, 1, false), "1 of 3 signatures: waiting for 2 more nodes");
+    }
+
+    #[test]
+    fn says_when_nodes_are_here_but_do_not_sign() {
+        assert_eq!(lack(2, 3, 4, false), "2 of 3 signatures: enough nodes are here, but 1 did not vouch for it");
+        assert_eq!(lack(3, 3, 4, true), "3 of 3 signatures: waiting for a validator's");
+    }
+}
