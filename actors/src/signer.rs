@@ -1,7 +1,9 @@
 //! Signer: the only actor that holds the key, and the last gate before it.
 
 use actix::{Actor, Context, Handler, Recipient, Supervised};
-use quorate_protocol::{Attestation, Message, Network, NodeKey, Observation, VerifiedReport, Written, cosign::SigningJournal};
+use quorate_protocol::{
+    Attestation, Message, Network, NodeKey, Observation, VerifiedReport, Written, cosign::SigningJournal,
+};
 
 use crate::{
     clock::Clock,
@@ -33,7 +35,13 @@ impl Signer {
     /// A signer with this key for this network.
     pub fn new(key: NodeKey, network: Network, clock: Clock, sinks: SignerSinks) -> Self {
         let journal = SigningJournal::new(clock.unix_now());
-        Self { key, network, clock, journal, sinks }
+        Self {
+            key,
+            network,
+            clock,
+            journal,
+            sinks,
+        }
     }
 
     fn publish(&self, message: Message) {
@@ -57,7 +65,12 @@ impl Handler<Observed> for Signer {
 
     fn handle(&mut self, observed: Observed, _: &mut Context<Self>) {
         // No journal for our own: each observation comes here once, with a moment of its own.
-        let Observed { feed, observed_at, evidence, .. } = observed;
+        let Observed {
+            feed,
+            observed_at,
+            evidence,
+            ..
+        } = observed;
         let observation = Observation::new(feed, observed_at, self.key.address(), evidence);
         match VerifiedReport::sign_own(observation, &self.network, &self.key) {
             Ok(report) => {
@@ -74,20 +87,36 @@ impl Handler<CoSign> for Signer {
 
     fn handle(&mut self, CoSign { observation, digest }: CoSign, _: &mut Context<Self>) {
         let signed = observation.digest(&self.network);
-        let answer = self
-            .journal
-            .enter(&observation, signed)
-            .map(|()| Attestation { signer: self.key.address(), signature: self.key.sign(signed) });
+        let answer = self.journal.enter(&observation, signed).map(|()| Attestation {
+            signer: self.key.address(),
+            signature: self.key.sign(signed),
+        });
         let feed = observation.feed().clone();
-        pass_on("co-signature", &self.sinks.cosigned, CoSigned { feed, digest, answer });
+        pass_on(
+            "co-signature",
+            &self.sinks.cosigned,
+            CoSigned { feed, digest, answer },
+        );
     }
 }
 
 impl Handler<Announce> for Signer {
     type Result = ();
 
-    fn handle(&mut self, Announce { certificate, written_at }: Announce, _: &mut Context<Self>) {
-        self.publish(Message::Written(Written::sign(&certificate, written_at, &self.network, &self.key)));
+    fn handle(
+        &mut self,
+        Announce {
+            certificate,
+            written_at,
+        }: Announce,
+        _: &mut Context<Self>,
+    ) {
+        self.publish(Message::Written(Written::sign(
+            &certificate,
+            written_at,
+            &self.network,
+            &self.key,
+        )));
     }
 }
 

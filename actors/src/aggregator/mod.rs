@@ -17,8 +17,8 @@ pub use status::{AskStatus, FeedStatus};
 use crate::{
     clock::Clock,
     messages::{
-        Announce, AskLastRecord, Beat, CoSign, CoSigned, FetchFor, Heard, LastRecordIs, Observed, OwnReport, PeerDown,
-        PeerUp, Publish, Write, Wrote,
+        Announce, AskLastRecord, Beat, CoSign, CoSigned, FetchFor, Heard, LastRecordIs, Observed, OwnReport,
+        PeerDown, PeerUp, Publish, Write, Wrote,
     },
     sink::pass_on,
 };
@@ -62,11 +62,21 @@ pub struct AggregatorSinks {
 impl Aggregator {
     /// An aggregator of these feeds.
     pub fn new(feeds: Vec<Settings>, clock: Clock, sinks: AggregatorSinks) -> Self {
-        Self { feeds, machines: BTreeMap::new(), clock, started: clock.now(), sinks, timer: None }
+        Self {
+            feeds,
+            machines: BTreeMap::new(),
+            clock,
+            started: clock.now(),
+            sinks,
+            timer: None,
+        }
     }
 
     fn now(&self) -> Now {
-        Now { instant: self.clock.now(), unix: self.clock.unix_now() }
+        Now {
+            instant: self.clock.now(),
+            unix: self.clock.unix_now(),
+        }
     }
 
     /// Lets one machine decide, and carries out what it decided.
@@ -85,7 +95,11 @@ impl Aggregator {
     }
 
     /// The same for every feed.
-    fn decide_all(&mut self, ctx: &mut Context<Self>, decision: impl Fn(&mut Aggregation, Now) -> Vec<Effect>) {
+    fn decide_all(
+        &mut self,
+        ctx: &mut Context<Self>,
+        decision: impl Fn(&mut Aggregation, Now) -> Vec<Effect>,
+    ) {
         let feeds: Vec<Feed> = self.machines.keys().cloned().collect();
         for feed in feeds {
             self.decide(&feed, ctx, &decision);
@@ -102,14 +116,35 @@ impl Aggregator {
                     pass_on("publish", &self.sinks.publish, Publish(Message::Report(report)));
                 }
                 Effect::Write(certificate) => self.write(feed, certificate),
-                Effect::Announce { certificate, written_at } => {
-                    pass_on("announce", &self.sinks.announce, Announce { certificate, written_at });
+                Effect::Announce {
+                    certificate,
+                    written_at,
+                } => {
+                    pass_on(
+                        "announce",
+                        &self.sinks.announce,
+                        Announce {
+                            certificate,
+                            written_at,
+                        },
+                    );
                 }
                 Effect::AskLastRecord => {
-                    pass_on("ask last record", &self.sinks.ask_last_record, AskLastRecord(feed.clone()));
+                    pass_on(
+                        "ask last record",
+                        &self.sinks.ask_last_record,
+                        AskLastRecord(feed.clone()),
+                    );
                 }
                 Effect::FetchFor(at) => {
-                    pass_on("fetch", &self.sinks.fetch_for, FetchFor { feed: feed.clone(), at });
+                    pass_on(
+                        "fetch",
+                        &self.sinks.fetch_for,
+                        FetchFor {
+                            feed: feed.clone(),
+                            at,
+                        },
+                    );
                 }
                 Effect::Note(note) => {
                     let unix_now = self.clock.unix_now();
@@ -142,7 +177,11 @@ impl Aggregator {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        let wakeup = self.machines.values().filter_map(|machine| machine.aggregation.next_wakeup()).min();
+        let wakeup = self
+            .machines
+            .values()
+            .filter_map(|machine| machine.aggregation.next_wakeup())
+            .min();
         self.timer = wakeup.map(|at| {
             let wait = at.since(self.clock.now());
             ctx.run_later(wait, |actor, ctx| {
@@ -154,7 +193,10 @@ impl Aggregator {
 
     fn beat(&self) {
         let newest = |a: Option<UnixMillis>, b: Option<UnixMillis>| a.max(b);
-        let observations = self.machines.values().map(|machine| machine.status.last_observation);
+        let observations = self
+            .machines
+            .values()
+            .map(|machine| machine.status.last_observation);
         let first = self.machines.values().next();
         // Node and signature are the signer's to fill in.
         let heartbeat = Heartbeat {
@@ -181,7 +223,8 @@ impl Actor for Aggregator {
             let feed = settings.feed.clone();
             let (aggregation, effects) = Aggregation::start(settings, now);
             let status = FeedStatus::new(feed.clone());
-            self.machines.insert(feed.clone(), Machine { aggregation, status });
+            self.machines
+                .insert(feed.clone(), Machine { aggregation, status });
             self.carry_out(&feed, effects);
         }
         self.set_timer(ctx);
@@ -201,7 +244,10 @@ impl Handler<Observed> for Aggregator {
     type Result = ();
 
     fn handle(&mut self, observed: Observed, ctx: &mut Context<Self>) {
-        let own = OwnPrice { price: observed.evidence.median(), observed: observed.observed_instant };
+        let own = OwnPrice {
+            price: observed.evidence.median(),
+            observed: observed.observed_instant,
+        };
         if let Some(machine) = self.machines.get_mut(&observed.feed) {
             machine.status.last_observation = Some(observed.observed_at);
         }
@@ -222,7 +268,9 @@ impl Handler<CoSigned> for Aggregator {
     type Result = ();
 
     fn handle(&mut self, CoSigned { feed, digest, answer }: CoSigned, ctx: &mut Context<Self>) {
-        self.decide(&feed, ctx, |machine, now| machine.on_cosigned(digest, answer, now));
+        self.decide(&feed, ctx, |machine, now| {
+            machine.on_cosigned(digest, answer, now)
+        });
     }
 }
 
@@ -235,9 +283,13 @@ impl Handler<Heard> for Aggregator {
                 let feed = report.observation().feed().clone();
                 self.decide(&feed, ctx, |machine, now| machine.on_report(report, now));
             }
-            Verified::Written { certificate, writer, .. } => {
+            Verified::Written {
+                certificate, writer, ..
+            } => {
                 let feed = certificate.report().observation().feed().clone();
-                self.decide(&feed, ctx, |machine, now| machine.on_written(certificate, writer, now));
+                self.decide(&feed, ctx, |machine, now| {
+                    machine.on_written(certificate, writer, now)
+                });
             }
             Verified::Heartbeat(heartbeat) => {
                 self.decide_all(ctx, |machine, now| machine.on_heartbeat(heartbeat.node, now));
@@ -265,8 +317,18 @@ impl Handler<PeerDown> for Aggregator {
 impl Handler<Wrote> for Aggregator {
     type Result = ();
 
-    fn handle(&mut self, Wrote { feed, digest, outcome }: Wrote, ctx: &mut Context<Self>) {
-        self.decide(&feed, ctx, |machine, now| machine.on_write_outcome(digest, outcome, now));
+    fn handle(
+        &mut self,
+        Wrote {
+            feed,
+            digest,
+            outcome,
+        }: Wrote,
+        ctx: &mut Context<Self>,
+    ) {
+        self.decide(&feed, ctx, |machine, now| {
+            machine.on_write_outcome(digest, outcome, now)
+        });
     }
 }
 

@@ -4,34 +4,64 @@ use quorate_protocol::{Feed, aggregation::Note};
 
 pub(super) fn log(feed: &Feed, note: &Note) {
     match note {
-        Note::CoSigned { digest, observer, price, signatures, required } => log::info!(
+        Note::CoSigned {
+            digest,
+            observer,
+            price,
+            signatures,
+            required,
+        } => log::info!(
             "report co-signed: feed={feed} report={} observer={} price={price} signatures={signatures}/{required}",
             digest.short(),
             observer.short()
         ),
         // A node that is a little slower than its peers abstains for a moment in every window.
-        Note::Refused { digest, observer, refusal } if refusal.is_abstention() => log::debug!(
+        Note::Refused {
+            digest,
+            observer,
+            refusal,
+        } if refusal.is_abstention() => log::debug!(
             "abstained for now: feed={feed} report={} observer={} reason={} detail=\"{refusal}\"",
             digest.short(),
             observer.short(),
             refusal.label()
         ),
-        Note::Refused { digest, observer, refusal } => log::warn!(
+        Note::Refused {
+            digest,
+            observer,
+            refusal,
+        } => log::warn!(
             "report refused: feed={feed} report={} observer={observer} reason={} detail=\"{refusal}\"",
             digest.short(),
             refusal.label()
         ),
-        Note::Quorum { digest, price, signatures, required } => log::info!(
+        Note::Quorum {
+            digest,
+            price,
+            signatures,
+            required,
+        } => log::info!(
             "quorum: feed={feed} report={} price={price} signatures={signatures}/{required}",
             digest.short()
         ),
-        Note::Waiting { signatures, required, live, validator_missing } => {
+        Note::Waiting {
+            signatures,
+            required,
+            live,
+            validator_missing,
+        } => {
             log::warn!(
                 "no quorum: feed={feed} {} live={live}",
                 lack(*signatures, *required, *live, *validator_missing)
             );
         }
-        Note::Written { digest, writer, price, signatures, age } => log::info!(
+        Note::Written {
+            digest,
+            writer,
+            price,
+            signatures,
+            age,
+        } => log::info!(
             "record written: feed={feed} record={} price={price} signatures={signatures} by={} age_ms={}",
             digest.short(),
             writer.short(),
@@ -47,7 +77,10 @@ pub(super) fn log(feed: &Feed, note: &Note) {
             digest.short()
         ),
         Note::WriteRefused { digest, reason } => {
-            log::error!("write refused by the database: feed={feed} record={} reason=\"{reason}\"", digest.short());
+            log::error!(
+                "write refused by the database: feed={feed} record={} reason=\"{reason}\"",
+                digest.short()
+            );
         }
         Note::DatabaseLost { reason, retry_in } => {
             log::error!("database gone: feed={feed} reason=\"{reason}\" retry_in={retry_in:?}");
@@ -66,7 +99,13 @@ pub(super) fn log(feed: &Feed, note: &Note) {
 fn lack(signatures: usize, required: usize, live: usize, validator_missing: bool) -> String {
     let missing = required.saturating_sub(signatures);
     let absent = required.saturating_sub(live);
-    let nodes = |n: usize| if n == 1 { "1 more node".to_owned() } else { format!("{n} more nodes") };
+    let nodes = |n: usize| {
+        if n == 1 {
+            "1 more node".to_owned()
+        } else {
+            format!("{n} more nodes")
+        }
+    };
     let so_far = format!("{signatures} of {required} signatures");
     match (missing, absent) {
         (0, _) if validator_missing => format!("{so_far}: waiting for a validator's"),
@@ -82,12 +121,21 @@ mod tests {
     #[test]
     fn says_how_many_nodes_are_missing() {
         assert_eq!(lack(2, 3, 2, false), "2 of 3 signatures: waiting for 1 more node");
-        assert_eq!(lack(1, 3, 1, false), "1 of 3 signatures: waiting for 2 more nodes");
+        assert_eq!(
+            lack(1, 3, 1, false),
+            "1 of 3 signatures: waiting for 2 more nodes"
+        );
     }
 
     #[test]
     fn says_when_nodes_are_here_but_do_not_sign() {
-        assert_eq!(lack(2, 3, 4, false), "2 of 3 signatures: enough nodes are here, but 1 did not vouch for it");
-        assert_eq!(lack(3, 3, 4, true), "3 of 3 signatures: waiting for a validator's");
+        assert_eq!(
+            lack(2, 3, 4, false),
+            "2 of 3 signatures: enough nodes are here, but 1 did not vouch for it"
+        );
+        assert_eq!(
+            lack(3, 3, 4, true),
+            "3 of 3 signatures: waiting for a validator's"
+        );
     }
 }

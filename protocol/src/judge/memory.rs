@@ -39,6 +39,10 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    pub(super) fn len(&self) -> usize {
+        self.digests.len()
+    }
+
     pub(super) fn is_settled(&self, digest: &Digest) -> bool {
         self.digests.get(digest).is_some_and(|known| known.settled)
     }

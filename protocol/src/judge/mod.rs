@@ -277,6 +277,11 @@ impl Judge {
         );
     }
 
+    /// How many observations are remembered; never more than a fixed number.
+    pub fn remembered(&self) -> usize {
+        self.memory.len()
+    }
+
     /// Proofs of double statements that were seen, the latest few.
     pub fn equivocations(&self) -> impl Iterator<Item = &Equivocation> {
         self.memory.evidence()

@@ -1,0 +1,515 @@
+//! The judging table of docs/protocol.md, row by row. A row without a case, or a case without a row, fails.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use quorate_protocol::{
+    Address, Attestation, Digest, Evidence, Heartbeat, Members, Message, Network, NodeKey, Observation,
+    QuorumRule, Quote, Signature, UnixMillis, VerifiedReport, Written,
+    judge::{Finding, Judge, JudgeConfig, Verdict, Verified},
+};
+
+const NOON: u64 = 1_763_820_000_000;
+const WINDOW: Duration = Duration::from_secs(30);
+
+fn at(offset_ms: i64) -> UnixMillis {
+    UnixMillis::new(NOON.checked_add_signed(offset_ms).unwrap())
+}
+
+fn key(n: u8) -> NodeKey {
+    NodeKey::from_bytes([n; 32]).unwrap()
+}
+
+fn network() -> Network {
+    "local".parse().unwrap()
+}
+
+fn observation(observer: &NodeKey, feed: &str, price: &str, when: UnixMillis) -> Observation {
+    let quote = Quote {
+        source: "coinbase".parse().unwrap(),
+        price: price.parse().unwrap(),
+        at: when,
+    };
+    Observation::new(
+        feed.parse().unwrap(),
+        when,
+        observer.address(),
+        Evidence::new(vec![quote]).unwrap(),
+    )
+}
+
+/// A report by the first of these keys, signed by all of them.
+fn report(signers: &[u8], when: UnixMillis) -> VerifiedReport {
+    let keys: Vec<NodeKey> = signers.iter().map(|n| key(*n)).collect();
+    let mut report = VerifiedReport::sign_own(
+        observation(&keys[0], "ETH/USD", "3000", when),
+        &network(),
+        &keys[0],
+    )
+    .unwrap();
+    for key in &keys[1..] {
+        let signature = key.sign(report.digest());
+        report
+            .add(Attestation {
+                signer: key.address(),
+                signature,
+            })
+            .unwrap();
+    }
+    report
+}
+
+fn bytes(report: &VerifiedReport) -> Vec<u8> {
+    Message::Report(report.to_report()).encode(&network())
+}
+
+fn news(signers: &[u8], writer: u8, when: UnixMillis) -> Vec<u8> {
+    let report = report(signers, when);
+    let rule = QuorumRule {
+        min_signatures: 1,
+        fraction: None,
+        validators: Default::default(),
+    };
+    let certificate = report.certify(&rule, 0).unwrap();
+    Message::Written(Written::sign(&certificate, when, &network(), &key(writer))).encode(&network())
+}
+
+fn heartbeat(node: u8, when: UnixMillis) -> Heartbeat {
+    Heartbeat {
+        node: Address::new([0; 20]),
+        version: "0.1.0".into(),
+        feeds: vec![],
+        sent_at: when,
+        last_observation: when,
+        last_record: Digest::new([0; 32]),
+        uptime_s: 1,
+        signature: Signature::new([0; 65]),
+    }
+    .signed(&network(), &key(node))
+}
+
+/// Members are 1 to 5; three signatures are a quorum.
+fn judge() -> Judge {
+    let members = Members::Closed((1..=5).map(|n| key(n).address()).collect());
+    let quorum = QuorumRule {
+        min_signatures: 3,
+        fraction: None,
+        validators: Default::default(),
+    };
+    Judge::new(JudgeConfig::new(
+        network(),
+        ["ETH/USD".parse().unwrap()].into(),
+        members,
+        quorum,
+        WINDOW,
+    ))
+}
+
+/// Flips a bit of the last signature of a report, which stands at the end of its message.
+fn forged(mut message: Vec<u8>) -> Vec<u8> {
+    let last = message.len() - 10;
+    message[last] ^= 1;
+    message
+}
+
+struct Case {
+    label: &'static str,
+    verdict: Verdict,
+    what: &'static str,
+    judge: Judge,
+    message: Vec<u8>,
+}
+
+fn cases() -> Vec<Case> {
+    use Verdict::{Accept, Ignore, Reject};
+    let mut cases = vec![];
+    let mut case = |label, verdict, what, before: &[Vec<u8>], message: Vec<u8>| {
+        let mut judge = judge();
+        for earlier in before {
+            judge.judge(earlier, at(0)).unwrap();
+        }
+        cases.push(Case {
+            label,
+            verdict,
+            what,
+            judge,
+            message,
+        });
+    };
+    let fresh = report(&[1, 2], at(0));
+    let valid = bytes(&fresh);
+
+    case("accepted", Accept, "a report", &[], valid.clone());
+    case(
+        "accepted",
+        Accept,
+        "one more signature",
+        std::slice::from_ref(&valid),
+        bytes(&report(&[1, 2, 3], at(0))),
+    );
+    case(
+        "accepted",
+        Accept,
+        "news of a record",
+        &[],
+        news(&[1, 2, 3], 2, at(0)),
+    );
+    case(
+        "accepted",
+        Accept,
+        "news of a record an outage ago",
+        &[],
+        news(&[1, 2, 3], 2, at(-80_000)),
+    );
+    case(
+        "accepted",
+        Accept,
+        "a heartbeat",
+        &[],
+        Message::Heartbeat(heartbeat(1, at(0))).encode(&network()),
+    );
+
+    case("malformed", Reject, "nothing", &[], vec![]);
+    case("malformed", Reject, "text", &[], b"<html>hello</html>".to_vec());
+    case(
+        "malformed",
+        Reject,
+        "a truncated report",
+        &[],
+        valid[..valid.len() - 1].to_vec(),
+    );
+    case(
+        "malformed",
+        Reject,
+        "a report and a byte",
+        &[],
+        [valid.clone(), vec![0]].concat(),
+    );
+    case("malformed", Reject, "a mebibyte", &[], vec![0; 1 << 20]);
+    case("malformed", Reject, "deep nesting", &[], vec![0x81; 16_000]);
+    case("malformed", Reject, "a list that claims to be endless", &[], {
+        let mut message = valid[..10].to_vec();
+        message.extend([0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+        message
+    });
+    case("malformed", Reject, "another version", &[], {
+        let mut message = valid.clone();
+        message[1] = 2;
+        message
+    });
+    case("malformed", Reject, "another network", &[], {
+        Message::Report(fresh.to_report()).encode(&"other".parse().unwrap())
+    });
+    case("malformed", Reject, "an unknown kind", &[], {
+        let mut message = valid.clone();
+        message[8] = 9;
+        message
+    });
+    case("malformed", Reject, "one signer three times", &[], {
+        // The list of one attestation, [0x81, attestation], becomes a list of the same one three times.
+        let one = bytes(&report(&[1], at(0)));
+        let attestation = one[one.len() - 89..].to_vec();
+        let head = [&one[..one.len() - 90], &[0x83]].concat();
+        [head, attestation.repeat(3)].concat()
+    });
+    case("malformed", Reject, "the observer has not signed", &[], {
+        let one = bytes(&report(&[1], at(0)));
+        let signer = one.len() - 87;
+        let mut message = one;
+        message[signer] ^= 1;
+        message
+    });
+    case("malformed", Reject, "a price that is not the median", &[], {
+        let mut message = valid.clone();
+        let price = message.iter().position(|b| *b == 0xc2).unwrap() + 10;
+        message[price] ^= 1;
+        message
+    });
+    case("malformed", Reject, "a second spelling", &[], {
+        // The version 1 in two bytes instead of one.
+        [&[0x84, 0x18, 0x01], &valid[2..]].concat()
+    });
+
+    case("other_feed", Ignore, "another feed", &[], {
+        let btc = observation(&key(1), "BTC/USD", "90000", at(0));
+        bytes(&VerifiedReport::sign_own(btc, &network(), &key(1)).unwrap())
+    });
+
+    case(
+        "stale",
+        Ignore,
+        "just too old",
+        &[],
+        bytes(&report(&[1], at(-30_001))),
+    );
+    case(
+        "stale",
+        Ignore,
+        "of 1970",
+        &[],
+        bytes(&report(&[1], UnixMillis::new(0))),
+    );
+    case("stale", Ignore, "old news", &[], news(&[1, 2, 3], 1, at(-90_001)));
+    case("stale", Ignore, "an old heartbeat", &[], {
+        Message::Heartbeat(heartbeat(1, at(-30_001))).encode(&network())
+    });
+    case(
+        "accepted",
+        Accept,
+        "just not too old",
+        &[],
+        bytes(&report(&[1], at(-30_000))),
+    );
+
+    case(
+        "future",
+        Ignore,
+        "just too early",
+        &[],
+        bytes(&report(&[1], at(5_001))),
+    );
+    case(
+        "future",
+        Ignore,
+        "of 2099",
+        &[],
+        bytes(&report(&[1], UnixMillis::new(4_070_908_800_000))),
+    );
+    case(
+        "accepted",
+        Accept,
+        "just not too early",
+        &[],
+        bytes(&report(&[1], at(5_000))),
+    );
+
+    let written = news(&[1, 2, 3], 2, at(0));
+    case(
+        "settled",
+        Ignore,
+        "a report of a record",
+        std::slice::from_ref(&written),
+        bytes(&report(&[1, 4], at(0))),
+    );
+    case(
+        "settled",
+        Ignore,
+        "the news again",
+        std::slice::from_ref(&written),
+        news(&[1, 2, 3], 4, at(0)),
+    );
+
+    case(
+        "duplicate",
+        Ignore,
+        "the same report",
+        std::slice::from_ref(&valid),
+        valid.clone(),
+    );
+    case(
+        "duplicate",
+        Ignore,
+        "a part of what is known",
+        &[bytes(&report(&[1, 2, 3], at(0)))],
+        valid.clone(),
+    );
+    case(
+        "duplicate",
+        Ignore,
+        "an older heartbeat",
+        &[Message::Heartbeat(heartbeat(1, at(0))).encode(&network())],
+        Message::Heartbeat(heartbeat(1, at(-1))).encode(&network()),
+    );
+
+    case(
+        "unknown_signer",
+        Ignore,
+        "a stranger's observation",
+        &[],
+        bytes(&report(&[9], at(0))),
+    );
+    case(
+        "unknown_signer",
+        Ignore,
+        "a stranger's signature",
+        &[],
+        bytes(&report(&[1, 9], at(0))),
+    );
+    case(
+        "unknown_signer",
+        Ignore,
+        "a stranger's news",
+        &[],
+        news(&[1, 2, 3], 9, at(0)),
+    );
+
+    let flood: Vec<Vec<u8>> = (0..32).map(|n| bytes(&report(&[1], at(-n)))).collect();
+    case(
+        "overload",
+        Ignore,
+        "the 33rd observation at a time",
+        &flood,
+        bytes(&report(&[1], at(-32))),
+    );
+
+    case(
+        "bad_signature",
+        Reject,
+        "a flipped bit",
+        &[],
+        forged(valid.clone()),
+    );
+    case(
+        "bad_signature",
+        Reject,
+        "a forged signature beside known ones",
+        &[valid],
+        forged(bytes(&report(&[1, 2, 3], at(0)))),
+    );
+    case(
+        "bad_signature",
+        Reject,
+        "news that the writer did not sign",
+        &[],
+        forged(news(&[1, 2, 3], 2, at(0))),
+    );
+    case("bad_signature", Reject, "a forged heartbeat", &[], {
+        forged(Message::Heartbeat(heartbeat(1, at(0))).encode(&network()))
+    });
+
+    case(
+        "equivocation",
+        Ignore,
+        "two prices for one moment",
+        &[bytes(&report(&[1], at(0)))],
+        {
+            let other = observation(&key(1), "ETH/USD", "3001", at(0));
+            bytes(&VerifiedReport::sign_own(other, &network(), &key(1)).unwrap())
+        },
+    );
+
+    case(
+        "not_quorate",
+        Ignore,
+        "news with two signatures",
+        &[],
+        news(&[1, 2], 2, at(0)),
+    );
+    cases
+}
+
+/// `label -> verdict` of the table in the documentation.
+fn documented() -> BTreeMap<String, String> {
+    let text = include_str!("../../docs/protocol.md");
+    let table = text
+        .split("## Judging")
+        .nth(1)
+        .unwrap()
+        .split("\n## ")
+        .next()
+        .unwrap();
+    table
+        .lines()
+        .filter_map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            let label = cells.get(2)?.strip_prefix('`')?.strip_suffix('`')?;
+            let verdict = cells[1].split(',').next()?;
+            Some((label.to_owned(), verdict.to_owned()))
+        })
+        .collect()
+}
+
+#[test]
+fn every_row_of_the_table_is_as_documented() {
+    let documented = documented();
+    assert_eq!(documented.len(), 12, "{documented:?}");
+    let mut covered = BTreeMap::new();
+    for mut case in cases() {
+        let judged = case.judge.judge(&case.message, at(0));
+        let (label, verdict) = match &judged {
+            Ok(_) => ("accepted", Verdict::Accept),
+            Err(finding) => (finding.label(), finding.verdict()),
+        };
+        assert_eq!(
+            (label, verdict),
+            (case.label, case.verdict),
+            "{}: {judged:?}",
+            case.what
+        );
+        covered.insert(case.label.to_owned(), format!("{:?}", case.verdict));
+    }
+    assert_eq!(covered, documented);
+}
+
+#[test]
+fn two_statements_for_one_moment_are_kept_as_evidence() {
+    let mut judge = judge();
+    judge.judge(&bytes(&report(&[1], at(0))), at(0)).unwrap();
+    let other = observation(&key(1), "ETH/USD", "3001", at(0));
+    let other = VerifiedReport::sign_own(other, &network(), &key(1)).unwrap();
+    assert!(matches!(
+        judge.judge(&bytes(&other), at(0)),
+        Err(Finding::Equivocation(_))
+    ));
+    let kept: Vec<_> = judge.equivocations().collect();
+    assert_eq!(
+        (kept.len(), kept[0].observer, kept[0].second),
+        (1, key(1).address(), other.digest())
+    );
+}
+
+#[test]
+fn our_own_messages_come_back_as_known() {
+    let mut judge = judge();
+    let own = report(&[1], at(0));
+    judge.remember_own(&Message::Report(own.to_report()));
+    assert_eq!(judge.judge(&bytes(&own), at(0)), Err(Finding::Duplicate));
+}
+
+#[test]
+fn memory_stays_bounded_however_much_is_heard() {
+    // An open network, so that strangers count: each with an observation of its own.
+    let quorum = QuorumRule {
+        min_signatures: 3,
+        fraction: None,
+        validators: Default::default(),
+    };
+    let feeds = ["ETH/USD".parse().unwrap()].into();
+    let mut judge = Judge::new(JudgeConfig::new(network(), feeds, Members::Open, quorum, WINDOW));
+    let mut accepted = 0;
+    for n in 1..=1500u32 {
+        let mut secret = [1; 32];
+        secret[..4].copy_from_slice(&n.to_be_bytes());
+        let stranger = NodeKey::from_bytes(secret).unwrap();
+        let own = observation(&stranger, "ETH/USD", "3000", at(0));
+        let message = bytes(&VerifiedReport::sign_own(own, &network(), &stranger).unwrap());
+        accepted += usize::from(matches!(judge.judge(&message, at(0)), Ok(Verified::Report(_))));
+    }
+    assert_eq!(accepted, 1500);
+    assert_eq!(judge.remembered(), 1024);
+}
+
+mod hostile {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            let _ = judge().judge(&bytes, at(0));
+        }
+
+        #[test]
+        fn no_mutation_of_a_valid_message_panics_or_proves_another_observation(
+            position in 0usize..400, value in any::<u8>()
+        ) {
+            let valid = report(&[1, 2], at(0));
+            let mut message = bytes(&valid);
+            let position = position % message.len();
+            message[position] = value;
+            if let Ok(Verified::Report(accepted)) = judge().judge(&message, at(0)) {
+                prop_assert_eq!(accepted, valid);
+            }
+        }
+    }
+}
