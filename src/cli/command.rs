@@ -1,0 +1,96 @@
+//! What can be run, with its configuration understood.
+
+use quorate_protocol::UnixMillis;
+
+use crate::config::{
+    devnet::{self, DevnetConfig},
+    key::KeyConfig,
+    keys::{self, KeysNewConfig},
+    migrate::{self, MigrateConfig},
+    node::{self, NodeConfig},
+    prices::{self, PricesConfig},
+    reader::Reader,
+    setting::Setting,
+};
+
+/// What can be run, with its configuration understood.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// `quorate node`
+    Node(Box<NodeConfig>),
+    /// `quorate devnet`
+    Devnet(Box<DevnetConfig>),
+    /// `quorate keys new`
+    KeysNew(KeysNewConfig),
+    /// `quorate keys show`
+    KeysShow(KeyConfig),
+    /// `quorate migrate`
+    Migrate(MigrateConfig),
+    /// `quorate prices`
+    Prices(PricesConfig),
+}
+
+/// The commands that have settings, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// `quorate node`
+    Node,
+    /// `quorate devnet`
+    Devnet,
+    /// `quorate keys new`
+    KeysNew,
+    /// `quorate keys show`
+    KeysShow,
+    /// `quorate migrate`
+    Migrate,
+    /// `quorate prices`
+    Prices,
+}
+
+impl Name {
+    /// All of them, in the order of the help.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Node,
+        Self::Devnet,
+        Self::Prices,
+        Self::Migrate,
+        Self::KeysNew,
+        Self::KeysShow,
+    ];
+
+    /// The words after `quorate`.
+    pub(crate) fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Node => &["node"],
+            Self::Devnet => &["devnet"],
+            Self::KeysNew => &["keys", "new"],
+            Self::KeysShow => &["keys", "show"],
+            Self::Migrate => &["migrate"],
+            Self::Prices => &["prices"],
+        }
+    }
+
+    /// What it can be told, besides what every command can.
+    pub(crate) fn settings(self) -> Vec<&'static Setting> {
+        match self {
+            Self::Node => node::settings(),
+            Self::Devnet => devnet::settings(),
+            Self::KeysNew => keys::settings_new(),
+            Self::KeysShow => keys::settings_show(),
+            Self::Migrate => migrate::settings(),
+            Self::Prices => prices::settings(),
+        }
+    }
+
+    /// Reads its settings.
+    pub(crate) fn read(self, reader: &mut Reader<'_>, now: UnixMillis) -> Option<Command> {
+        match self {
+            Self::Node => node::read(reader).map(Box::new).map(Command::Node),
+            Self::Devnet => devnet::read(reader).map(Box::new).map(Command::Devnet),
+            Self::KeysNew => keys::read_new(reader).map(Command::KeysNew),
+            Self::KeysShow => keys::read_show(reader).map(Command::KeysShow),
+            Self::Migrate => migrate::read(reader).map(Command::Migrate),
+            Self::Prices => prices::read(reader, now).map(Command::Prices),
+        }
+    }
+}

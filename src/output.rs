@@ -1,0 +1,18 @@
+//! Writing to the terminal or a pipe. `println!` panics when the reader has gone; these do not.
+
+use std::io::{self, Write};
+
+/// Writes a command's result to standard output. A reader that has gone away (`quorate prices | head`) wanted no more: that
+/// is no error.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
+/// Tells a person something on standard error. If nobody can read it, nobody can be told that either.
+pub(crate) fn complain(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
