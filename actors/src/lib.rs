@@ -3,5 +3,6 @@
 
 mod clock;
 pub mod messages;
+pub mod supervisor;
 
 pub use clock::Clock;
