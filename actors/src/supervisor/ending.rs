@@ -97,7 +97,7 @@ impl Supervisor {
         let ending = tokio::select! {
             report = self.shutdown(order, grace) => {
                 if !report.is_clean() {
-                    log::warn!("shutdown lost something: see its steps");
+                    log::warn!("shutdown was not clean: see its steps");
                 }
                 ending
             }
@@ -108,9 +108,9 @@ impl Supervisor {
         };
         let code = ending.exit_code();
         match &ending {
-            Ending::Asked(_) => log::info!("shutdown done: exit code {code}"),
-            Ending::CutShort => log::warn!("shutdown cut short by a second signal: exit code {code}"),
-            Ending::Failed(fatal) => log::error!("fatal: {fatal} exit code {code}"),
+            Ending::Asked(_) => log::info!("shutdown done: exit_code={code}"),
+            Ending::CutShort => log::warn!("shutdown cut short by a second signal: exit_code={code}"),
+            Ending::Failed(fatal) => log::error!("fatal: {fatal} exit_code={code}"),
         }
         if let Some(system) = System::try_current() {
             system.stop_with_code(i32::from(code));

@@ -48,7 +48,8 @@ impl PanicReport {
         let backtrace = Backtrace::capture();
         Self {
             location: info.location().map(ToString::to_string),
-            backtrace: (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string()),
+            backtrace: (backtrace.status() == BacktraceStatus::Captured)
+                .then(|| frames_of_the_actor(&backtrace.to_string())),
             ..Self::from_payload(info.payload())
         }
     }
@@ -69,6 +70,17 @@ fn one_line(message: &str) -> String {
         Some((cut, _)) => format!("{}...", &line[..cut]),
         None => line,
     }
+}
+
+/// Of a backtrace's hundred frames the twenty between the panic machinery and the supervision, which are always the same; all of
+/// them where the build has inlined those away.
+fn frames_of_the_actor(backtrace: &str) -> String {
+    let lines: Vec<&str> = backtrace.lines().collect();
+    let at = |part: &str| lines.iter().position(|line| line.contains(part));
+    // Each frame has a second line with its place.
+    let first = at("rust_begin_unwind").map_or(0, |line| line + 2);
+    let last = at("supervisor::body::").unwrap_or(lines.len());
+    lines.get(first..last).unwrap_or(&lines).join("\n")
 }
 
 /// Runs `work` and turns a panic in it into a report.
@@ -154,6 +166,13 @@ mod tests {
         let caught_inside = catch(|| panic::catch_unwind(|| panic!("inner")).is_err());
         assert_eq!(caught_inside, Ok(true));
         assert_eq!(catch(|| panic!("outer")).unwrap_err().message, "outer");
+    }
+
+    #[test]
+    fn a_backtrace_is_cut_to_the_actors_frames_or_left_whole() {
+        let backtrace = "0: hook\n at a\n1: rust_begin_unwind\n at b\n2: my::actor\n at c\n3: quorate::supervisor::body::poll\n at d";
+        assert_eq!(frames_of_the_actor(backtrace), "2: my::actor\n at c");
+        assert_eq!(frames_of_the_actor("0: a\n1: b"), "0: a\n1: b");
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! actix does not poll it.
 
 use std::cell::{Cell, RefCell};
-use std::pin::Pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
@@ -101,7 +102,8 @@ impl<A: Actor<Context = Context<A>>> ActorFuture<A> for Pump<A> {
                 return Poll::Pending;
             }
         }
-        task.waker().wake_by_ref();
+        // A plain wake would have this task run again dozens of times before tokio looks at its timers; this one comes after.
+        let _pending = pin!(tokio::task::yield_now()).poll(task);
         Poll::Pending
     }
 }

@@ -75,10 +75,10 @@ impl Supervisor {
             let took = begun.elapsed();
             let step = index + 1;
             if matches!(outcome, StepOutcome::Drained | StepOutcome::NotRunning) {
-                log::info!("shutdown step {step}/{count}: actor={name} outcome={outcome} took={took:?}");
+                log::info!("shutdown step {step}/{count}: actor={name} outcome={outcome} took={took:.1?}");
             } else {
                 log::warn!(
-                    "shutdown step {step}/{count}: actor={name} outcome={outcome} took={took:?} limit={limit:?}"
+                    "shutdown step {step}/{count}: actor={name} outcome={outcome} took={took:.1?} limit={limit:.1?}"
                 );
             }
             steps.push((name, outcome));

@@ -7,6 +7,7 @@ use actix::{Addr, Arbiter, Context, System};
 
 use super::body::{Body, SupervisedActor};
 use super::panics;
+use super::status::Phase;
 use super::supervised::{Terms, supervise};
 
 /// Why an actor could not be put under supervision.
@@ -63,6 +64,8 @@ impl<A: SupervisedActor> Slot<A> {
             receiver,
             terms,
         } = self;
+        // Not by the new thread: a shutdown that comes before its first step must wait for it.
+        terms.vitals.enter(Phase::Starting);
         arbiter.spawn_fn(move || {
             panics::name_this_thread(name);
             actix::spawn(async move {
@@ -85,6 +88,7 @@ impl<A: SupervisedActor> Slot<A> {
             receiver,
             terms,
         } = self;
+        terms.vitals.enter(Phase::Starting);
         let vitals = terms.vitals.clone();
         actix::spawn(supervise(terms, move || Body::build(receiver, vitals, build)));
         addr

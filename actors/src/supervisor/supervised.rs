@@ -56,7 +56,6 @@ pub(super) async fn supervise<A: SupervisedActor>(
         fatal: terms.fatal.clone(),
         ended: false,
     };
-    terms.vitals.enter(Phase::Starting);
     match body() {
         Ok(body) => Supervision::new(terms, body).run().await,
         Err(report) => give_up(

@@ -109,10 +109,14 @@ pub(super) fn spawn(
         .spawn(move || watch(&watched, &fatal))
 }
 
+/// Four looks a limit find it at most a quarter late.
+fn look_pause(config: &SupervisorConfig) -> Duration {
+    (config.blocked_after / 4).max(Duration::from_millis(5))
+}
+
 fn watch(watched: &Watched, fatal: &watch::Receiver<Option<Fatal>>) {
     let config = &watched.config;
-    // Four looks a limit find it at most a quarter late.
-    let pause = (config.blocked_after / 4).max(Duration::from_millis(5));
+    let pause = look_pause(config);
     let mut silences: Vec<Silence> = Vec::new();
     let mut last_look = Instant::now();
     let mut given_up_for = Duration::ZERO;
@@ -137,7 +141,7 @@ fn watch(watched: &Watched, fatal: &watch::Receiver<Option<Fatal>>) {
             if given_up_for >= config.exit_after {
                 end_process(
                     EXIT_GAVE_UP,
-                    format!("fatal: {fatal}; the process did not end by itself: exit code {EXIT_GAVE_UP}"),
+                    format!("fatal: {fatal}; the process did not end by itself: exit_code={EXIT_GAVE_UP}"),
                 );
             }
         }
@@ -164,7 +168,7 @@ fn act_on(finding: Finding, vitals: &Vitals, lasted: Duration) {
                 EXIT_BLOCKED,
                 format!(
                     "fatal: thread blocked, nothing inside the process can free it: actor={actor} silent={lasted:.1?} \
-                     exit code {EXIT_BLOCKED}"
+                     exit_code={EXIT_BLOCKED}"
                 ),
             );
         }
@@ -240,6 +244,14 @@ mod tests {
         looks(&mut silence, &[1; 10]);
         assert_eq!(looks(&mut silence, &[2]), [Finding::MovesAgain]);
         assert_eq!(looks(&mut silence, &[2; 4]), [Finding::Quiet; 4]);
+    }
+
+    #[test]
+    fn a_blocked_process_ends_within_20_s_even_if_the_silence_is_noticed_late_and_no_line_can_be_written() {
+        let config = SupervisorConfig::default();
+        let noticed_late = 2 * look_pause(&config);
+        let lines_unwritten = 2 * LAST_LINE_PATIENCE;
+        assert!(config.exit_after + noticed_late + lines_unwritten <= 20 * SECOND);
     }
 
     #[test]

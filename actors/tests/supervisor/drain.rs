@@ -41,6 +41,21 @@ fn mail_is_handled_before_the_drain_and_the_drain_ends_before_the_stop() {
 }
 
 #[test]
+fn an_actor_that_is_stopped_before_its_first_step_still_handles_its_mail() {
+    in_paused_time(async {
+        let supervisor = supervisor();
+        let diary = Diary::default();
+        let addr = run(&supervisor, "Subject", Subject::new(&diary));
+        addr.do_send(Say(1));
+        assert!(supervisor.shutdown(&["Subject"], GRACE).await.is_clean());
+        assert_eq!(
+            diary.events(),
+            ["started", "said 1", "drain", "drained", "stopped"]
+        );
+    });
+}
+
+#[test]
 fn the_order_is_the_stated_one_and_then_the_reverse_of_the_reservation() {
     in_paused_time(async {
         let supervisor = supervisor();

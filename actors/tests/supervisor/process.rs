@@ -23,7 +23,8 @@ impl Log for ToStderr {
     }
 
     fn log(&self, record: &Record<'_>) {
-        writeln!(std::io::stderr(), "{} {}", record.level(), record.args()).unwrap();
+        let mut stderr = std::io::stderr().lock();
+        writeln!(stderr, "{} {}", record.level(), record.args()).unwrap();
     }
 
     fn flush(&self) {}
@@ -34,9 +35,8 @@ fn log_to_stderr() {
     log::set_max_level(LevelFilter::Info);
 }
 
-fn supervisor() -> Supervisor {
-    log_to_stderr();
-    Supervisor::new(SupervisorConfig {
+fn config() -> SupervisorConfig {
+    SupervisorConfig {
         heartbeat: 50 * MILLI,
         hang_after: 500 * MILLI,
         blocked_after: 500 * MILLI,
@@ -47,8 +47,12 @@ fn supervisor() -> Supervisor {
             ..RestartPolicy::default()
         },
         fault_injection: true,
-    })
-    .unwrap()
+    }
+}
+
+fn supervisor() -> Supervisor {
+    log_to_stderr();
+    Supervisor::new(config()).unwrap()
 }
 
 fn start(
@@ -115,7 +119,7 @@ fn a_thread_that_stays_blocked_ends_the_process_with_its_own_code_and_a_last_lin
     assert_end(
         &output,
         EXIT_BLOCKED,
-        &["fatal: thread blocked", "actor=Blocked", "exit code 75"],
+        &["fatal: thread blocked", "actor=Blocked", "exit_code=75"],
     );
     assert!(
         lines(&output)
@@ -138,12 +142,42 @@ fn child_that_is_blocked() {
 }
 
 #[test]
+fn a_log_that_nobody_reads_does_not_keep_a_blocked_process_alive() {
+    let output = ended(child("child_that_cannot_log").spawn().unwrap());
+    assert_eq!(output.status.code(), Some(i32::from(EXIT_BLOCKED)));
+}
+
+#[test]
+#[ignore = "run by the test above in a process of its own"]
+fn child_that_cannot_log() {
+    struct Stuck;
+    impl Log for Stuck {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn log(&self, _: &Record<'_>) {
+            std::thread::sleep(Duration::from_secs(60));
+        }
+        fn flush(&self) {}
+    }
+    System::new().block_on(async {
+        let supervisor = Supervisor::new(config()).unwrap();
+        start(&supervisor, "Blocked", |subject| subject);
+        eventually("it runs", || supervisor.statuses()[0].phase == Phase::Running).await;
+        log::set_logger(&Stuck).unwrap();
+        log::set_max_level(LevelFilter::Info);
+        supervisor.inject("Blocked", Fault::Panic).unwrap();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    });
+}
+
+#[test]
 fn an_actor_that_loops_in_failure_ends_the_process_after_the_others_were_drained() {
     let output = ended(child("child_that_loops").spawn().unwrap());
     assert_end(
         &output,
         EXIT_GAVE_UP,
-        &["fatal: actor=Looping restarts=3", "no port", "exit code 70"],
+        &["fatal: actor=Looping restarts=3", "no port", "exit_code=70"],
     );
     let lines = lines(&output);
     let of = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
@@ -181,7 +215,7 @@ fn a_process_that_does_not_end_by_itself_after_an_actor_was_given_up_is_ended() 
     assert_end(
         &output,
         EXIT_GAVE_UP,
-        &["fatal: actor=Looping", "did not end by itself", "exit code 70"],
+        &["fatal: actor=Looping", "did not end by itself", "exit_code=70"],
     );
 }
 
@@ -233,7 +267,7 @@ fn signalled(signals: &[&str]) -> Output {
 fn sigterm_and_ctrl_c_drain_in_order_and_end_with_zero() {
     for (signal, name) in [("-TERM", "SIGTERM"), ("-INT", "SIGINT")] {
         let output = signalled(&[signal]);
-        assert_end(&output, 0, &["shutdown done: exit code 0"]);
+        assert_end(&output, 0, &["shutdown done: exit_code=0"]);
         let lines = lines(&output);
         let at = |part: &str| lines.iter().position(|line| line.contains(part)).expect(part);
         assert!(

@@ -1,4 +1,6 @@
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -321,7 +323,6 @@ fn a_full_mailbox_refuses_and_is_full_again_after_a_restart() {
         let slot = supervisor.reserve(ActorSpec::new("Subject").mailbox(3)).unwrap();
         let addr = slot.address();
         let accepted = |addr: &Addr<Subject>| (0..20).filter(|_| addr.try_send(Say(1)).is_ok()).count();
-        // actix grants every address one message beyond the capacity... once it is parked.
         assert_eq!(accepted(&addr), 3, "before the actor runs");
         let subject = Subject::new(&diary);
         slot.run_here(move |_| subject);
@@ -377,6 +378,91 @@ fn a_fault_is_refused_with_the_remedy() {
         assert_eq!(
             reserved.to_string(),
             "actor Subject is reserved, not running: try again when it is"
+        );
+    });
+}
+
+/// Like a swarm that handlers feed: nobody wakes it, it relies on being polled after every message.
+struct Watcher(u32);
+
+impl ActorFuture<Subject> for Watcher {
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        subject: &mut Subject,
+        _: &mut Context<Subject>,
+        _: &mut std::task::Context<'_>,
+    ) -> Poll<()> {
+        if subject.state != self.0 {
+            self.0 = subject.state;
+            subject.diary.note(format!("seen {}", self.0));
+        }
+        Poll::Pending
+    }
+}
+
+#[test]
+fn a_future_of_the_context_sees_what_a_handler_changed_even_if_it_has_its_turn_first() {
+    in_paused_time(async {
+        let supervisor = supervisor();
+        let diary = Diary::default();
+        let subject = Subject::new(&diary).tick(3600 * SECOND);
+        let addr = supervisor
+            .reserve(ActorSpec::new("Subject"))
+            .unwrap()
+            .run_here(move |_| subject);
+        addr.send(act(|_, ctx| {
+            ctx.spawn(Watcher(0));
+        }))
+        .await
+        .unwrap();
+        // A wait makes actix change the order of the context's futures.
+        addr.do_send(act(|subject, ctx| {
+            ctx.wait(tokio::time::sleep(SECOND).into_actor(subject));
+        }));
+        for number in 1..=3 {
+            let begun = Instant::now();
+            let state = addr.send(Say(number)).await.unwrap();
+            let seen = format!("seen {state}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert!(diary.has(&seen), "{seen} after {:?}", begun.elapsed());
+        }
+    });
+}
+
+#[test]
+fn a_future_that_panics_when_it_is_dropped_does_not_prevent_the_restart() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("in a drop");
+        }
+    }
+    in_paused_time(async {
+        let supervisor = supervisor();
+        let diary = Diary::default();
+        let subject = Subject::new(&diary);
+        let addr = supervisor
+            .reserve(ActorSpec::new("Subject"))
+            .unwrap()
+            .run_here(move |_| subject);
+        addr.do_send(act(|subject, ctx| {
+            let bomb = Bomb;
+            let never = async move {
+                std::future::pending::<()>().await;
+                drop(bomb);
+            };
+            ctx.spawn(never.into_actor(subject));
+        }));
+        addr.do_send(act(|_, ctx| ctx.stop()));
+        assert_eq!(addr.send(Say(1)).await, Ok(1));
+        assert!(
+            status(&supervisor, "Subject")
+                .last_failure
+                .unwrap()
+                .cause
+                .contains("in a drop")
         );
     });
 }

@@ -2,7 +2,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use quorate_actors::supervisor::{ActorSpec, Fault, Phase, StepOutcome, Supervisor, SupervisorConfig};
+use quorate_actors::supervisor::{
+    ActorSpec, Fault, Phase, StepOutcome, Supervisor, SupervisorConfig, policy::RestartPolicy,
+};
 
 use crate::subject::{Diary, PanicBeside, Say, Subject, act, eventually, status};
 
@@ -15,8 +17,11 @@ fn supervisor() -> Supervisor {
         hang_after: 500 * MILLI,
         blocked_after: 1000 * MILLI,
         exit_after: Duration::from_secs(3600),
+        restart: RestartPolicy {
+            first_delay: 20 * MILLI,
+            ..RestartPolicy::default()
+        },
         fault_injection: true,
-        ..SupervisorConfig::default()
     })
     .unwrap()
 }
