@@ -6,5 +6,6 @@ mod clock;
 pub mod messages;
 pub mod signer;
 mod sink;
+pub mod supervisor;
 
 pub use clock::Clock;

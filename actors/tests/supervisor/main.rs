@@ -1,0 +1,9 @@
+//! The supervisor as its users see it. `restarts` and `drain` run in paused time on one thread; `threads` in real time with short
+//! figures; `process` in child processes, whose exit code and last line are what an orchestrator and an operator see.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may")]
+
+mod drain;
+mod process;
+mod restarts;
+mod subject;
+mod threads;
