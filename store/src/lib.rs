@@ -1,1 +1,38 @@
-//! x
+//! Postgres for quorate: the schema and its migrations, the pool, TLS, the few queries, and a private server for
+//! devnets and tests.
+//!
+//! The database is the last judge: it refuses a second record within the write window, the same record twice, and a
+//! record without enough signatures, whatever a client does. This crate carries certificates to it and names what came
+//! of them ([`Outcome`]).
+
+mod classify;
+mod connection;
+mod database_url;
+mod error;
+mod last_record;
+mod migrate;
+mod outcome;
+mod pool;
+mod private;
+mod read;
+mod record;
+// As the diesel CLI prints it: public items without docs.
+#[allow(missing_docs, unreachable_pub)]
+mod schema;
+mod secret;
+mod settings;
+mod store;
+mod tls;
+mod write;
+
+pub use database_url::{DatabaseUrl, ParseDatabaseUrlError, SslMode, TargetServer};
+pub use error::StoreError;
+pub use last_record::LastRecord;
+pub use migrate::{MigrateError, MigrateOptions, Migrated, NODE_ROLE, migrate};
+pub use outcome::Outcome;
+pub use private::{OWNER, PrivateOptions, PrivatePostgres, PrivatePostgresError, ServerTls};
+pub use read::{MAX_RECORDS, Order, RecordQuery};
+pub use record::{Record, RecordFault};
+pub use secret::Secret;
+pub use settings::{Settings, SettingsMismatch};
+pub use store::{Store, StoreConfig};

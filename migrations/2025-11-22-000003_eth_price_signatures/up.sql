@@ -1,0 +1,108 @@
+-- The signatures: written together with their record or never, and never fewer than the minimum.
+
+CREATE TABLE public.eth_price_signatures (
+    digest text NOT NULL REFERENCES public.eth_prices (digest) ON DELETE CASCADE,
+    signer text NOT NULL,
+    signature text NOT NULL,
+
+    PRIMARY KEY (digest, signer),
+    CONSTRAINT eth_price_signatures_signer_is_an_address CHECK (signer ~ '^0x[0-9a-fA-F]{40}$'),
+    CONSTRAINT eth_price_signatures_signature_is_65_bytes CHECK (signature ~ '^0x[0-9a-f]{130}$')
+);
+
+-- The same signer in another letter case is the same signer.
+CREATE UNIQUE INDEX eth_price_signatures_once_a_signer ON public.eth_price_signatures (digest, lower(signer));
+
+CREATE FUNCTION public.quorate_only_with_record() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Both: after a restore into another server, an old record can carry the number of a transaction yet to come.
+    IF NOT EXISTS (
+        SELECT FROM public.eth_prices
+        WHERE digest = NEW.digest
+            AND written_in = pg_current_xact_id()
+            AND written_at >= transaction_timestamp()
+    ) THEN
+        RAISE EXCEPTION 'a signature can only be written in the transaction that writes its record'
+            USING ERRCODE = 'check_violation', SCHEMA = 'public', TABLE = 'eth_price_signatures',
+                CONSTRAINT = 'eth_price_signatures_only_with_record';
+    END IF;
+    RETURN NEW;
+END
+$$;
+REVOKE ALL ON FUNCTION public.quorate_only_with_record() FROM PUBLIC;
+
+CREATE TRIGGER quorate_only_with_record BEFORE INSERT ON public.eth_price_signatures
+    FOR EACH ROW EXECUTE FUNCTION public.quorate_only_with_record();
+
+CREATE FUNCTION public.quorate_require_signatures() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    required integer;
+    signers bigint;
+    observer_signed boolean;
+BEGIN
+    SELECT min_signatures INTO STRICT required FROM public.quorate_settings;
+    SELECT count(DISTINCT lower(signer)), coalesce(bool_or(lower(signer) = lower(NEW.observer)), false)
+        INTO STRICT signers, observer_signed
+        FROM public.eth_price_signatures WHERE digest = NEW.digest;
+    IF signers < required THEN
+        RAISE EXCEPTION 'the record has % distinct signatures, % are required', signers, required
+            USING ERRCODE = 'check_violation', SCHEMA = 'public', TABLE = 'eth_prices',
+                CONSTRAINT = 'eth_prices_min_signatures';
+    END IF;
+    IF NOT observer_signed THEN
+        RAISE EXCEPTION 'the observer is not among the signers of the record'
+            USING ERRCODE = 'check_violation', SCHEMA = 'public', TABLE = 'eth_prices',
+                CONSTRAINT = 'eth_prices_observer_signed';
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION public.quorate_require_signatures() FROM PUBLIC;
+
+-- At commit, when all signatures of the transaction are in.
+CREATE CONSTRAINT TRIGGER quorate_require_signatures AFTER INSERT ON public.eth_prices
+    DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION public.quorate_require_signatures();
+
+CREATE VIEW public.eth_prices_signed AS
+    SELECT
+        record.id,
+        record."timestamp",
+        record.feed,
+        record.price,
+        record.observer,
+        record.written_at,
+        record.written_by,
+        signed.signature_count,
+        record.digest,
+        signed.signatures,
+        record.evidence,
+        record.network
+    FROM public.eth_prices AS record
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS signature_count, jsonb_object_agg(one.signer, one.signature) AS signatures
+        FROM public.eth_price_signatures AS one
+        WHERE one.digest = record.digest
+    ) AS signed
+    ORDER BY record.written_at DESC;
+
+COMMENT ON TABLE public.eth_price_signatures IS
+    'One row a signature. Written in the transaction of its record, never later';
+COMMENT ON COLUMN public.eth_price_signatures.digest IS
+    'What was signed: the record with this digest';
+COMMENT ON COLUMN public.eth_price_signatures.signer IS
+    'Ethereum address of the signer; the signature recovers to it (quorate verify checks)';
+COMMENT ON COLUMN public.eth_price_signatures.signature IS
+    '65 bytes r, s, v in hex; v is 27 or 28';
+COMMENT ON VIEW public.eth_prices_signed IS
+    'The records with their signatures, newest first';
+COMMENT ON COLUMN public.eth_prices_signed.signature_count IS
+    'How many nodes have signed';
+COMMENT ON COLUMN public.eth_prices_signed.signatures IS
+    'Signature by signer';

@@ -1,0 +1,124 @@
+//! One connection to the database.
+
+use std::{error::Error, time::Duration};
+
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use tokio_postgres::{Config, NoTls, config};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::{
+    database_url::{DatabaseUrl, SslMode, TargetServer},
+    tls::{self, TlsError},
+};
+
+/// A server that vanishes without a word (a cut cable, a lost node) is given up after this long.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// How sessions are set up.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    /// Shown in `pg_stat_activity`.
+    pub(crate) application_name: String,
+    /// For TCP, TLS and the log-in together.
+    pub(crate) connect_timeout: Duration,
+    /// The server aborts a statement that runs longer.
+    pub(crate) statement_timeout: Duration,
+}
+
+/// Why there is no connection. Contains no password.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("no connection within {0:?}")]
+    Timeout(Duration),
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Connects, logs in and sets the session up.
+pub(crate) async fn connect(url: &DatabaseUrl, session: &Session) -> Result<AsyncPgConnection, ConnectError> {
+    let limit = session.connect_timeout;
+    tokio::time::timeout(limit, connect_unbounded(url, session))
+        .await
+        .map_err(|_| ConnectError::Timeout(limit))?
+}
+
+async fn connect_unbounded(url: &DatabaseUrl, session: &Session) -> Result<AsyncPgConnection, ConnectError> {
+    let config = config(url, session);
+    let mut connection = if config.get_ssl_mode() == config::SslMode::Disable {
+        let (client, connection) = config.connect(NoTls).await.map_err(|error| refused(&error))?;
+        AsyncPgConnection::try_from_client_and_connection(client, connection).await
+    } else {
+        let tls = tls::client_config(url.ssl_mode, url.ssl_root_cert.as_deref())?;
+        let tls = MakeRustlsConnect::new(tls);
+        let (client, connection) = config.connect(tls).await.map_err(|error| refused(&error))?;
+        AsyncPgConnection::try_from_client_and_connection(client, connection).await
+    }
+    .map_err(|error| refused(&error))?;
+    // Nobody else's tables may stand in for ours. A dropped query goes on in the server: the timeouts end it.
+    let millis = session.statement_timeout.as_millis();
+    let setup = format!(
+        "SET search_path = public, pg_temp; SET statement_timeout = {millis}; \
+         SET idle_in_transaction_session_timeout = {millis}"
+    );
+    connection
+        .batch_execute(&setup)
+        .await
+        .map_err(|error| refused(&error))?;
+    Ok(connection)
+}
+
+fn config(url: &DatabaseUrl, session: &Session) -> Config {
+    let mut config = Config::new();
+    if let Some(user) = &url.user {
+        config.user(user);
+    }
+    if let Some(password) = &url.password {
+        config.password(password.reveal());
+    }
+    if let Some(database) = &url.database {
+        config.dbname(database);
+    }
+    for (host, port) in &url.hosts {
+        config.host(host).port(*port);
+    }
+    // As libpq: there is no TLS on a Unix socket.
+    let local = url.hosts.iter().all(|(host, _)| host.starts_with('/'));
+    config.ssl_mode(match url.ssl_mode {
+        _ if local => config::SslMode::Disable,
+        SslMode::Disable => config::SslMode::Disable,
+        SslMode::Prefer => config::SslMode::Prefer,
+        SslMode::Require | SslMode::VerifyFull => config::SslMode::Require,
+    });
+    if url.target == TargetServer::ReadWrite {
+        config.target_session_attrs(config::TargetSessionAttrs::ReadWrite);
+    }
+    config
+        .application_name(&session.application_name)
+        // For each of several addresses, so that the second still gets its turn.
+        .connect_timeout(session.connect_timeout / 2)
+        .tcp_user_timeout(SILENCE)
+        .keepalives_idle(SILENCE)
+        .keepalives_interval(SILENCE / 5)
+        .keepalives_retries(3);
+    config
+}
+
+fn refused(error: &(dyn Error + 'static)) -> ConnectError {
+    ConnectError::Refused(with_causes(error))
+}
+
+/// An error and its causes in one line: the outermost alone says no more than "error connecting to server".
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let inner = error.to_string();
+        if !text.contains(&inner) {
+            text = format!("{text}: {inner}");
+        }
+        cause = error.source();
+    }
+    text.replace('\n', " ")
+}

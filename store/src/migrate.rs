@@ -1,0 +1,280 @@
+//! Bringing a database to the schema, the settings and the node role: what its owner does before nodes start.
+
+use std::time::Duration;
+
+use diesel::{
+    QueryResult,
+    migration::MigrationVersion,
+    pg::{Pg, data_types::PgInterval},
+    prelude::*,
+    sql_types::{BigInt, Bool},
+};
+use diesel_async::{
+    AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection, async_connection_wrapper::AsyncConnectionWrapper,
+};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    classify::one_line,
+    connection::{Session, connect},
+    database_url::DatabaseUrl,
+    error::StoreError,
+    read::check_version,
+    schema::quorate_settings,
+    secret::Secret,
+    settings::Settings,
+};
+
+pub(crate) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
+
+/// The role that nodes log in as.
+pub const NODE_ROLE: &str = "quorate_node";
+
+/// Of all migrating processes of one database only one works at a time. The number is "quorate" in ASCII.
+const LOCK: i64 = 0x71_75_6f_72_61_74_65;
+/// Longest wait for the others; a migration of this small schema takes well below a second.
+const LOCK_PATIENCE: Duration = Duration::from_secs(60);
+const LOCK_RETRY: Duration = Duration::from_millis(50);
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a statement of a migration, which may have to wait for the nodes' queries to end.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Roles belong to the whole server, our lock to one database: two databases' migrations can collide on the role.
+const ROLE_ATTEMPTS: u32 = 10;
+
+/// What to set; what is `None` stays as it is (30 s and 3 signatures in a new database).
+#[derive(Debug, Clone, Default)]
+pub struct MigrateOptions {
+    /// The write window.
+    pub write_interval: Option<Duration>,
+    /// The least number of distinct signatures of a record.
+    pub min_signatures: Option<usize>,
+    /// Lets [`NODE_ROLE`] log in with this password. Only its SCRAM verifier is sent to the server.
+    pub node_password: Option<Secret>,
+}
+
+/// What a migration has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migrated {
+    /// The migrations that were applied now, in order; none if the schema was up to date.
+    pub applied: Vec<String>,
+    /// The settings that hold now.
+    pub settings: Settings,
+}
+
+/// Why a database could not be migrated. Nothing is left half done: each migration is a transaction.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The server cannot be reached, or did not let us in.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// Others have been migrating all the time.
+    #[error("another migration of this database has been running for {LOCK_PATIENCE:?}")]
+    Locked,
+    /// The window is outside of what the database accepts.
+    #[error(
+        "write interval {0:?}: must be from {min:?} to {max:?}, in whole microseconds",
+        min = Settings::MIN_WRITE_INTERVAL,
+        max = Settings::MAX_WRITE_INTERVAL
+    )]
+    WriteInterval(Duration),
+    /// The minimum is outside of what the database accepts.
+    #[error("minimum of signatures {0}: must be from 1 to {max}", max = quorate_protocol::MAX_ATTESTATIONS)]
+    MinSignatures(usize),
+    /// The database has migrations that this program does not know.
+    #[error(transparent)]
+    Schema(StoreError),
+    /// The database refused a step; most likely the role is not the owner's.
+    #[error("{step}: {reason}")]
+    Refused {
+        /// What was to be done.
+        step: String,
+        /// The database's words.
+        reason: String,
+    },
+}
+
+/// Brings the database at `url` to this program's schema and to the options. Its role must own the database and may
+/// create roles (or find [`NODE_ROLE`] there already). Safe to run any number of times, also at the same time.
+pub async fn migrate(url: &DatabaseUrl, options: MigrateOptions) -> Result<Migrated, MigrateError> {
+    let interval = options.write_interval.map(to_interval).transpose()?;
+    let minimum = options.min_signatures.map(to_minimum).transpose()?;
+    let session = Session {
+        application_name: "quorate migrate".to_owned(),
+        connect_timeout: CONNECT_TIMEOUT,
+        statement_timeout: STATEMENT_TIMEOUT,
+    };
+    let mut connection = connect(url, &session)
+        .await
+        .map_err(|error| MigrateError::Unavailable(error.to_string()))?;
+    lock(&mut connection).await?;
+    // Diesel's harness blocks its thread, and panics on a runtime of one thread.
+    let (mut connection, applied) = tokio::task::spawn_blocking(move || run_migrations(connection))
+        .await
+        .map_err(|error| refused("migrations", error))??;
+    let settings = apply_settings(&mut connection, interval, minimum)
+        .await
+        .map_err(|error| refused("settings", one_line(&error)))?;
+    if let Some(password) = options.node_password {
+        let_node_role_log_in(&mut connection, &password).await?;
+    }
+    // The lock goes with the session.
+    Ok(Migrated { applied, settings })
+}
+
+fn to_interval(interval: Duration) -> Result<PgInterval, MigrateError> {
+    let range = Settings::MIN_WRITE_INTERVAL..=Settings::MAX_WRITE_INTERVAL;
+    let whole = interval.subsec_nanos().is_multiple_of(1000);
+    match i64::try_from(interval.as_micros()) {
+        Ok(micros) if whole && range.contains(&interval) => Ok(PgInterval::from_microseconds(micros)),
+        _ => Err(MigrateError::WriteInterval(interval)),
+    }
+}
+
+fn to_minimum(minimum: usize) -> Result<i32, MigrateError> {
+    match i32::try_from(minimum) {
+        Ok(number) if (1..=quorate_protocol::MAX_ATTESTATIONS).contains(&minimum) => Ok(number),
+        _ => Err(MigrateError::MinSignatures(minimum)),
+    }
+}
+
+fn refused(step: &str, reason: impl ToString) -> MigrateError {
+    MigrateError::Refused {
+        step: step.to_owned(),
+        reason: reason.to_string().replace('\n', " "),
+    }
+}
+
+#[derive(QueryableByName)]
+struct Lock {
+    #[diesel(sql_type = Bool)]
+    taken: bool,
+}
+
+/// Asks again and again instead of waiting in the server: so the end of our patience is no error to be told from others.
+async fn lock(connection: &mut AsyncPgConnection) -> Result<(), MigrateError> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        let lock: Lock = diesel::sql_query("SELECT pg_try_advisory_lock($1) AS taken")
+            .bind::<BigInt, _>(LOCK)
+            .get_result(connection)
+            .await
+            .map_err(|error| refused("advisory lock", one_line(&error)))?;
+        if lock.taken {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(MigrateError::Locked);
+        }
+        sleep(LOCK_RETRY).await;
+    }
+}
+
+type Migrating = (AsyncPgConnection, Vec<String>);
+
+fn run_migrations(connection: AsyncPgConnection) -> Result<Migrating, MigrateError> {
+    let mut harness: AsyncConnectionWrapper<AsyncPgConnection> = AsyncConnectionWrapper::from(connection);
+    let before = versions(&mut harness).map_err(|error| refused("migrations", error))?;
+    if let Err(error @ StoreError::SchemaNewer { .. }) = check_version(&before) {
+        return Err(MigrateError::Schema(error));
+    }
+    let pending = MigrationHarness::<Pg>::pending_migrations(&mut harness, MIGRATIONS)
+        .map_err(|error| refused("migrations", error))?;
+    let mut applied = Vec::new();
+    for migration in &pending {
+        let name = migration.name().to_string();
+        harness
+            .run_migration(migration)
+            .map_err(|error| refused(&format!("migration {name}"), error))?;
+        applied.push(name);
+    }
+    Ok((harness.into_inner(), applied))
+}
+
+fn versions(
+    harness: &mut AsyncConnectionWrapper<AsyncPgConnection>,
+) -> diesel::migration::Result<Vec<String>> {
+    let applied: Vec<MigrationVersion<'static>> = harness.applied_migrations()?;
+    Ok(applied.iter().map(ToString::to_string).collect())
+}
+
+async fn apply_settings(
+    connection: &mut AsyncPgConnection,
+    interval: Option<PgInterval>,
+    minimum: Option<i32>,
+) -> QueryResult<Settings> {
+    use quorate_settings::{min_signatures, table, write_interval};
+
+    if interval.is_some() || minimum.is_some() {
+        diesel::update(table)
+            .set((
+                interval.map(|to| write_interval.eq(to)),
+                minimum.map(|to| min_signatures.eq(to)),
+            ))
+            .execute(connection)
+            .await?;
+    }
+    let row: (PgInterval, i32) = table
+        .select((write_interval, min_signatures))
+        .first(connection)
+        .await?;
+    Ok(Settings::from_row(row))
+}
+
+async fn let_node_role_log_in(
+    connection: &mut AsyncPgConnection,
+    password: &Secret,
+) -> Result<(), MigrateError> {
+    let verifier = postgres_protocol::password::scram_sha_256(password.reveal().as_bytes());
+    // A verifier is base64 and punctuation without quotes or backslashes; ALTER ROLE takes no parameters.
+    let statement = format!("ALTER ROLE {NODE_ROLE} LOGIN PASSWORD '{verifier}'");
+    let mut attempt = 1;
+    loop {
+        match connection.batch_execute(&statement).await {
+            Ok(()) => return Ok(()),
+            Err(error) if attempt == ROLE_ATTEMPTS => {
+                return Err(refused("password of the node role", one_line(&error)));
+            }
+            Err(_) => {
+                sleep(LOCK_RETRY * attempt).await;
+                attempt += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_checked_before_anything_is_touched() {
+        assert!(to_interval(Duration::from_secs(30)).is_ok());
+        for wrong in [
+            Duration::ZERO,
+            Duration::from_millis(99),
+            Duration::from_secs(168 * 3600 + 1),
+            Duration::from_nanos(1_000_000_001),
+            Duration::MAX,
+        ] {
+            assert!(
+                matches!(to_interval(wrong), Err(MigrateError::WriteInterval(_))),
+                "{wrong:?}"
+            );
+        }
+        assert!(to_minimum(1).is_ok() && to_minimum(128).is_ok());
+        assert!(matches!(to_minimum(0), Err(MigrateError::MinSignatures(0))));
+        assert!(matches!(to_minimum(129), Err(MigrateError::MinSignatures(129))));
+    }
+
+    #[test]
+    fn options_do_not_show_the_password() {
+        let options = MigrateOptions {
+            node_password: Some(Secret::new("hunter2")),
+            ..MigrateOptions::default()
+        };
+        assert!(!format!("{options:?}").contains("hunter2"));
+    }
+}

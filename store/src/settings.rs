@@ -1,0 +1,112 @@
+//! What the owner has decided for all nodes.
+
+use std::{fmt, time::Duration};
+
+use diesel::pg::data_types::PgInterval;
+
+/// The settings that stand in the database; only its owner can change them (`quorate migrate`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// The write window: the least time between two records of a feed.
+    pub write_interval: Duration,
+    /// A record with fewer distinct signatures is refused.
+    pub min_signatures: usize,
+}
+
+impl Settings {
+    /// The shortest write window: shorter ones would be smaller than what clocks and networks vary by.
+    pub const MIN_WRITE_INTERVAL: Duration = Duration::from_millis(100);
+    /// The longest write window: a week.
+    pub const MAX_WRITE_INTERVAL: Duration = Duration::from_secs(168 * 3600);
+
+    /// Whether a node with these options fits this database. It must have the same window; it may ask for more
+    /// signatures than the database, not for fewer.
+    pub fn check(&self, write_interval: Duration, min_signatures: usize) -> Result<(), SettingsMismatch> {
+        let mismatch = SettingsMismatch {
+            write_interval: (write_interval != self.write_interval)
+                .then_some((write_interval, self.write_interval)),
+            min_signatures: (min_signatures < self.min_signatures)
+                .then_some((min_signatures, self.min_signatures)),
+        };
+        if mismatch.write_interval.is_none() && mismatch.min_signatures.is_none() {
+            Ok(())
+        } else {
+            Err(mismatch)
+        }
+    }
+
+    /// Reads the database's row.
+    pub(crate) fn from_row((interval, min_signatures): (PgInterval, i32)) -> Self {
+        // The table's CHECKs: no days or months, nothing negative.
+        Self {
+            write_interval: Duration::from_micros(u64::try_from(interval.microseconds).unwrap_or(0)),
+            min_signatures: usize::try_from(min_signatures).unwrap_or(0),
+        }
+    }
+}
+
+/// The node's options and the database's settings do not go together: the node must not start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsMismatch {
+    /// The node's window and the database's, if they differ.
+    pub write_interval: Option<(Duration, Duration)>,
+    /// The node's minimum and the database's, if the node's is lower.
+    pub min_signatures: Option<(usize, usize)>,
+}
+
+impl fmt::Display for SettingsMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((node, database)) = self.write_interval {
+            write!(
+                f,
+                "the node's write interval is {node:?}, the database's is {database:?}: start the node with \
+                 `--write-interval {database:?}`, or run `quorate migrate --write-interval {node:?}` as the database's \
+                 owner"
+            )?;
+        }
+        if self.write_interval.is_some() && self.min_signatures.is_some() {
+            f.write_str("; ")?;
+        }
+        if let Some((node, database)) = self.min_signatures {
+            write!(
+                f,
+                "the node's minimum is {node} signatures, the database requires {database}: start the node with \
+                 `--min-signatures {database}`, or run `quorate migrate --min-signatures {node}` as the database's owner"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for SettingsMismatch {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: Settings = Settings {
+        write_interval: Duration::from_secs(30),
+        min_signatures: 3,
+    };
+
+    #[test]
+    fn the_same_window_and_no_fewer_signatures_fit() {
+        assert_eq!(SETTINGS.check(Duration::from_secs(30), 3), Ok(()));
+        assert_eq!(SETTINGS.check(Duration::from_secs(30), 5), Ok(()));
+    }
+
+    #[test]
+    fn a_mismatch_says_both_values_and_both_remedies() {
+        let text = SETTINGS
+            .check(Duration::from_secs(60), 2)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            text,
+            "the node's write interval is 60s, the database's is 30s: start the node with `--write-interval 30s`, or run \
+             `quorate migrate --write-interval 60s` as the database's owner; the node's minimum is 2 signatures, the \
+             database requires 3: start the node with `--min-signatures 3`, or run `quorate migrate --min-signatures 2` \
+             as the database's owner"
+        );
+    }
+}

@@ -1,0 +1,101 @@
+//! The database as the rest of quorate sees it.
+
+use std::{fmt, time::Duration};
+
+use quorate_protocol::{Address, Certificate, Digest, Feed, Network};
+
+use crate::{
+    connection::Session,
+    database_url::DatabaseUrl,
+    error::StoreError,
+    last_record::LastRecord,
+    outcome::Outcome,
+    pool::Pool,
+    read::{self, RecordQuery},
+    record::Record,
+    settings::Settings,
+    write,
+};
+
+/// How to reach the database.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// Where it is.
+    pub url: DatabaseUrl,
+    /// The server aborts a statement that runs longer. Must stay well below the write interval, so that an aborted
+    /// write can be tried again within its window; default 5 s.
+    pub statement_timeout: Duration,
+    /// For making a connection, and for waiting until one is free; default 5 s.
+    pub connect_timeout: Duration,
+    /// Most connections at a time; default 4: one for the writer, the others for the HTTP API.
+    pub pool_size: usize,
+    /// What the database's administrator sees in `pg_stat_activity`; default `quorate`.
+    pub application_name: String,
+}
+
+impl StoreConfig {
+    /// The defaults for a database.
+    pub fn new(url: DatabaseUrl) -> Self {
+        Self {
+            url,
+            statement_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            pool_size: 4,
+            application_name: "quorate".to_owned(),
+        }
+    }
+}
+
+/// A pool of connections and what can be asked of it. Clones share the pool.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool,
+    url: DatabaseUrl,
+}
+
+impl Store {
+    /// Makes the pool. Connects to nothing: a database that is down does not keep a node from starting.
+    pub fn new(config: StoreConfig) -> Self {
+        let session = Session {
+            application_name: config.application_name,
+            connect_timeout: config.connect_timeout,
+            statement_timeout: config.statement_timeout,
+        };
+        Self {
+            pool: Pool::new(config.url.clone(), session, config.pool_size),
+            url: config.url,
+        }
+    }
+
+    /// The settings, after checking that the schema is the one that this program was made for.
+    pub async fn settings(&self) -> Result<Settings, StoreError> {
+        read::settings(&self.pool).await
+    }
+
+    /// The feed's last record; `None` before the first.
+    pub async fn last_record(&self, feed: &Feed) -> Result<Option<LastRecord>, StoreError> {
+        read::last_record(&self.pool, feed).await
+    }
+
+    /// Writes the certificate with its signatures, all or nothing, in the name of `writer`. `network` must be the one
+    /// that the certificate was verified for.
+    pub async fn write(&self, certificate: &Certificate, writer: Address, network: &Network) -> Outcome {
+        write::write(&self.pool, certificate, writer, network).await
+    }
+
+    /// The records that match, with their signatures.
+    pub async fn records(&self, query: RecordQuery) -> Result<Vec<Record>, StoreError> {
+        read::records(&self.pool, query).await
+    }
+
+    /// One record by its digest.
+    pub async fn record(&self, digest: &Digest) -> Result<Option<Record>, StoreError> {
+        read::record(&self.pool, digest).await
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({})", self.url)
+    }
+}

@@ -1,0 +1,178 @@
+//! Writing a certificate: one statement, all or nothing.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    QueryResult,
+    prelude::*,
+    sql_types::{Array, Bool, Jsonb, Text, Timestamptz},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures::FutureExt;
+use quorate_protocol::{Address, Certificate, Network};
+
+use crate::{
+    classify::{Failure, classify},
+    error::StoreError,
+    last_record::LastRecord,
+    outcome::Outcome,
+    pool::Pool,
+    read::{age, digest_exists, last_record_on, timestamp},
+    record::{evidence_to_json, unix_millis},
+};
+
+/// Record and signatures in one statement, which is its own transaction: a client that dies leaves none half open, and
+/// the others wait for it no longer than the statement takes. The DSL has no statement with two inserts.
+const WRITE: &str = r#"
+    WITH record AS (
+        INSERT INTO public.eth_prices ("timestamp", feed, price, observer, written_by, digest, evidence, network)
+        VALUES ($1, $2, $3::numeric, $4, $5, $6, $7, $8)
+        RETURNING digest, written_at
+    ), signed AS (
+        INSERT INTO public.eth_price_signatures (digest, signer, signature)
+        SELECT record.digest, attestation.signer, attestation.signature
+        FROM record, unnest($9::text[], $10::text[]) AS attestation (signer, signature)
+    )
+    SELECT written_at, clock_timestamp() AS now FROM record"#;
+
+#[derive(QueryableByName)]
+struct Written {
+    #[diesel(sql_type = Timestamptz)]
+    written_at: DateTime<Utc>,
+    #[diesel(sql_type = Timestamptz)]
+    now: DateTime<Utc>,
+}
+
+/// The certificate as the statement's parameters.
+struct Rows {
+    timestamp: DateTime<Utc>,
+    feed: String,
+    price: String,
+    observer: String,
+    written_by: String,
+    digest: String,
+    evidence: serde_json::Value,
+    network: String,
+    signers: Vec<String>,
+    signatures: Vec<String>,
+}
+
+impl Rows {
+    fn new(certificate: &Certificate, writer: Address, network: &Network) -> serde_json::Result<Self> {
+        let report = certificate.report();
+        let observation = report.observation();
+        Ok(Self {
+            timestamp: timestamp(observation.observed_at()),
+            feed: observation.feed().to_string(),
+            price: observation.price().to_string(),
+            observer: observation.observer().to_string(),
+            written_by: writer.to_string(),
+            digest: certificate.digest().to_string(),
+            evidence: evidence_to_json(observation.evidence())?,
+            network: network.to_string(),
+            signers: report.signatures().keys().map(ToString::to_string).collect(),
+            signatures: report.signatures().values().map(ToString::to_string).collect(),
+        })
+    }
+}
+
+pub(crate) async fn write(
+    pool: &Pool,
+    certificate: &Certificate,
+    writer: Address,
+    network: &Network,
+) -> Outcome {
+    let rows = match Rows::new(certificate, writer, network) {
+        Ok(rows) => rows,
+        Err(error) => {
+            return Outcome::Refused {
+                reason: error.to_string(),
+            };
+        }
+    };
+    let attempt = pool.run(|connection| async move { Ok(attempt(connection, rows).await) }.boxed());
+    attempt.await.unwrap_or_else(|error| Outcome::Unavailable {
+        reason: match error {
+            StoreError::Unavailable { reason } => reason,
+            other => other.to_string(),
+        },
+    })
+}
+
+async fn attempt(connection: &mut AsyncPgConnection, rows: Rows) -> Outcome {
+    let (feed, digest) = (rows.feed.clone(), rows.digest.clone());
+    let error = match insert(connection, rows).await {
+        Ok(written) => {
+            return Outcome::Written {
+                written_at: unix_millis(written.written_at),
+                age: age(written.written_at, written.now),
+            };
+        }
+        Err(error) => error,
+    };
+    match classify(&error) {
+        Failure::Conflict => in_the_way(connection, &feed, &digest).await,
+        Failure::Passing(reason) => Outcome::Unavailable { reason },
+        Failure::Refusal(reason) => Outcome::Refused { reason },
+        // Asked only now, so that the usual way costs nothing. If even that is not answered, the trouble may pass.
+        Failure::Unclear(reason) => match may_write(connection).await {
+            Ok(false) => Outcome::Refused { reason },
+            Ok(true) | Err(_) => Outcome::Unavailable { reason },
+        },
+    }
+}
+
+async fn insert(connection: &mut AsyncPgConnection, rows: Rows) -> QueryResult<Written> {
+    // `load` reads to the end of the answer. `get_result` would stop at the first row, and the row comes before the
+    // commit, at which the database counts the signatures.
+    let written: Vec<Written> = diesel::sql_query(WRITE)
+        .bind::<Timestamptz, _>(rows.timestamp)
+        .bind::<Text, _>(rows.feed)
+        .bind::<Text, _>(rows.price)
+        .bind::<Text, _>(rows.observer)
+        .bind::<Text, _>(rows.written_by)
+        .bind::<Text, _>(rows.digest)
+        .bind::<Jsonb, _>(rows.evidence)
+        .bind::<Text, _>(rows.network)
+        .bind::<Array<Text>, _>(rows.signers)
+        .bind::<Array<Text>, _>(rows.signatures)
+        .load(connection)
+        .await?;
+    written.into_iter().next().ok_or(diesel::NotFound)
+}
+
+/// What the write conflicted with: the same record, or one within the window.
+async fn in_the_way(connection: &mut AsyncPgConnection, feed: &str, digest: &str) -> Outcome {
+    let found = async {
+        let exists = digest_exists(connection, digest).await?;
+        let last = last_record_on(connection, feed).await?;
+        // A damaged last record still means that the window is closed.
+        QueryResult::Ok((exists, last.unwrap_or(None)))
+    };
+    let found: QueryResult<(bool, Option<LastRecord>)> = found.await;
+    match found {
+        Ok((true, last)) => Outcome::Duplicate { last },
+        Ok((false, last)) => Outcome::TooSoon { last },
+        // Not knowing which of the two, it is tried again: the digest is unique.
+        Err(error) => Outcome::Unavailable {
+            reason: error.to_string(),
+        },
+    }
+}
+
+#[derive(QueryableByName)]
+struct Privilege {
+    #[diesel(sql_type = Bool)]
+    granted: bool,
+}
+
+/// Whether the tables are there and this role may insert into them.
+async fn may_write(connection: &mut AsyncPgConnection) -> QueryResult<bool> {
+    let privilege: Privilege = diesel::sql_query(
+        "SELECT coalesce(
+            has_any_column_privilege(to_regclass('public.eth_prices')::oid, 'INSERT')
+            AND has_any_column_privilege(to_regclass('public.eth_price_signatures')::oid, 'INSERT'), false) AS granted",
+    )
+    .get_result(connection)
+    .await?;
+    Ok(privilege.granted)
+}

@@ -1,0 +1,157 @@
+//! `quorate migrate`.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use quorate_store::{MigrateError, MigrateOptions, Settings, StoreError, migrate};
+
+use crate::support::{LONG, connect, database, empty_database, options, store};
+
+#[tokio::test]
+async fn six_concurrent_migrations_of_an_empty_database_all_succeed() {
+    let database = empty_database().await;
+    let attempts = (0..6).map(|_| migrate(&database.owner, options(LONG)));
+    let results = join_all(attempts).await;
+    let applied: Vec<usize> = results
+        .iter()
+        .map(|result| result.as_ref().unwrap().applied.len())
+        .collect();
+    // One of them did the work, the others found it done.
+    assert_eq!(
+        applied.iter().filter(|&&count| count == 4).count(),
+        1,
+        "{applied:?}"
+    );
+    assert_eq!(
+        applied.iter().filter(|&&count| count == 0).count(),
+        5,
+        "{applied:?}"
+    );
+    assert!(store(&database.node).settings().await.is_ok());
+}
+
+#[tokio::test]
+async fn several_databases_of_one_server_can_be_migrated_at_once() {
+    let databases = join_all((0..4).map(|_| empty_database())).await;
+    let results = join_all(
+        databases
+            .iter()
+            .map(|database| migrate(&database.owner, options(LONG))),
+    )
+    .await;
+    for result in results {
+        result.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_new_database_has_a_window_of_30_s_and_a_minimum_of_3() {
+    let database = empty_database().await;
+    let migrated = migrate(&database.owner, MigrateOptions::default()).await.unwrap();
+    let defaults = Settings {
+        write_interval: Duration::from_secs(30),
+        min_signatures: 3,
+    };
+    assert_eq!(migrated.settings, defaults);
+    assert_eq!(store(&database.owner).settings().await, Ok(defaults));
+}
+
+#[tokio::test]
+async fn settings_change_only_when_asked() {
+    let database = database(Duration::from_secs(60)).await;
+    let only_minimum = MigrateOptions {
+        min_signatures: Some(5),
+        ..MigrateOptions::default()
+    };
+    let migrated = migrate(&database.owner, only_minimum).await.unwrap();
+    let settings = Settings {
+        write_interval: Duration::from_secs(60),
+        min_signatures: 5,
+    };
+    assert_eq!(migrated.settings, settings);
+    assert!(migrated.applied.is_empty());
+    assert_eq!(store(&database.node).settings().await, Ok(settings));
+    let mismatch = settings
+        .check(Duration::from_secs(30), 5)
+        .unwrap_err()
+        .to_string();
+    assert!(mismatch.contains("30s") && mismatch.contains("60s") && mismatch.contains("quorate migrate"));
+}
+
+#[tokio::test]
+async fn an_unmigrated_database_says_what_to_do() {
+    let database = empty_database().await;
+    let error = store(&database.owner).settings().await.unwrap_err();
+    assert!(matches!(error, StoreError::NotMigrated { .. }));
+    assert!(error.to_string().contains("quorate migrate"), "{error}");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_recognized() {
+    let database = database(LONG).await;
+    let owner = connect(&database.owner).await;
+    owner
+        .batch_execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')")
+        .await
+        .unwrap();
+    let newer = StoreError::SchemaNewer {
+        version: "29990101000000".to_owned(),
+    };
+    assert_eq!(store(&database.node).settings().await, Err(newer.clone()));
+    let refused = migrate(&database.owner, MigrateOptions::default()).await;
+    assert!(matches!(refused, Err(MigrateError::Schema(error)) if error == newer));
+}
+
+#[tokio::test]
+async fn the_node_role_cannot_migrate() {
+    let database = database(LONG).await;
+    let shorter = MigrateOptions {
+        write_interval: Some(Duration::from_secs(1)),
+        ..MigrateOptions::default()
+    };
+    let refused = migrate(&database.node, shorter).await;
+    assert!(
+        matches!(refused, Err(MigrateError::Refused { .. })),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_migration_can_be_undone_and_done_again() {
+    let database = database(LONG).await;
+    let owner = connect(&database.owner).await;
+    for down in [
+        include_str!("../../../migrations/2025-11-22-000004_quorate_node_role/down.sql"),
+        include_str!("../../../migrations/2025-11-22-000003_eth_price_signatures/down.sql"),
+        include_str!("../../../migrations/2025-11-22-000002_eth_prices/down.sql"),
+        include_str!("../../../migrations/2025-11-22-000001_quorate_settings/down.sql"),
+    ] {
+        owner.batch_execute(down).await.unwrap();
+    }
+    let left = "SELECT (SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace
+            AND relname NOT LIKE '\\_\\_diesel%' AND relkind IN ('r', 'v', 'S'))
+        + (SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname LIKE 'quorate%')";
+    let row = owner.query_one(left, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 0);
+    owner
+        .batch_execute("DELETE FROM __diesel_schema_migrations")
+        .await
+        .unwrap();
+    let migrated = migrate(&database.owner, options(LONG)).await.unwrap();
+    assert_eq!(migrated.applied.len(), 4);
+    assert!(store(&database.node).settings().await.is_ok());
+}
+
+#[test]
+fn a_runtime_of_one_thread_is_enough() {
+    // As in actix: current-thread, and the caller's own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let applied = runtime.block_on(async {
+        let database = empty_database().await;
+        migrate(&database.owner, options(LONG)).await.unwrap().applied
+    });
+    assert_eq!(applied.len(), 4);
+}

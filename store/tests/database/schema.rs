@@ -1,0 +1,84 @@
+//! What diesel believes of the schema, and what the database says of itself.
+
+use crate::support::{LONG, connect, database};
+
+/// Column names and types as `store/src/schema.rs` has them.
+fn believed() -> Vec<(String, String, String)> {
+    let source = include_str!("../../src/schema.rs");
+    let mut columns = Vec::new();
+    let mut table = String::new();
+    for line in source.lines().map(str::trim) {
+        if let Some(name) = line.strip_suffix(") {").and_then(|line| line.split_once(" (")) {
+            table = name.0.to_owned();
+        } else if let Some((column, kind)) = line.trim_end_matches(',').split_once(" -> ") {
+            columns.push((table.clone(), column.to_owned(), kind.to_lowercase()));
+        }
+    }
+    columns
+}
+
+#[tokio::test]
+async fn the_printed_schema_is_the_migrated_one() {
+    let database = database(LONG).await;
+    let owner = connect(&database.owner).await;
+    let rows = owner
+        .query(
+            "SELECT table_name::text, column_name::text, udt_name::text FROM information_schema.columns
+             WHERE table_schema = 'public' AND table_name <> 'eth_prices_signed'",
+            &[],
+        )
+        .await
+        .unwrap();
+    let mut actual: Vec<(String, String, String)> = rows
+        .iter()
+        .map(|row| {
+            let kind: String = row.get(2);
+            let kind = if kind == "varchar" {
+                "text".to_owned()
+            } else {
+                kind
+            };
+            (row.get(0), row.get(1), kind)
+        })
+        .collect();
+    let mut believed = believed();
+    actual.sort();
+    believed.sort();
+    assert_eq!(believed, actual);
+}
+
+#[tokio::test]
+async fn every_column_is_explained() {
+    let database = database(LONG).await;
+    let owner = connect(&database.owner).await;
+    let rows = owner
+        .query(
+            "SELECT attrelid::regclass::text || '.' || attname FROM pg_attribute
+             WHERE attrelid IN ('eth_prices'::regclass, 'eth_price_signatures'::regclass, 'quorate_settings'::regclass)
+                AND attnum > 0 AND col_description(attrelid, attnum) IS NULL",
+            &[],
+        )
+        .await
+        .unwrap();
+    let unexplained: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert!(unexplained.is_empty(), "{unexplained:?}");
+}
+
+#[tokio::test]
+async fn the_last_record_is_found_by_an_index() {
+    let database = database(LONG).await;
+    let owner = connect(&database.owner).await;
+    owner.batch_execute("SET enable_seqscan = off").await.unwrap();
+    let rows = owner
+        .query(
+            "EXPLAIN SELECT digest FROM eth_prices WHERE feed = 'ETH/USD' ORDER BY written_at DESC LIMIT 1",
+            &[],
+        )
+        .await
+        .unwrap();
+    let plan: String = rows.iter().map(|row| row.get::<_, String>(0)).collect();
+    assert!(
+        plan.contains("eth_prices_last_of_a_feed") && !plan.contains("Sort"),
+        "{plan}"
+    );
+}

@@ -1,0 +1,185 @@
+//! What comes of writing a certificate.
+
+use std::time::Duration;
+
+use quorate_protocol::UnixMillis;
+use quorate_store::{MigrateOptions, Outcome, Store, StoreConfig, migrate};
+use tokio::time::timeout;
+
+use crate::support::{LONG, RawRecord, certificate, connect, count, database, key, network, now, store};
+
+#[tokio::test]
+async fn a_certificate_is_written_with_its_signatures() {
+    let database = database(LONG).await;
+    let store = store(&database.node);
+    let certificate = certificate("3012.45", now(), &[1, 2, 3, 4]);
+    let outcome = store.write(&certificate, key(2).address(), network()).await;
+    let Outcome::Written { written_at, age } = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(age < Duration::from_secs(5));
+    let last = store
+        .last_record(&"ETH/USD".parse().unwrap())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(last.digest, certificate.digest());
+    assert_eq!(last.written_at, written_at);
+    assert_eq!(last.written_by, key(2).address());
+    let owner = connect(&database.owner).await;
+    assert_eq!(count(&owner, "eth_price_signatures").await, 4);
+}
+
+#[tokio::test]
+async fn the_same_certificate_again_is_a_duplicate() {
+    let database = database(LONG).await;
+    let store = store(&database.node);
+    let certificate = certificate("3012.45", now(), &[1, 2, 3]);
+    store.write(&certificate, key(1).address(), network()).await;
+    let outcome = store.write(&certificate, key(2).address(), network()).await;
+    let Outcome::Duplicate { last: Some(last) } = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(
+        (last.digest, last.written_by),
+        (certificate.digest(), key(1).address())
+    );
+}
+
+#[tokio::test]
+async fn the_same_certificate_is_a_duplicate_also_after_its_window() {
+    let window = Duration::from_millis(100);
+    let database = database(window).await;
+    let store = store(&database.node);
+    let first = certificate("3012.45", now(), &[1, 2, 3]);
+    store.write(&first, key(1).address(), network()).await;
+    // Written again and again until the next window is open for another one.
+    let second = certificate("3013", UnixMillis::new(now().get() + 1), &[1, 2, 3]);
+    while !matches!(
+        store.write(&second, key(1).address(), network()).await,
+        Outcome::Written { .. }
+    ) {}
+    tokio::time::sleep(window).await;
+    let outcome = store.write(&first, key(2).address(), network()).await;
+    assert!(
+        matches!(&outcome, Outcome::Duplicate { last: Some(last) } if last.digest == second.digest()),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn another_certificate_in_the_window_is_too_soon_and_learns_the_last_records_age() {
+    let database = database(LONG).await;
+    let store = store(&database.node);
+    let first = certificate("3012.45", now(), &[1, 2, 3]);
+    store.write(&first, key(1).address(), network()).await;
+    let wait = Duration::from_millis(150);
+    tokio::time::sleep(wait).await;
+    let second = certificate("3013", now(), &[2, 1, 3]);
+    let outcome = store.write(&second, key(2).address(), network()).await;
+    let Outcome::TooSoon { last: Some(last) } = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(last.digest, first.digest());
+    assert!(
+        last.age >= wait && last.age < Duration::from_secs(30),
+        "{:?}",
+        last.age
+    );
+}
+
+#[tokio::test]
+async fn feeds_have_windows_of_their_own() {
+    let database = database(LONG).await;
+    let store = store(&database.node);
+    for feed in ["ETH/USD", "BTC/USD"] {
+        let certificate = crate::support::certificate_for(feed, "3012.45", now(), &[1, 2, 3]);
+        let outcome = store.write(&certificate, key(1).address(), network()).await;
+        assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn fewer_signatures_than_the_database_requires_are_refused_with_both_numbers() {
+    let database = database(LONG).await;
+    let more = MigrateOptions {
+        min_signatures: Some(4),
+        ..MigrateOptions::default()
+    };
+    migrate(&database.owner, more).await.unwrap();
+    let outcome = store(&database.node)
+        .write(
+            &certificate("3012.45", now(), &[1, 2, 3]),
+            key(1).address(),
+            network(),
+        )
+        .await;
+    let Outcome::Refused { reason } = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(
+        reason.contains("has 3 distinct signatures, 4 are required"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn an_unmigrated_database_refuses() {
+    let database = crate::support::empty_database().await;
+    let outcome = store(&database.owner)
+        .write(
+            &certificate("3012.45", now(), &[1, 2, 3]),
+            key(1).address(),
+            network(),
+        )
+        .await;
+    assert!(
+        matches!(&outcome, Outcome::Refused { reason } if reason.contains("eth_prices")),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_write_that_must_wait_too_long_is_unavailable_and_succeeds_later() {
+    let database = database(LONG).await;
+    let blocker = connect(&database.node).await;
+    blocker
+        .batch_execute(&format!("BEGIN; {}", RawRecord::good(1).insert()))
+        .await
+        .unwrap();
+    let store = Store::new(StoreConfig {
+        statement_timeout: Duration::from_millis(200),
+        ..StoreConfig::new(database.node.clone())
+    });
+    let certificate = certificate("3012.45", now(), &[1, 2, 3]);
+    let outcome = store.write(&certificate, key(1).address(), network()).await;
+    assert!(matches!(outcome, Outcome::Unavailable { .. }), "{outcome:?}");
+    blocker.batch_execute("ROLLBACK").await.unwrap();
+    let outcome = store.write(&certificate, key(1).address(), network()).await;
+    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_write_that_is_given_up_does_not_hold_its_connection() {
+    let database = database(LONG).await;
+    let blocker = connect(&database.node).await;
+    blocker
+        .batch_execute(&format!("BEGIN; {}", RawRecord::good(1).insert()))
+        .await
+        .unwrap();
+    let store = Store::new(StoreConfig {
+        pool_size: 1,
+        statement_timeout: Duration::from_secs(60),
+        ..StoreConfig::new(database.node.clone())
+    });
+    // Connected first, so that what is given up is the write itself.
+    store.settings().await.unwrap();
+    let certificate = certificate("3012.45", now(), &[1, 2, 3]);
+    let writing = store.write(&certificate, key(1).address(), network());
+    assert!(timeout(Duration::from_millis(300), writing).await.is_err());
+    // The only connection of the pool is free again, though the server is still at work on the write.
+    timeout(Duration::from_secs(10), store.settings())
+        .await
+        .unwrap()
+        .unwrap();
+}
