@@ -3,5 +3,6 @@
 
 mod clock;
 pub mod messages;
+pub mod price_fetcher;
 
 pub use clock::Clock;
