@@ -8,7 +8,7 @@ const AT_FIRST: Duration = Duration::from_millis(500);
 /// by `patience` and `source_timeout`, not by everybody.
 pub const LONGEST_LEAD: Duration = Duration::from_secs(2);
 
-/// A running mean of durations and of how far they stray from it, a fetch counting a quarter: fifteen fetches after
+/// A running mean of durations and of how far they stray from it, a fetch counting a quarter: twenty fetches after
 /// the network changed little is left of how it was.
 #[derive(Debug, Clone, Default)]
 pub struct AnswerTime {
@@ -84,7 +84,7 @@ mod tests {
     fn one_fetch_that_hung_is_soon_forgotten() {
         let mut time = AnswerTime::default();
         time.took(Duration::from_secs(3600));
-        for _ in 0..15 {
+        for _ in 0..20 {
             time.took(millis(100));
         }
         assert!(time.lead() < millis(200), "{:?}", time.lead());
