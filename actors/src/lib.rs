@@ -4,6 +4,7 @@
 pub mod aggregator;
 mod clock;
 pub mod messages;
+pub mod price_fetcher;
 pub mod signer;
 mod sink;
 pub mod supervisor;

@@ -1,0 +1,227 @@
+//! The actor: timers, requests, logs and messages around the decisions of its neighbours.
+
+use std::{
+    collections::hash_map::RandomState,
+    hash::{BuildHasher, Hasher},
+    time::Duration,
+};
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, Supervised, WrapFuture};
+use awc::Client;
+use quorate_protocol::Feed;
+
+use super::{
+    client,
+    feed_state::{FeedState, SourceEvent},
+    quote_error::QuoteError,
+    round::{Outcome, Round},
+    settings::PriceFetcherSettings,
+};
+use crate::messages::{FetchFor, Observed};
+
+/// Fetches every feed once an interval, in the phase that the Aggregator asks for, and tells its observers what the
+/// exchanges agree on. Says nothing when they do not.
+///
+/// Make it on its arbiter (`PriceFetcher::start_in_arbiter(&arbiter, |_| PriceFetcher::new(settings))`): its HTTP client
+/// belongs to one thread. `started` opens the client and fetches; `restarting` drops both and keeps only who rests.
+pub struct PriceFetcher {
+    settings: PriceFetcherSettings,
+    client: Option<Client>,
+    feeds: Vec<FeedState>,
+    timers: Vec<Option<SpawnHandle>>,
+    /// Observations that a full or closed mailbox refused.
+    dropped: u64,
+}
+
+impl PriceFetcher {
+    /// An actor that does nothing until it is started. The settings are believed: [`super::check`] them first.
+    pub fn new(settings: PriceFetcherSettings) -> Self {
+        let feeds: Vec<FeedState> = settings
+            .feeds
+            .iter()
+            .map(|feed| FeedState::new(feed.clone(), &settings.sources, settings.fetch_interval))
+            .collect();
+        Self {
+            timers: vec![None; feeds.len()],
+            settings,
+            client: None,
+            feeds,
+            dropped: 0,
+        }
+    }
+
+    /// How long before answers are due a fetch of that feed begins.
+    fn lead(&self, index: usize) -> Duration {
+        self.feeds[index]
+            .answer_time
+            .lead()
+            .min(self.settings.fetch_interval / 2)
+    }
+
+    /// Sets the one timer of a feed. While a fetch runs there is none: its end sets it.
+    fn arm(&mut self, index: usize, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.timers[index].take() {
+            ctx.cancel_future(timer);
+        }
+        if self.feeds[index].is_in_flight {
+            return;
+        }
+        let now = self.settings.clock.now();
+        let start = self.feeds[index].schedule.next_start(now, self.lead(index));
+        let timer = ctx.run_later(start.since(now), move |actor, ctx| actor.fetch(index, ctx));
+        self.timers[index] = Some(timer);
+    }
+
+    fn fetch(&mut self, index: usize, ctx: &mut Context<Self>) {
+        let Some(client) = self.client.clone() else { return };
+        let settings = &self.settings;
+        let (now, lead) = (settings.clock.now(), self.lead(index));
+        let state = &mut self.feeds[index];
+        self.timers[index] = None;
+        state.schedule.begin(now, lead);
+        let (chosen, suspects) = state.whom_to_ask(settings.agreement.min_sources, now);
+        let round = Round {
+            feed: state.feed.clone(),
+            asked: chosen
+                .into_iter()
+                .map(|source| settings.sources[source].clone())
+                .collect(),
+            suspects,
+            agreement: settings.agreement,
+            source_timeout: settings.source_timeout,
+            patience: settings.patience,
+            max_quote_age: settings.max_quote_age,
+            clock: settings.clock,
+        };
+        state.is_in_flight = true;
+        let done = round
+            .run(client)
+            .into_actor(self)
+            .map(move |outcome, actor, ctx| actor.fetched(index, outcome, ctx));
+        ctx.spawn(done);
+    }
+
+    fn fetched(&mut self, index: usize, outcome: Outcome, ctx: &mut Context<Self>) {
+        let now = self.settings.clock.now();
+        let took = now.since(outcome.began);
+        let asked = outcome.answers.len() + outcome.failures.len();
+        let state = &mut self.feeds[index];
+        state.is_in_flight = false;
+        let (agreed, events) = state.conclude(outcome, self.settings.agreement, now, random);
+        let feed = state.feed.clone();
+        for event in &events {
+            match event {
+                SourceEvent::Back { .. } => log::info!("{event} feed={feed}"),
+                _ => log::warn!("{event} feed={feed}"),
+            }
+        }
+        self.spread_demands(index, &events);
+        match agreed {
+            Ok(agreed) => {
+                self.feeds[index].answer_time.took(took);
+                log::info!(
+                    "observation made: feed={feed} price={} sources={} took_ms={}",
+                    agreed.evidence.median(),
+                    agreed.evidence.quotes().len(),
+                    took.as_millis()
+                );
+                self.tell(&Observed {
+                    feed,
+                    observed_at: agreed.observed_at,
+                    observed_instant: agreed.observed_instant,
+                    evidence: agreed.evidence,
+                });
+            }
+            Err(reason) => log::warn!(
+                "no price: feed={feed} reason=\"{reason}\" asked={asked} resting={} took_ms={}",
+                self.settings.sources.len().saturating_sub(asked),
+                took.as_millis()
+            ),
+        }
+        self.arm(index, ctx);
+    }
+
+    /// An exchange that is asked too often is asked too often for every feed.
+    fn spread_demands(&mut self, index: usize, events: &[SourceEvent]) {
+        let now = self.settings.clock.now();
+        for event in events {
+            let SourceEvent::Failed { source, error, .. } = event else {
+                continue;
+            };
+            let Some(demanded) = QuoteError::demanded_rest(error) else {
+                continue;
+            };
+            for (other, state) in self.feeds.iter_mut().enumerate() {
+                if other != index {
+                    state.demand_rest(source, demanded, now, random());
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, observed: &Observed) {
+        for observer in &self.settings.observers {
+            if let Err(error) = observer.try_send(observed.clone()) {
+                self.dropped += 1;
+                log::warn!(
+                    "observation dropped: feed={} reason=\"{error}\" dropped={}",
+                    observed.feed,
+                    self.dropped
+                );
+            }
+        }
+    }
+
+    fn index(&self, feed: &Feed) -> Option<usize> {
+        self.feeds.iter().position(|state| state.feed == *feed)
+    }
+}
+
+/// A number that differs from node to node and from call to call: nothing secret hangs on it.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+impl Actor for PriceFetcher {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        for spec in self.settings.sources.iter().filter(|spec| spec.is_exposed()) {
+            log::warn!(
+                "source is asked without encryption, anybody on the way can change its prices: source={spec}"
+            );
+        }
+        self.client = Some(client::build(
+            self.settings.source_timeout,
+            self.settings.fetch_interval,
+        ));
+        for index in 0..self.feeds.len() {
+            self.arm(index, ctx);
+        }
+    }
+}
+
+impl Supervised for PriceFetcher {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        // The context has cancelled the timers and requests already; their handles mean nothing any more.
+        self.client = None;
+        self.timers.fill(None);
+        for state in &mut self.feeds {
+            state.restart(self.settings.fetch_interval);
+        }
+    }
+}
+
+impl Handler<FetchFor> for PriceFetcher {
+    type Result = ();
+
+    fn handle(&mut self, wish: FetchFor, ctx: &mut Self::Context) {
+        let Some(index) = self.index(&wish.feed) else {
+            log::warn!("asked to fetch what is not configured: feed={}", wish.feed);
+            return;
+        };
+        let now = self.settings.clock.now();
+        self.feeds[index].schedule.want(wish.at, now);
+        self.arm(index, ctx);
+    }
+}

@@ -1,0 +1,184 @@
+//! Why a source's answer is refused, and what that says.
+
+use std::time::Duration;
+
+/// Why a source gave no usable price. Every one of them sends the source to rest; none ends the node.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QuoteError {
+    /// Nothing came back within the time: the exchange or the way to it is slow or gone. Likely to pass.
+    #[error("no answer within {} ms", limit.as_millis())]
+    Timeout {
+        /// `source_timeout`.
+        limit: Duration,
+    },
+    /// The others agreed already and this one kept them waiting: nothing is wrong with it but its speed.
+    #[error("still no answer {} ms after the others agreed", waited.as_millis())]
+    LeftBehind {
+        /// `patience`.
+        waited: Duration,
+    },
+    /// No connection, or it broke: name resolution, routing, TLS or the exchange. Likely to pass; if it does not and
+    /// other sources fail alike, it is this node's network.
+    #[error("not reachable: {0}")]
+    Unreachable(String),
+    /// The exchange asks to be left alone: this node, or others behind the same address, ask too often.
+    #[error("rate limited by the exchange, retry after {}", shown_wait(*retry_after))]
+    RateLimited {
+        /// How long, if it said so.
+        retry_after: Option<Duration>,
+    },
+    /// A status that is no success. 5xx: the exchange's trouble; 403 and 451: it does not serve this address; 404: it
+    /// has no such pair, or the base URL is wrong.
+    #[error("HTTP status {status}")]
+    Status {
+        /// The status code.
+        status: u16,
+        /// How long the exchange asks to be left alone, if it does (with 503).
+        retry_after: Option<Duration>,
+    },
+    /// The address moved. Redirects are not followed, so that nobody can send the node elsewhere: set the new base URL.
+    #[error(
+        "HTTP status {status} redirects elsewhere, and redirects are not followed; set the base URL that answers"
+    )]
+    Redirect {
+        /// The status code.
+        status: u16,
+    },
+    /// The answer is longer than any price: a wrong page, or an attempt to exhaust this node.
+    #[error("the answer is longer than {limit_bytes} bytes")]
+    TooLong {
+        /// What is read at most.
+        limit_bytes: usize,
+    },
+    /// The body is empty.
+    #[error("the answer is empty")]
+    Empty,
+    /// A web page: usually a captive portal, a block page or a maintenance notice.
+    #[error("the answer is an HTML page, no JSON")]
+    Html,
+    /// No JSON at all, or cut short.
+    #[error("the answer is no JSON (at line {line}, column {column})")]
+    NotJson {
+        /// Where reading stopped.
+        line: usize,
+        /// Where reading stopped.
+        column: usize,
+    },
+    /// JSON of another shape than the exchange documents: its API changed, or the base URL is another service's.
+    #[error("the answer has another shape than documented (at line {line}, column {column})")]
+    WrongShape {
+        /// Where it departs.
+        line: usize,
+        /// Where it departs.
+        column: usize,
+    },
+    /// JSON of the documented shape without a field that we need.
+    #[error("the answer has no field {0:?}")]
+    MissingField(&'static str),
+    /// The exchange says in its own words that it will not answer (Kraken does so with status 200).
+    #[error("the exchange refused: {0:?}")]
+    Refused(String),
+    /// The answer prices something else than was asked for. Never to be believed, however plausible the number.
+    #[error("the answer is for {said:?}, asked was {asked:?}")]
+    WrongPair {
+        /// What was asked for.
+        asked: String,
+        /// What came.
+        said: String,
+    },
+    /// The price is zero: a suspended market or a defect.
+    #[error("the price is zero")]
+    Zero,
+    /// The price is negative: a defect.
+    #[error("the price {0:?} is negative")]
+    Negative(String),
+    /// The price is no number: `NaN`, `null`, a word, a separator.
+    #[error("the price {0:?} is no decimal number")]
+    NotANumber(String),
+    /// The price is written with an exponent. It is refused rather than guessed at: no price of ours needs one.
+    #[error("the price {0:?} is written with an exponent, only plain decimals are taken")]
+    Exponent(String),
+    /// The price is above 10^18 or has more than 18 decimals: it cannot be stated exactly.
+    #[error("the price {0:?} does not fit: at most 10^18 and 18 decimals")]
+    OutOfRange(String),
+    /// The time in the answer is no time.
+    #[error("the time {0:?} is no Unix time")]
+    BadTime(String),
+    /// The exchange's own time says that the price is old: its feed stands still.
+    #[error("the price is {} s old, at most {} s are allowed", age.as_secs(), limit.as_secs())]
+    Stale {
+        /// By the exchange's time and ours.
+        age: Duration,
+        /// `max_quote_age`.
+        limit: Duration,
+    },
+    /// The exchange's own time lies ahead of this node's clock. If all sources say so, it is this node's clock.
+    #[error(
+        "the price is from {} s in the future, at most {} s are allowed; check this node's clock",
+        ahead.as_secs(),
+        limit.as_secs()
+    )]
+    Future {
+        /// By how much.
+        ahead: Duration,
+        /// The tolerance.
+        limit: Duration,
+    },
+}
+
+/// How much of an exchange's words is kept: it is not ours to log whole.
+const SHOWN_CHARS: usize = 60;
+
+/// The first characters of what an exchange said.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_CHARS).collect()
+}
+
+fn shown_wait(wait: Option<Duration>) -> String {
+    wait.map_or_else(
+        || "an unsaid time".to_owned(),
+        |wait| format!("{} s", wait.as_secs()),
+    )
+}
+
+/// For how long a source that limits us without saying for how long is left alone at first.
+const UNSAID_WAIT: Duration = Duration::from_secs(60);
+
+impl QuoteError {
+    /// For how long the exchange itself demands to be left alone; `None` when the rest is our own idea.
+    pub fn demanded_rest(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } => Some(retry_after.unwrap_or(UNSAID_WAIT)),
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// A short name for counters: one of a fixed set.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Timeout { .. } => "timeout",
+            Self::LeftBehind { .. } => "left_behind",
+            Self::Unreachable(_) => "unreachable",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Status { .. } => "status",
+            Self::Redirect { .. } => "redirect",
+            Self::TooLong { .. } => "too_long",
+            Self::Empty => "empty",
+            Self::Html => "html",
+            Self::NotJson { .. } => "not_json",
+            Self::WrongShape { .. } => "wrong_shape",
+            Self::MissingField(_) => "missing_field",
+            Self::Refused(_) => "refused",
+            Self::WrongPair { .. } => "wrong_pair",
+            Self::Zero => "zero",
+            Self::Negative(_) => "negative",
+            Self::NotANumber(_) => "not_a_number",
+            Self::Exponent(_) => "exponent",
+            Self::OutOfRange(_) => "out_of_range",
+            Self::BadTime(_) => "bad_time",
+            Self::Stale { .. } => "stale",
+            Self::Future { .. } => "future",
+        }
+    }
+}

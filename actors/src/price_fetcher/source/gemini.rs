@@ -1,0 +1,61 @@
+//! Gemini: `GET /v1/pubticker/ethusd` gives
+//! `{"last":"3012.45","volume":{"ETH":"..","USD":"..","timestamp":1700000100000},...}`. The names of the two volumes tell
+//! which pair it is. The time in milliseconds is that of the volume.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use quorate_protocol::Feed;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::answer;
+use crate::price_fetcher::{
+    quote_error::{QuoteError, shown},
+    quoted::Quoted,
+};
+
+/// Volumes are counted in steps of five minutes (the documented examples all lie on such a step), so that a price of
+/// this second comes with a time up to that much earlier.
+pub(super) const TIME_COARSENESS: Duration = Duration::from_secs(300);
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    last: Option<&'a RawValue>,
+    #[serde(borrow)]
+    volume: Option<BTreeMap<String, &'a RawValue>>,
+    /// With `"result":"error"`.
+    reason: Option<String>,
+}
+
+pub(super) fn path(feed: &Feed) -> String {
+    let (base, quote) = feed.codes();
+    format!("/v1/pubticker/{}{}", base.to_lowercase(), quote.to_lowercase())
+}
+
+pub(super) fn parse(body: &[u8], feed: &Feed) -> Result<Quoted, QuoteError> {
+    let answer = answer::json::<Answer<'_>>(body)?;
+    if let Some(reason) = answer.reason {
+        return Err(QuoteError::Refused(shown(&reason)));
+    }
+    let volume = answer.volume.ok_or(QuoteError::MissingField("volume"))?;
+    let (base, quote) = feed.codes();
+    if !volume.contains_key(base) || !volume.contains_key(quote) {
+        let said: Vec<_> = volume
+            .keys()
+            .filter(|name| *name != "timestamp")
+            .cloned()
+            .collect();
+        return Err(QuoteError::WrongPair {
+            asked: feed.to_string(),
+            said: shown(&said.join(" ")),
+        });
+    }
+    Ok(Quoted {
+        price: answer::price("last", answer.last)?,
+        at: Some(answer::millis(
+            "volume.timestamp",
+            volume.get("timestamp").copied(),
+        )?),
+    })
+}

@@ -1,0 +1,670 @@
+//! The fetcher against exchanges that fail in all the ways they do: the right price or no price, never a wrong one.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    collections::HashMap,
+    net::TcpListener,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use actix::{Actor, ActorContext, Addr, Context, Handler, Message, Supervisor};
+use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
+use quorate_actors::{
+    Clock,
+    messages::{FetchFor, Observed},
+    price_fetcher::{Agreement, LONGEST_LEAD, MIN_GAP, PriceFetcher, PriceFetcherSettings, SourceKind},
+};
+use quorate_protocol::{Feed, Instant};
+use tokio::time::{sleep, timeout};
+
+/// What a source does when asked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Does {
+    Price(&'static str),
+    Status(u16),
+    RateLimits(&'static str),
+    Html,
+    Garbage,
+    Empty,
+    Huge,
+    WrongPair,
+    Stale,
+    FromTheFuture,
+    RedirectsToALiar,
+    Hangs,
+}
+
+/// Five exchanges on one port.
+#[derive(Clone, Default)]
+struct Exchanges {
+    does: Arc<Mutex<HashMap<SourceKind, Does>>>,
+    asked: Arc<Mutex<HashMap<SourceKind, usize>>>,
+}
+
+impl Exchanges {
+    fn set(&self, kind: SourceKind, does: Does) {
+        self.does.lock().unwrap().insert(kind, does);
+    }
+
+    fn set_all(&self, does: Does) {
+        SourceKind::ALL.into_iter().for_each(|kind| self.set(kind, does));
+    }
+
+    /// How often a source was asked.
+    fn asked(&self, kind: SourceKind) -> usize {
+        self.asked.lock().unwrap().get(&kind).copied().unwrap_or_default()
+    }
+
+    fn asked_altogether(&self) -> usize {
+        self.asked.lock().unwrap().values().sum()
+    }
+
+    async fn answer(&self, kind: SourceKind) -> HttpResponse {
+        *self.asked.lock().unwrap().entry(kind).or_default() += 1;
+        let does = self.does.lock().unwrap()[&kind];
+        let ok = |body: String| HttpResponse::Ok().content_type("application/json").body(body);
+        let now = Clock::system().unix_now().get();
+        match does {
+            Does::Price(price) => ok(body(kind, price, "ETH", now)),
+            Does::Stale => ok(body(kind, "2000", "ETH", now - 3_600_000)),
+            Does::FromTheFuture => ok(body(kind, "2000", "ETH", now + 3_600_000)),
+            Does::WrongPair => ok(body(kind, "2000", "ETC", now)),
+            Does::Status(status) => HttpResponse::build(status.try_into().unwrap()).finish(),
+            Does::RateLimits(wait) => HttpResponse::TooManyRequests()
+                .insert_header(("retry-after", wait))
+                .finish(),
+            Does::Html => HttpResponse::Ok().body("<!doctype html><title>Just a moment...</title>"),
+            Does::Garbage => ok("{\"data\":{\"amount\":\"30".to_owned()),
+            Does::Empty => ok(String::new()),
+            Does::Huge => ok(body(kind, "2000", "ETH", now) + &" ".repeat(70_000)),
+            Does::RedirectsToALiar => HttpResponse::Found()
+                .insert_header(("location", "/liar"))
+                .finish(),
+            Does::Hangs => {
+                sleep(Duration::from_secs(3600)).await;
+                HttpResponse::Ok().finish()
+            }
+        }
+    }
+
+    /// Serves on a free port of this machine.
+    fn serve(&self) -> (String, ServerHandle) {
+        let exchanges = self.clone();
+        let route = |kind: SourceKind| {
+            web::get().to(move |exchanges: web::Data<Exchanges>| async move { exchanges.answer(kind).await })
+        };
+        let liar = || web::get().to(|| async { body(SourceKind::Coinbase, "3600", "ETH", 0) });
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(web::Data::new(exchanges.clone()))
+                .route("/v2/prices/ETH-USD/spot", route(SourceKind::Coinbase))
+                .route("/0/public/Ticker", route(SourceKind::Kraken))
+                .route("/api/v2/ticker/ethusd/", route(SourceKind::Bitstamp))
+                .route("/v1/pubticker/ethusd", route(SourceKind::Gemini))
+                .route("/api/v3/simple/price", route(SourceKind::Coingecko))
+                .route("/liar", liar())
+        })
+        .workers(1)
+        .disable_signals()
+        .bind(("127.0.0.1", 0))
+        .unwrap();
+        let url = format!("http://{}", server.addrs()[0]);
+        let server = server.run();
+        let handle = server.handle();
+        actix::spawn(server);
+        (url, handle)
+    }
+}
+
+/// A documented answer. `base` is what it prices: `ETH`, or what nobody asked for.
+fn body(kind: SourceKind, price: &str, base: &str, now: u64) -> String {
+    let seconds = now / 1000;
+    match kind {
+        SourceKind::Coinbase => {
+            format!(r#"{{"data":{{"amount":"{price}","base":"{base}","currency":"USD"}}}}"#)
+        }
+        SourceKind::Kraken => {
+            format!(r#"{{"error":[],"result":{{"X{base}ZUSD":{{"c":["{price}","0.1"]}}}}}}"#)
+        }
+        SourceKind::Bitstamp => {
+            format!(r#"{{"timestamp":"{seconds}","last":"{price}","pair":"{base}/USD"}}"#)
+        }
+        SourceKind::Gemini => {
+            format!(r#"{{"last":"{price}","volume":{{"{base}":"1.5","USD":"4500","timestamp":{now}}}}}"#)
+        }
+        SourceKind::Coingecko => {
+            let id = if base == "ETH" {
+                "ethereum"
+            } else {
+                "ethereum-classic"
+            };
+            format!(r#"{{"{id}":{{"usd":{price},"last_updated_at":{seconds}}}}}"#)
+        }
+    }
+}
+
+/// Keeps what it is told.
+#[derive(Clone, Default)]
+struct Observer(Arc<Mutex<Vec<Observed>>>);
+
+impl Actor for Observer {
+    type Context = Context<Self>;
+}
+
+impl Handler<Observed> for Observer {
+    type Result = ();
+    fn handle(&mut self, observed: Observed, _: &mut Self::Context) {
+        self.0.lock().unwrap().push(observed);
+    }
+}
+
+/// Ends an actor's context. Under a supervisor that means: restart.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Stop;
+
+impl Handler<Stop> for Observer {
+    type Result = ();
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+impl Handler<Stop> for PriceFetcher {
+    type Result = ();
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+impl Observer {
+    fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    fn last(&self) -> Observed {
+        self.0.lock().unwrap().last().unwrap().clone()
+    }
+
+    /// The median of every observation so far.
+    fn prices(&self) -> Vec<String> {
+        self.0
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|observed| observed.evidence.median().to_string())
+            .collect()
+    }
+}
+
+/// So short that many fetches pass in a test: the minimal gap between fetches shrinks to it.
+const SHORT: Duration = Duration::from_millis(50);
+/// So long that nothing is fetched but what a test asks for.
+const LONG: Duration = Duration::from_secs(3600);
+const THREE: &[SourceKind] = &[SourceKind::Coinbase, SourceKind::Kraken, SourceKind::Gemini];
+const TWO: &[SourceKind] = &[SourceKind::Coinbase, SourceKind::Kraken];
+
+/// What the operator of a scene has set.
+struct Rules {
+    sources: &'static [SourceKind],
+    min_sources: usize,
+    interval: Duration,
+    source_timeout: Duration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            sources: THREE,
+            min_sources: 1,
+            interval: SHORT,
+            source_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+fn feed() -> Feed {
+    "ETH/USD".parse().unwrap()
+}
+
+fn settings(rules: &Rules, url: &str, observer: &Observer) -> PriceFetcherSettings {
+    // Refused where another test of this process did it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    PriceFetcherSettings {
+        feeds: vec![feed()],
+        sources: rules
+            .sources
+            .iter()
+            .map(|kind| format!("{kind}={url}").parse().unwrap())
+            .collect(),
+        agreement: Agreement {
+            min_sources: rules.min_sources,
+            max_spread_bps: 200,
+        },
+        source_timeout: rules.source_timeout,
+        patience: Duration::from_secs(1),
+        max_quote_age: Duration::from_secs(300),
+        fetch_interval: rules.interval,
+        clock: Clock::system(),
+        observers: vec![observer.clone().start().recipient()],
+    }
+}
+
+/// A fetcher, the exchanges that it asks and who listens.
+struct Scene {
+    exchanges: Exchanges,
+    observer: Observer,
+    clock: Clock,
+    fetcher: Addr<PriceFetcher>,
+    server: ServerHandle,
+}
+
+impl Scene {
+    fn start(rules: Rules, does: &[(SourceKind, Does)]) -> Self {
+        Self::start_with(rules, does, |settings, _| settings)
+    }
+
+    fn start_with(
+        rules: Rules,
+        does: &[(SourceKind, Does)],
+        change: impl FnOnce(PriceFetcherSettings, &str) -> PriceFetcherSettings,
+    ) -> Self {
+        let exchanges = Exchanges::default();
+        exchanges.set_all(Does::Price("3000"));
+        does.iter().for_each(|(kind, does)| exchanges.set(*kind, *does));
+        let (url, server) = exchanges.serve();
+        let observer = Observer::default();
+        let settings = change(settings(&rules, &url, &observer), &url);
+        let clock = settings.clock;
+        let fetcher = Supervisor::start(|_| PriceFetcher::new(settings));
+        Self {
+            exchanges,
+            observer,
+            clock,
+            fetcher,
+            server,
+        }
+    }
+
+    /// Waits for a condition; a test fails when it does not come true.
+    async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let waiting = async {
+            while !condition(self) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(15), waiting)
+            .await
+            .unwrap_or_else(|_| panic!("still waiting for {what}"));
+    }
+
+    /// Waits until a source was asked that many times more: as many rounds began, and all but the last have ended.
+    async fn rounds(&self, kind: SourceKind, count: usize) {
+        let until = self.exchanges.asked(kind) + count;
+        self.until("further rounds", |scene| scene.exchanges.asked(kind) >= until)
+            .await;
+    }
+
+    /// Waits until so many requests more have been made.
+    async fn requests(&self, count: usize) {
+        let until = self.exchanges.asked_altogether() + count;
+        self.until("further requests", |scene| {
+            scene.exchanges.asked_altogether() >= until
+        })
+        .await;
+    }
+
+    /// The latest price and who stands behind it, as soon as there is one.
+    async fn price(&self) -> (String, Vec<String>) {
+        self.until("a price", |scene| scene.observer.count() > 0).await;
+        let evidence = self.observer.last().evidence;
+        let sources = evidence
+            .quotes()
+            .iter()
+            .map(|quote| quote.source.to_string())
+            .collect();
+        (evidence.median().to_string(), sources)
+    }
+
+    async fn stop(self) {
+        // The supervisor ends with the last address.
+        drop(self.fetcher);
+        self.server.stop(false).await;
+    }
+}
+
+#[actix_web::test]
+async fn the_price_is_the_median_of_what_all_exchanges_say() {
+    let rules = Rules {
+        sources: &SourceKind::ALL,
+        interval: LONG,
+        ..Rules::default()
+    };
+    let scene = Scene::start(
+        rules,
+        &[
+            (SourceKind::Coinbase, Does::Price("3001")),
+            (SourceKind::Kraken, Does::Price("3002.50000")),
+            (SourceKind::Bitstamp, Does::Price("3003")),
+            (SourceKind::Gemini, Does::Price("3002")),
+            (SourceKind::Coingecko, Does::Price("3002.4999999999999")),
+        ],
+    );
+    let (price, sources) = scene.price().await;
+    assert_eq!(price, "3002.4999999999999");
+    assert_eq!(sources, ["bitstamp", "coinbase", "coingecko", "gemini", "kraken"]);
+    let observed = scene.observer.last();
+    let now = scene.clock.unix_now();
+    assert!(observed.observed_at <= now && now.since(observed.observed_at) < Duration::from_secs(15));
+    assert!(observed.observed_instant <= scene.clock.now());
+    for quote in observed.evidence.quotes() {
+        let distance = now.since(quote.at).max(quote.at.since(now));
+        assert!(distance < Duration::from_secs(17), "{quote:?}");
+    }
+    assert_eq!(scene.exchanges.asked_altogether(), 5, "each was asked once");
+    scene.stop().await;
+}
+
+#[actix_web::test]
+async fn what_is_no_price_is_left_out_and_the_others_make_it() {
+    let faults = [
+        Does::Status(500),
+        Does::Status(404),
+        Does::Status(204),
+        Does::RateLimits("60"),
+        Does::Html,
+        Does::Garbage,
+        Does::Empty,
+        Does::Huge,
+        Does::WrongPair,
+        Does::RedirectsToALiar,
+        Does::Price("0"),
+        Does::Price("-3000"),
+        Does::Price("NaN"),
+    ];
+    for fault in faults {
+        let rules = Rules {
+            interval: LONG,
+            ..Rules::default()
+        };
+        let scene = Scene::start(rules, &[(SourceKind::Coinbase, fault)]);
+        let (price, sources) = scene.price().await;
+        assert_eq!(price, "3000", "{fault:?}");
+        assert_eq!(sources, ["gemini", "kraken"], "{fault:?}");
+        scene.stop().await;
+    }
+}
+
+#[actix_web::test]
+async fn a_price_that_its_exchange_dates_wrongly_is_left_out() {
+    for fault in [Does::Stale, Does::FromTheFuture] {
+        for kind in [SourceKind::Bitstamp, SourceKind::Gemini, SourceKind::Coingecko] {
+            let rules = Rules {
+                sources: &SourceKind::ALL,
+                interval: LONG,
+                ..Rules::default()
+            };
+            let scene = Scene::start(rules, &[(kind, fault)]);
+            let (price, sources) = scene.price().await;
+            assert_eq!(
+                (price.as_str(), sources.len()),
+                ("3000", 4),
+                "{kind} {fault:?}: {sources:?}"
+            );
+            assert!(!sources.contains(&kind.to_string()));
+            scene.stop().await;
+        }
+    }
+}
+
+#[actix_web::test]
+async fn with_all_exchanges_down_there_is_no_price_and_it_comes_back_with_them() {
+    let down = SourceKind::ALL.map(|kind| (kind, Does::Status(500)));
+    let rules = Rules {
+        min_sources: 2,
+        ..Rules::default()
+    };
+    let scene = Scene::start(rules, &down);
+    scene.requests(9).await;
+    assert_eq!(scene.observer.count(), 0);
+    scene.exchanges.set_all(Does::Price("3000"));
+    let (price, sources) = scene.price().await;
+    assert_eq!(price, "3000");
+    assert!(
+        sources.len() >= 2,
+        "as many as a price needs are asked before their rest is over"
+    );
+    scene.stop().await;
+}
+
+#[actix_web::test]
+async fn an_exchange_that_cannot_be_reached_is_left_out() {
+    let rules = Rules {
+        interval: LONG,
+        ..Rules::default()
+    };
+    let scene = Scene::start_with(rules, &[], |settings, url| {
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let no_tls_there = url.replace("http:", "https:");
+        let sources = [
+            format!("coinbase={url}"),
+            format!("kraken=http://{nobody}"),
+            format!("gemini={no_tls_there}"),
+        ];
+        PriceFetcherSettings {
+            sources: sources.iter().map(|source| source.parse().unwrap()).collect(),
+            ..settings
+        }
+    });
+    assert_eq!(
+        scene.price().await,
+        ("3000".to_owned(), vec!["coinbase".to_owned()])
+    );
+    scene.stop().await;
+}
+
+#[actix_web::test]
+async fn an_exchange_that_limits_us_is_left_alone_for_as_long_as_it_says() {
+    let scene = Scene::start(
+        Rules::default(),
+        &[(SourceKind::Coinbase, Does::RateLimits("120"))],
+    );
+    scene.rounds(SourceKind::Kraken, 6).await;
+    assert_eq!(scene.exchanges.asked(SourceKind::Coinbase), 1);
+    // Not even when it is the last one left.
+    scene.exchanges.set(SourceKind::Gemini, Does::Status(500));
+    scene.exchanges.set(SourceKind::Kraken, Does::Status(500));
+    scene.requests(8).await;
+    assert_eq!(scene.exchanges.asked(SourceKind::Coinbase), 1);
+    scene.stop().await;
+}
+
+#[actix_web::test]
+async fn one_that_lies_by_a_fifth_is_left_out_and_not_asked_next_time() {
+    for lie in ["3600", "2400"] {
+        let scene = Scene::start(Rules::default(), &[(SourceKind::Gemini, Does::Price(lie))]);
+        scene.rounds(SourceKind::Kraken, 6).await;
+        scene.price().await;
+        assert!(scene.observer.prices().iter().all(|price| price == "3000"));
+        assert_eq!(scene.exchanges.asked(SourceKind::Gemini), 1);
+        scene.stop().await;
+    }
+}
+
+#[actix_web::test]
+async fn a_liar_that_was_contradicted_is_no_price_when_it_is_left_alone() {
+    let scene = Scene::start(Rules::default(), &[(SourceKind::Gemini, Does::Price("3600"))]);
+    scene.rounds(SourceKind::Kraken, 3).await;
+    scene.exchanges.set(SourceKind::Coinbase, Does::Status(500));
+    scene.exchanges.set(SourceKind::Kraken, Does::Status(500));
+    scene.requests(8).await;
+    assert!(scene.observer.prices().iter().all(|price| price == "3000"));
+    scene.stop().await;
+}
+
+#[actix_web::test]
+async fn two_that_disagree_are_no_price() {
+    let rules = Rules {
+        sources: TWO,
+        ..Rules::default()
+    };
+    let scene = Scene::start(rules, &[(SourceKind::Kraken, Does::Price("3600"))]);
+    scene.rounds(SourceKind::Kraken, 5).await;
+    assert_eq!(scene.observer.count(), 0);
+    scene.exchanges.set(SourceKind::Kraken, Does::Price("3000"));
+    assert_eq!(scene.price().await.0, "3000");
+    scene.stop().await;
+}
+
+#[actix_web::test]
+async fn fewer_than_the_minimum_are_no_price() {
+    let rules = Rules {
+        min_sources: 3,
+        ..Rules::default()
+    };
+    let scene = Scene::start(rules, &[(SourceKind::Gemini, Does::Html)]);
+    scene.rounds(SourceKind::Kraken, 5).await;
+    assert_eq!(scene.observer.count(), 0);
+    scene.stop().await;
+}
+
+#[actix_web::test]
+async fn one_that_hangs_does_not_make_the_price_late() {
+    let rules = Rules {
+        interval: LONG,
+        source_timeout: LONG,
+        ..Rules::default()
+    };
+    let scene = Scene::start(rules, &[(SourceKind::Gemini, Does::Hangs)]);
+    let (price, sources) = scene.price().await;
+    assert_eq!(price, "3000");
+    assert_eq!(sources, ["coinbase", "kraken"]);
+    scene.stop().await;
+}
+
+#[actix_web::test]
+async fn of_two_the_slower_one_is_waited_for_until_its_time_is_up() {
+    let limit = Duration::from_millis(400);
+    let rules = Rules {
+        sources: TWO,
+        interval: LONG,
+        source_timeout: limit,
+        ..Rules::default()
+    };
+    let scene = Scene::start(rules, &[(SourceKind::Kraken, Does::Hangs)]);
+    assert_eq!(
+        scene.price().await,
+        ("3000".to_owned(), vec!["coinbase".to_owned()])
+    );
+    assert!(scene.clock.now() >= Instant::after_start(limit));
+    scene.stop().await;
+}
+
+#[actix_web::test]
+async fn answers_are_in_about_when_the_aggregator_wants_them() {
+    let rules = Rules {
+        interval: LONG,
+        ..Rules::default()
+    };
+    let scene = Scene::start(rules, &[]);
+    scene.price().await;
+    let wanted = scene.clock.now() + LONGEST_LEAD + Duration::from_millis(500);
+    scene.fetcher.do_send(FetchFor {
+        feed: feed(),
+        at: wanted,
+    });
+    scene
+        .until("the second price", |scene| scene.observer.count() == 2)
+        .await;
+    let observed = scene.observer.last().observed_instant;
+    assert!(
+        observed >= wanted.before(LONGEST_LEAD),
+        "{observed:?} is too early for {wanted:?}"
+    );
+    assert_eq!(
+        scene.exchanges.asked(SourceKind::Kraken),
+        2,
+        "exactly one fetch for it"
+    );
+    scene.stop().await;
+}
+
+#[actix_web::test]
+async fn for_a_time_that_has_passed_it_fetches_at_once() {
+    let rules = Rules {
+        interval: LONG,
+        ..Rules::default()
+    };
+    let scene = Scene::start(rules, &[]);
+    scene.price().await;
+    let soonest = scene.clock.now() + MIN_GAP * 2;
+    scene
+        .until("a wish that the first fetch does not serve", |scene| {
+            scene.clock.now() >= soonest
+        })
+        .await;
+    let other_feed = "BTC/USD".parse().unwrap();
+    scene.fetcher.do_send(FetchFor {
+        feed: other_feed,
+        at: soonest,
+    });
+    scene.fetcher.do_send(FetchFor {
+        feed: feed(),
+        at: soonest,
+    });
+    scene
+        .until("the second price", |scene| scene.observer.count() == 2)
+        .await;
+    assert_eq!(scene.exchanges.asked(SourceKind::Kraken), 2);
+    scene.stop().await;
+}
+
+#[actix_web::test]
+async fn a_restart_fetches_at_once_and_remembers_what_exchanges_demanded() {
+    let rules = Rules {
+        interval: LONG,
+        ..Rules::default()
+    };
+    let scene = Scene::start(rules, &[(SourceKind::Coinbase, Does::RateLimits("120"))]);
+    scene.price().await;
+    scene.fetcher.do_send(Stop);
+    scene
+        .until("a price after the restart", |scene| scene.observer.count() == 2)
+        .await;
+    assert_eq!(scene.exchanges.asked(SourceKind::Coinbase), 1);
+    assert_eq!(scene.exchanges.asked(SourceKind::Kraken), 2);
+    scene.stop().await;
+}
+
+#[actix_web::test]
+async fn a_restart_in_the_middle_of_a_fetch_leaves_one_timer_not_two() {
+    let scene = Scene::start(Rules::default(), &[]);
+    scene.price().await;
+    for _ in 0..5 {
+        scene.fetcher.do_send(Stop);
+        scene.rounds(SourceKind::Kraken, 1).await;
+    }
+    let began = scene.clock.now();
+    scene.rounds(SourceKind::Kraken, 10).await;
+    let took = scene.clock.now().since(began);
+    assert!(
+        took >= SHORT * 4,
+        "ten rounds in {took:?}: six timers need two intervals for them, one needs nine"
+    );
+    scene.stop().await;
+}
+
+#[actix_web::test]
+async fn an_observer_that_is_gone_does_not_keep_it_from_the_others() {
+    let scene = Scene::start_with(Rules::default(), &[], |mut settings, _| {
+        let gone = Observer::default().start();
+        gone.do_send(Stop);
+        settings.observers.insert(0, gone.recipient());
+        settings
+    });
+    scene.rounds(SourceKind::Kraken, 3).await;
+    assert!(scene.observer.count() >= 2);
+    scene.stop().await;
+}

@@ -1,0 +1,225 @@
+//! What an exchange says, in its documented shape, rightly or with a fault. Pure.
+
+use quorate_actors::price_fetcher::SourceKind;
+use quorate_protocol::{Feed, UnixMillis};
+
+use super::{
+    fault::Fault,
+    market::{DECIMALS, Micros},
+    pair,
+};
+
+/// Exchanges never quote exactly alike: by how much each differs from the market, in basis points.
+pub(crate) fn usual_offset_bps(kind: SourceKind) -> i32 {
+    match kind {
+        SourceKind::Coinbase => 0,
+        SourceKind::Kraken => 2,
+        SourceKind::Bitstamp => -3,
+        SourceKind::Gemini => 4,
+        SourceKind::Coingecko => -1,
+    }
+}
+
+fn shifted(price: Micros, bps: i32) -> Micros {
+    let part = price * u128::from(bps.unsigned_abs()) / 10_000;
+    if bps < 0 {
+        price.saturating_sub(part)
+    } else {
+        price + part
+    }
+}
+
+/// The body of an answer with status 200.
+pub(crate) fn body(
+    kind: SourceKind,
+    feed: &Feed,
+    market: Micros,
+    now: UnixMillis,
+    fault: Option<Fault>,
+) -> String {
+    let offset_bps = match fault {
+        Some(Fault::Offset { bps }) => bps,
+        _ => 0,
+    };
+    let price = shifted(shifted(market, usual_offset_bps(kind)), offset_bps);
+    let shown = match fault {
+        Some(Fault::Zero) => "0.00".to_owned(),
+        Some(Fault::Negative) => format!("-{}", decimals(kind, price)),
+        Some(Fault::Nan) => "NaN".to_owned(),
+        _ => decimals(kind, price),
+    };
+    let at = match fault {
+        Some(Fault::Stale { secs }) => now.get().saturating_sub(secs.saturating_mul(1000)),
+        Some(Fault::Future { secs }) => now.get().saturating_add(secs.saturating_mul(1000)),
+        _ => now.get(),
+    };
+    let feed = match fault {
+        Some(Fault::WrongCurrency) => in_another_currency(feed),
+        _ => feed.clone(),
+    };
+    match fault {
+        Some(Fault::Html) => "<!doctype html><html><title>Just a moment...</title></html>".to_owned(),
+        Some(Fault::Empty) => String::new(),
+        Some(Fault::Garbage) => {
+            let whole = shape(kind, &feed, &shown, at);
+            whole.chars().take(whole.chars().count() / 2).collect()
+        }
+        Some(Fault::Huge) => shape(kind, &feed, &shown, at) + &" ".repeat(1 << 20),
+        _ => shape(kind, &feed, &shown, at),
+    }
+}
+
+fn in_another_currency(feed: &Feed) -> Feed {
+    let (base, quote) = feed.codes();
+    let other = if quote == "EUR" { "USD" } else { "EUR" };
+    // Two codes of a feed make a feed again; if not, the right currency is the smaller evil.
+    format!("{base}/{other}").parse().unwrap_or_else(|_| feed.clone())
+}
+
+/// With as many decimals as the exchange quotes; cheap coins with all there are.
+fn decimals(kind: SourceKind, price: Micros) -> String {
+    let unit = 10u128.pow(DECIMALS);
+    let usual: u32 = match kind {
+        SourceKind::Coinbase => 3,
+        SourceKind::Kraken => 5,
+        SourceKind::Bitstamp | SourceKind::Gemini => 2,
+        SourceKind::Coingecko => DECIMALS,
+    };
+    let places = if price < 10 * unit { DECIMALS } else { usual };
+    let fraction = price % unit / 10u128.pow(DECIMALS - places);
+    format!("{}.{fraction:0width$}", price / unit, width = places as usize)
+}
+
+fn shape(kind: SourceKind, feed: &Feed, price: &str, at_millis: u64) -> String {
+    let (base, quote) = feed.codes();
+    let at_secs = at_millis / 1000;
+    match kind {
+        SourceKind::Coinbase => {
+            format!(r#"{{"data":{{"amount":"{price}","base":"{base}","currency":"{quote}"}}}}"#)
+        }
+        SourceKind::Kraken => format!(
+            r#"{{"error":[],"result":{{"{market}":{{"a":["{price}","1","1.000"],"b":["{price}","1","1.000"],"c":["{price}","0.10000000"],"v":["4083.67001100","4412.73601799"],"p":["{price}","{price}"],"t":[34619,38907],"l":["{price}","{price}"],"h":["{price}","{price}"],"o":"{price}"}}}}}}"#,
+            market = pair::kraken_market(feed)
+        ),
+        SourceKind::Bitstamp => format!(
+            r#"{{"timestamp":"{at_secs}","open":"{price}","high":"{price}","low":"{price}","last":"{price}","volume":"4312.81964756","vwap":"{price}","bid":"{price}","ask":"{price}","side":"0","open_24":"{price}","percent_change_24":"0.00","market_type":"SPOT","pair":"{base}/{quote}"}}"#
+        ),
+        SourceKind::Gemini => format!(
+            r#"{{"bid":"{price}","ask":"{price}","last":"{price}","volume":{{"{base}":"2210.505328803","{quote}":"6635477.463379586263","timestamp":{step}}}}}"#,
+            // As the real one counts volumes: in steps of five minutes.
+            step = at_millis / 300_000 * 300_000
+        ),
+        SourceKind::Coingecko => format!(
+            r#"{{"{id}":{{"{currency}":{price},"last_updated_at":{at_secs}}}}}"#,
+            id = pair::id(feed).unwrap_or("unknown"),
+            currency = quote.to_lowercase()
+        ),
+    }
+}
+
+/// The status and body with which the exchange refuses a pair that it does not list.
+pub(crate) fn unknown_pair(kind: SourceKind) -> (u16, &'static str) {
+    match kind {
+        SourceKind::Coinbase => (
+            404,
+            r#"{"errors":[{"id":"not_found","message":"Invalid base currency"}]}"#,
+        ),
+        SourceKind::Kraken => (200, r#"{"error":["EQuery:Unknown asset pair"]}"#),
+        SourceKind::Bitstamp => (404, r#"{"code":"API4000","reason":"Invalid currency pair"}"#),
+        SourceKind::Gemini => (
+            400,
+            r#"{"result":"error","reason":"InvalidSymbol","message":"not a valid symbol"}"#,
+        ),
+        SourceKind::Coingecko => (200, "{}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis::new(1_700_000_123_456);
+    const MARKET: Micros = 3_012_456_789;
+    const FIVE_MINUTES: Duration = Duration::from_secs(300);
+
+    fn said(kind: SourceKind, feed: &str, fault: Option<Fault>) -> Result<String, &'static str> {
+        let feed = feed.parse().unwrap();
+        let body = body(kind, &feed, MARKET, NOW, fault);
+        let quoted = kind.parse(body.as_bytes(), &feed).map_err(|error| error.name())?;
+        quoted
+            .check_time(NOW, FIVE_MINUTES, kind.time_coarseness())
+            .map_err(|error| error.name())?;
+        Ok(quoted.price.to_string())
+    }
+
+    #[test]
+    fn a_node_understands_every_exchange() {
+        for (kind, price) in
+            SourceKind::ALL
+                .into_iter()
+                .zip(["3012.456", "3013.05928", "3011.55", "3013.66", "3012.155544"])
+        {
+            assert_eq!(said(kind, "ETH/USD", None).as_deref(), Ok(price), "{kind}");
+            for feed in ["BTC/USD", "BTC/EUR", "SOL/USD", "ETH/BTC", "DOGE/USD"] {
+                assert!(said(kind, feed, None).is_ok(), "{kind} {feed}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_refuses_every_fault_by_name() {
+        let rows = [
+            (Fault::Garbage, "not_json"),
+            (Fault::Html, "html"),
+            (Fault::Empty, "empty"),
+            (Fault::Zero, "zero"),
+            (Fault::Negative, "negative"),
+            (Fault::WrongCurrency, "wrong_pair"),
+        ];
+        for kind in SourceKind::ALL {
+            for (fault, name) in rows {
+                assert_eq!(said(kind, "ETH/USD", Some(fault)), Err(name), "{kind} {fault}");
+            }
+            // A bare NaN is no JSON.
+            let nan = if kind == SourceKind::Coingecko {
+                "not_json"
+            } else {
+                "not_a_number"
+            };
+            assert_eq!(said(kind, "ETH/USD", Some(Fault::Nan)), Err(nan), "{kind}");
+            assert!(body(kind, &"ETH/USD".parse().unwrap(), MARKET, NOW, Some(Fault::Huge)).len() > 1 << 20);
+        }
+        for kind in [SourceKind::Bitstamp, SourceKind::Gemini, SourceKind::Coingecko] {
+            assert_eq!(
+                said(kind, "ETH/USD", Some(Fault::Stale { secs: 3600 })),
+                Err("stale"),
+                "{kind}"
+            );
+            assert_eq!(
+                said(kind, "ETH/USD", Some(Fault::Future { secs: 3600 })),
+                Err("future"),
+                "{kind}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_offset_is_a_plausible_lie() {
+        let lie = said(SourceKind::Coinbase, "ETH/USD", Some(Fault::Offset { bps: 2000 }));
+        assert_eq!(lie.as_deref(), Ok("3614.948"));
+        let lie = said(
+            SourceKind::Coinbase,
+            "ETH/USD",
+            Some(Fault::Offset { bps: -2000 }),
+        );
+        assert_eq!(lie.as_deref(), Ok("2409.965"));
+    }
+
+    #[test]
+    fn cheap_coins_keep_their_decimals() {
+        assert_eq!(decimals(SourceKind::Gemini, 81_234), "0.081234");
+        assert_eq!(decimals(SourceKind::Gemini, 3_012_056_789), "3012.05");
+    }
+}

@@ -1,0 +1,158 @@
+//! The real paths of five APIs on one port.
+
+use std::{
+    io,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    body::{BodyStream, SizedStream},
+    http::header,
+    web::{self, Bytes, Data, Path, Query, ServiceConfig},
+};
+use futures::stream;
+use quorate_actors::price_fetcher::SourceKind;
+use quorate_protocol::{Feed, UnixMillis};
+use serde::Deserialize;
+
+use super::{answer, board::Board, fault::Fault, market::Market, pair};
+
+/// The market and since when it is open.
+pub(super) struct Floor {
+    market: Mutex<Market>,
+    opened: Instant,
+}
+
+impl Floor {
+    pub(super) fn open(market: Market) -> Self {
+        Self {
+            market: Mutex::new(market),
+            opened: Instant::now(),
+        }
+    }
+
+    fn price(&self, feed: &Feed) -> u128 {
+        // Whatever a thread died of with the market in hand, its numbers are whole.
+        let mut market = self.market.lock().unwrap_or_else(PoisonError::into_inner);
+        market.price(feed, self.opened.elapsed())
+    }
+}
+
+pub(super) fn routes(app: &mut ServiceConfig) {
+    app.route("/", web::get().to(index))
+        .route("/v2/prices/{pair}/spot", web::get().to(coinbase))
+        .route("/0/public/Ticker", web::get().to(kraken))
+        .route("/api/v2/ticker/{pair}/", web::get().to(bitstamp))
+        .route("/v1/pubticker/{pair}", web::get().to(gemini))
+        .route("/api/v3/simple/price", web::get().to(coingecko));
+}
+
+async fn index(request: HttpRequest) -> String {
+    let host = request.connection_info().host().to_owned();
+    let eth: Option<Feed> = "ETH/USD".parse().ok();
+    let mut text = "quorate's simulated exchange: five APIs, one random walk\n\n".to_owned();
+    for kind in SourceKind::ALL {
+        let path = eth.as_ref().map(|feed| kind.path(feed)).unwrap_or_default();
+        text.push_str(&format!("{:<10} http://{host}{path}\n", kind.name()));
+    }
+    text.push_str(&format!(
+        "\na node asks it with      --source kraken=http://{host}\n\
+         what fails now           curl http://{host}/control\n\
+         let one fail             curl -X PUT -d status:429:retry-after=5 http://{host}/control/faults/kraken\n\
+         let it answer again      curl -X DELETE http://{host}/control/faults/kraken\n"
+    ));
+    text
+}
+
+async fn coinbase(pair: Path<String>, floor: Data<Floor>, board: Data<Board>) -> HttpResponse {
+    respond(SourceKind::Coinbase, pair::dashed(&pair), &floor, &board).await
+}
+
+#[derive(Deserialize)]
+struct KrakenQuery {
+    pair: String,
+}
+
+async fn kraken(query: Query<KrakenQuery>, floor: Data<Floor>, board: Data<Board>) -> HttpResponse {
+    respond(SourceKind::Kraken, pair::joined(&query.pair), &floor, &board).await
+}
+
+async fn bitstamp(pair: Path<String>, floor: Data<Floor>, board: Data<Board>) -> HttpResponse {
+    respond(SourceKind::Bitstamp, pair::joined(&pair), &floor, &board).await
+}
+
+async fn gemini(pair: Path<String>, floor: Data<Floor>, board: Data<Board>) -> HttpResponse {
+    respond(SourceKind::Gemini, pair::joined(&pair), &floor, &board).await
+}
+
+#[derive(Deserialize)]
+struct CoingeckoQuery {
+    ids: String,
+    vs_currencies: String,
+}
+
+async fn coingecko(query: Query<CoingeckoQuery>, floor: Data<Floor>, board: Data<Board>) -> HttpResponse {
+    let feed = pair::by_id(&query.ids, &query.vs_currencies);
+    respond(SourceKind::Coingecko, feed, &floor, &board).await
+}
+
+async fn respond(kind: SourceKind, feed: Option<Feed>, floor: &Floor, board: &Board) -> HttpResponse {
+    let fault = board.of(kind);
+    if let Some(Fault::Delay(delay)) = fault {
+        actix_web::rt::time::sleep(delay).await;
+    }
+    let json = |status: u16, body: String| {
+        let status = actix_web::http::StatusCode::from_u16(status).unwrap_or_default();
+        HttpResponse::build(status)
+            .content_type("application/json")
+            .body(body)
+    };
+    let Some(feed) = feed else {
+        let (status, body) = answer::unknown_pair(kind);
+        return json(status, body.to_owned());
+    };
+    let body = answer::body(kind, &feed, floor.price(&feed), unix_now(), fault);
+    match fault {
+        Some(Fault::Status {
+            code,
+            retry_after_secs,
+        }) => {
+            let mut response =
+                HttpResponse::build(actix_web::http::StatusCode::from_u16(code).unwrap_or_default());
+            if let Some(secs) = retry_after_secs {
+                response.insert_header((header::RETRY_AFTER, secs.to_string()));
+            }
+            response.finish()
+        }
+        Some(Fault::Redirect) => HttpResponse::Found()
+            .insert_header((header::LOCATION, "http://127.0.0.1:9/"))
+            .finish(),
+        Some(Fault::Drop) => {
+            let part = Bytes::from(body.chars().take(20).collect::<String>());
+            let broken = stream::iter([Ok(part), Err(io::Error::from(io::ErrorKind::ConnectionReset))]);
+            HttpResponse::Ok().body(SizedStream::new(1000, broken))
+        }
+        Some(Fault::Html) => HttpResponse::Ok().content_type("text/html").body(body),
+        // In pieces, without a length said before: a reader that trusts lengths only would swallow it all.
+        Some(Fault::Huge) => {
+            let pieces: Vec<_> = body
+                .into_bytes()
+                .chunks(16 * 1024)
+                .map(|piece| Ok::<_, io::Error>(Bytes::copy_from_slice(piece)))
+                .collect();
+            HttpResponse::Ok()
+                .content_type("application/json")
+                .body(BodyStream::new(stream::iter(pieces)))
+        }
+        _ => json(200, body),
+    }
+}
+
+fn unix_now() -> UnixMillis {
+    let elapsed: Duration = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    UnixMillis::new(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+}
