@@ -1,18 +1,19 @@
 //! `quorate`: a network of oracle nodes that agree on the price of ETH. This is the executable: command line, configuration
 //! and wiring; the decisions are made in `quorate-protocol`, the work is done in `quorate-actors` and `quorate-store`.
 
-#![allow(
-    dead_code,
-    reason = "goes when node, devnet, migrate and prices are wired below"
-)]
-
 mod cli;
 mod config;
+mod devnet;
+mod exchange;
+mod http;
 mod keys;
 mod logging;
+mod migrate;
+mod node;
 mod output;
 mod prices;
 mod secret;
+mod show_prices;
 
 use std::{env, error::Error, process::ExitCode, time::SystemTime};
 
@@ -31,7 +32,7 @@ const WRONGLY_CALLED: u8 = 2;
 fn main() -> ExitCode {
     match cli::parse(env::args_os(), Environment::new(env::vars_os()), unix_now()) {
         Ok(invocation) => run(invocation),
-        Err(Refusal::Answer(text)) => exit_with(output::print(&text).map_err(Into::into)),
+        Err(Refusal::Answer(text)) => exit_with(output::print(&text).map(|()| ExitCode::SUCCESS).map_err(Into::into)),
         Err(Refusal::Wrong(text)) => {
             output::complain(&text);
             ExitCode::from(WRONGLY_CALLED)
@@ -58,9 +59,9 @@ fn run(
     exit_with(execute(command))
 }
 
-fn exit_with(done: Result<(), Box<dyn Error>>) -> ExitCode {
+fn exit_with(done: Result<ExitCode, Box<dyn Error>>) -> ExitCode {
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             output::complain(&format!("error: {}\n", secret::mask(&error.to_string())));
             ExitCode::from(FAILED)
@@ -68,20 +69,23 @@ fn exit_with(done: Result<(), Box<dyn Error>>) -> ExitCode {
     }
 }
 
-fn execute(command: Command) -> Result<(), Box<dyn Error>> {
+fn execute(command: Command) -> Result<ExitCode, Box<dyn Error>> {
+    let system = actix::System::new();
     match command {
+        Command::Node(config) => return system.block_on(node::run(*config)),
+        Command::Devnet(config) => system.block_on(devnet::run(*config))?,
+        Command::Exchange(args) => system.block_on(exchange::run(args))?,
+        Command::Migrate(config) => system.block_on(migrate::run(config))?,
+        Command::Prices(config) => system.block_on(show_prices::run(config))?,
         Command::KeysNew(config) => {
             let key = NodeKey::generate();
             keys::save(&key, &config.out, &config.format)
                 .map_err(|error| format!("{error}: {}", error.remedy()))?;
             output::print(&keys::describe(&key))?;
-            Ok(())
         }
-        Command::KeysShow(config) => Ok(output::print(&keys::describe(&config.key))?),
-        Command::Node(_) | Command::Devnet(_) | Command::Migrate(_) | Command::Prices(_) => {
-            Err("this command is not wired yet".into())
-        }
+        Command::KeysShow(config) => output::print(&keys::describe(&config.key))?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn unix_now() -> UnixMillis {

@@ -2,7 +2,7 @@
 
 use quorate_protocol::UnixMillis;
 
-use crate::config::{
+use crate::{config::{
     devnet::{self, DevnetConfig},
     key::KeyConfig,
     keys::{self, KeysNewConfig},
@@ -11,7 +11,7 @@ use crate::config::{
     prices::{self, PricesConfig},
     reader::Reader,
     setting::Setting,
-};
+}, exchange::ExchangeArgs};
 
 /// What can be run, with its configuration understood.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Migrate(MigrateConfig),
     /// `quorate prices`
     Prices(PricesConfig),
+    /// `quorate exchange`
+    Exchange(ExchangeArgs),
 }
 
 /// The commands that have settings, by name.

@@ -28,6 +28,9 @@ pub(crate) const ROOT: Help = Help {
         Results go to standard output, logs to standard error. Exit codes: 0 done, 1 failed, 2 wrongly called.",
 };
 
+/// Of `quorate exchange`, for the list of commands.
+pub(crate) const EXCHANGE_ABOUT: &str = "Run the simulated exchange";
+
 /// Of `quorate keys`.
 pub(crate) const KEYS: Help = Help {
     about: "Make or show a node's key",
@@ -66,22 +69,22 @@ const NODE: Help = Help {
         All of it in a file:\n    \
         quorate node --config quorate.toml\n\n\
         Look at next:\n  \
-        http://127.0.0.1:8080/        the dashboard\n  \
-        http://127.0.0.1:8080/readyz  what it still waits for\n  \
-        quorate prices                what has been written",
+        http://127.0.0.1:8080/api/v1/status  what it does\n  \
+        http://127.0.0.1:8080/readyz         what it still waits for\n  \
+        quorate prices                       what has been written",
 };
 
 const DEVNET: Help = Help {
     about: "Run a whole network on this machine",
     long_about: "Runs a whole network on this machine: a private Postgres, and nodes that are processes of their own and find \
         each other by mDNS; with --simulate also an exchange, so that no internet is needed.\n\n\
-        It prints where every API, the dashboard and psql are, then a line for every record. Ctrl-C ends all of it and \
-        leaves nothing behind, unless --keep-data or --log-dir says otherwise.",
+        It prints where every API and psql are, then a line for every record. Ctrl-C ends all of it and \
+        leaves nothing behind, but the logs if --log-dir is given.",
     examples: "Examples:\n  \
         quorate devnet --simulate\n  \
         quorate devnet --simulate --nodes 10 --quorum-fraction 2/3 --write-interval 5s\n  \
-        quorate devnet --source coinbase --source kraken --keep-data ./data --log-dir ./logs\n\n\
-        Look at next: the dashboard that it names, and SELECT * FROM eth_prices ORDER BY timestamp DESC in the psql that it \
+        quorate devnet --source coinbase --source kraken --log-dir ./logs\n\n\
+        Look at next: the APIs that it names, and SELECT * FROM eth_prices ORDER BY timestamp DESC in the psql that it \
         names.",
 };
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
-use clap::{Arg, ArgAction, ArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
 use quorate_protocol::UnixMillis;
 
 use super::{
@@ -19,9 +19,11 @@ use crate::{
         reader::{Reader, Resolved},
         setting::{Kind, Setting},
     },
+    exchange::ExchangeArgs,
     secret::mask,
 };
 
+const EXCHANGE: &str = "exchange";
 const CONFIG: &str = "config";
 const CONFIG_VARIABLE: &str = "QUORATE_CONFIG";
 
@@ -52,6 +54,9 @@ pub(crate) fn parse(
     now: UnixMillis,
 ) -> Result<Invocation, Refusal> {
     let matches = root().try_get_matches_from(arguments).map_err(refusal)?;
+    if let Some((EXCHANGE, matches)) = matches.subcommand() {
+        return exchange(matches);
+    }
     let (name, matches) = chosen(&matches)?;
     let (layers, mut problems) = read_layers(name, matches, environment);
     problems.extend(layers.environment.problems.clone());
@@ -161,7 +166,14 @@ fn root() -> clap::Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommands([Name::Node, Name::Devnet, Name::Prices, Name::Migrate].map(subcommand))
+        .subcommand(ExchangeArgs::augment_args(clap::Command::new(EXCHANGE)).about(help::EXCHANGE_ABOUT))
         .subcommand(keys)
+}
+
+/// The simulated exchange is a tool for trials: its options are flags only, in no file and no variable.
+fn exchange(matches: &ArgMatches) -> Result<Invocation, Refusal> {
+    let args = ExchangeArgs::from_arg_matches(matches).map_err(refusal)?;
+    Ok(Invocation { command: Command::Exchange(args), log: LogConfig::default(), warnings: vec![] })
 }
 
 fn subcommand(name: Name) -> clap::Command {

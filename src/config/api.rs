@@ -1,4 +1,4 @@
-//! The HTTP API and the dashboard.
+//! The HTTP API.
 
 use std::net::SocketAddr;
 
@@ -18,7 +18,7 @@ pub(crate) const API_LISTEN: Setting = Setting {
     value_name: "IP:PORT",
     default: Some("127.0.0.1:8080"),
     heading: HEADING,
-    help: "Where dashboard, API, health and metrics listen; `off` for none, 0.0.0.0:8080 in a container",
+    help: "Where API, health and metrics listen; `off` for none, 0.0.0.0:8080 in a container",
 };
 /// `--fault-injection`
 pub(crate) const FAULT_INJECTION: Setting = Setting {
@@ -33,7 +33,7 @@ pub(crate) const FAULT_INJECTION: Setting = Setting {
 /// Everything here, in the order of the help.
 pub(crate) const SETTINGS: [&Setting; 2] = [&API_LISTEN, &FAULT_INJECTION];
 
-/// The HTTP API and the dashboard.
+/// The HTTP API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ApiConfig {
     /// `None`: no API.

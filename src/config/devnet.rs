@@ -2,16 +2,20 @@
 
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
+use quorate_actors::price_fetcher::SourceSpec;
 use quorate_protocol::{Fraction, QuorumRule};
+
+use crate::exchange::ExchangeArgs;
 
 use super::{
     agreement::{self, MIN_SIGNATURES, QUORUM_FRACTION, WRITE_INTERVAL},
+    api::FAULT_INJECTION,
     gossip::MDNS,
     pricing::{self, FETCH_INTERVAL, SOURCE},
     problem::{Shown, Wrong, wrong},
     reader::Reader,
     setting::{Kind, Setting},
-    value::{SourceChoice, number},
+    value::number,
 };
 
 const HEADING: &str = "Devnet";
@@ -61,15 +65,6 @@ pub(crate) const API_BASE_PORT: Setting = Setting {
     heading: HEADING,
     help: "The first node's API is here, the next one port higher, and so on. Free ports if not set",
 };
-/// `--keep-data`
-pub(crate) const KEEP_DATA: Setting = Setting {
-    name: "keep-data",
-    kind: Kind::Value,
-    value_name: "DIR",
-    default: None,
-    heading: HEADING,
-    help: "Keep the database here, and go on with it next time. Without it nothing is left behind",
-};
 /// `--log-dir`
 pub(crate) const LOG_DIR: Setting = Setting {
     name: "log-dir",
@@ -93,10 +88,10 @@ pub(crate) struct DevnetConfig {
     pub(crate) nodes: usize,
     /// With the simulated exchange.
     pub(crate) simulate: bool,
-    /// Options of the simulated exchange: names without dashes, and values.
-    pub(crate) exchange_options: Vec<(String, String)>,
+    /// Options of the simulated exchange.
+    pub(crate) exchange: ExchangeArgs,
     /// For the nodes. With `simulate` only the names count.
-    pub(crate) sources: Vec<SourceChoice>,
+    pub(crate) sources: Vec<SourceSpec>,
     /// For the nodes and the database.
     pub(crate) write_interval: Duration,
     /// For the nodes.
@@ -111,8 +106,8 @@ pub(crate) struct DevnetConfig {
     pub(crate) base_port: Option<u16>,
     /// `None`: free ports.
     pub(crate) api_base_port: Option<u16>,
-    /// `None`: a folder that is removed at the end.
-    pub(crate) keep_data: Option<PathBuf>,
+    /// For the nodes, whose APIs are on a loopback address.
+    pub(crate) fault_injection: bool,
     /// `None`: logs go with the rest.
     pub(crate) log_dir: Option<PathBuf>,
 }
@@ -125,7 +120,7 @@ pub(crate) fn settings() -> Vec<&'static Setting> {
         &EXCHANGE_OPTION,
         &BASE_PORT,
         &API_BASE_PORT,
-        &KEEP_DATA,
+        &FAULT_INJECTION,
         &LOG_DIR,
         &SOURCE,
         &FETCH_INTERVAL,
@@ -143,7 +138,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<DevnetConfig> {
     let exchange_options = reader.list(&EXCHANGE_OPTION, exchange_option);
     let base_port = read_base_port(reader, &BASE_PORT, nodes);
     let api_base_port = read_base_port(reader, &API_BASE_PORT, nodes);
-    let keep_data = reader.path(&KEEP_DATA);
+    let fault_injection = reader.switch(&FAULT_INJECTION);
     let log_dir = reader.path(&LOG_DIR);
     let sources = pricing::read_sources(reader);
     let write_interval = agreement::read_write_interval(reader);
@@ -158,7 +153,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<DevnetConfig> {
     let config = DevnetConfig {
         nodes: nodes?,
         simulate: simulate?,
-        exchange_options: exchange_options?,
+        exchange: read_exchange(reader, &exchange_options?)?,
         sources: sources?,
         write_interval: write_interval?,
         fetch_interval: fetch_interval?,
@@ -167,11 +162,24 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<DevnetConfig> {
         mdns: mdns?,
         base_port: base_port?,
         api_base_port: api_base_port?,
-        keep_data: keep_data?,
+        fault_injection: fault_injection?,
         log_dir: log_dir?,
     };
     check_quorum(reader, &config);
     Some(config)
+}
+
+/// The exchange's options, as its own command line would take them; it listens on a free port.
+fn read_exchange(reader: &mut Reader<'_>, options: &[(String, String)]) -> Option<ExchangeArgs> {
+    let free = ("listen".to_owned(), "127.0.0.1:0".to_owned());
+    let words = [free].iter().chain(options).map(|(name, value)| format!("--{name}={value}")).collect::<Vec<_>>();
+    match ExchangeArgs::from_words(&words) {
+        Ok(args) => Some(args),
+        Err(reason) => {
+            reader.reject(&EXCHANGE_OPTION, wrong(format!("is refused: {reason}"), "see `quorate exchange --help`"));
+            None
+        }
+    }
 }
 
 fn exchange_option(text: &str) -> Result<(String, String), Wrong> {
@@ -215,7 +223,7 @@ fn read_min_signatures(reader: &mut Reader<'_>, nodes: Option<usize>) -> Option<
 fn check_simulation(
     reader: &mut Reader<'_>,
     simulate: bool,
-    sources: &[SourceChoice],
+    sources: &[SourceSpec],
     options: &[(String, String)],
 ) {
     if !simulate && !options.is_empty() {
@@ -224,12 +232,12 @@ fn check_simulation(
             wrong("is for the simulated exchange", "add --simulate"),
         );
     }
-    for choice in sources
+    for source in sources
         .iter()
-        .filter(|choice| simulate && choice.base_url.is_some())
+        .filter(|source| simulate && **source != SourceSpec::from(source.kind()))
     {
         let remedy = "leave out either the address or --simulate";
-        let shown = Shown::Text(choice.name.to_string());
+        let shown = Shown::Text(source.kind().to_string());
         reader.reject_as(
             &SOURCE,
             shown,
@@ -263,15 +271,8 @@ mod tests {
             (config.nodes, config.min_signatures, config.simulate, config.mdns),
             (3, 3, false, true)
         );
-        assert_eq!(
-            (
-                config.base_port,
-                config.api_base_port,
-                config.keep_data,
-                config.log_dir
-            ),
-            (None, None, None, None)
-        );
+        assert_eq!((config.base_port, config.api_base_port, config.log_dir), (None, None, None));
+        assert!(!config.fault_injection);
     }
 
     #[test]
@@ -295,9 +296,11 @@ mod tests {
             testing::read(&[("exchange-option", &["delay=2s"])], read).unwrap_err(),
             ["--exchange-option: \"delay=2s\" is for the simulated exchange: add --simulate"]
         );
-        let simulated: [(&str, &[&str]); 2] = [("exchange-option", &["delay=2s"]), ("simulate", &["true"])];
-        let options = testing::read(&simulated, read).unwrap().config.exchange_options;
-        assert_eq!(options, [("delay".to_owned(), "2s".to_owned())]);
+        let simulated = |option: &'static str| {
+            testing::read(&[("exchange-option", &[option]), ("simulate", &["true"])], read)
+        };
+        assert_eq!(simulated("seed=7").unwrap().config.exchange.seed, 7);
+        assert_eq!(simulated("delay=2s").unwrap_err().len(), 1);
         assert_eq!(
             testing::read(&[("source", &["kraken=http://x"]), ("simulate", &["true"])], read).unwrap_err(),
             [

@@ -13,6 +13,7 @@ pub(crate) mod gossip;
 pub(crate) mod key;
 pub(crate) mod keys;
 pub(crate) mod layers;
+pub(crate) mod lifetime;
 pub(crate) mod logging;
 mod members;
 pub(crate) mod migrate;

@@ -8,6 +8,7 @@ use super::{
     database,
     gossip::{self, GossipConfig},
     key::{self, KEY_FILE, KeyConfig},
+    lifetime,
     pricing::{self, PricingConfig},
     problem::wrong,
     reader::Reader,
@@ -30,6 +31,8 @@ pub(crate) struct NodeConfig {
     pub(crate) database_url: Secret,
     /// Its API.
     pub(crate) api: ApiConfig,
+    /// Whether it ends when its standard input does.
+    pub(crate) stop_with_stdin: bool,
 }
 
 /// Everything that a node can be told, in the order of the help.
@@ -41,6 +44,7 @@ pub(crate) fn settings() -> Vec<&'static Setting> {
         &key::SETTINGS,
         &database::SETTINGS,
         &api::SETTINGS,
+        &lifetime::SETTINGS,
     ]
     .concat()
 }
@@ -54,6 +58,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<NodeConfig> {
     let key = key::load_or_generate(reader);
     let database_url = database::read(reader);
     let api = api::read(reader);
+    let stop_with_stdin = lifetime::read(reader);
     if let (Some(key), Some(agreement)) = (&key, &agreement) {
         check_own_membership(reader, key, &agreement.members);
     }
@@ -64,6 +69,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<NodeConfig> {
         agreement: agreement?,
         database_url: database_url?,
         api: api?,
+        stop_with_stdin: stop_with_stdin?,
     })
 }
 

@@ -29,7 +29,7 @@ pub(crate) const FROM: Setting = Setting {
     value_name: "TIME",
     default: None,
     heading: HEADING,
-    help: "Only records written at or after this time: 2026-01-31T12:00:00Z, 2026-01-31, or how long ago, like 2h",
+    help: "Only records observed at or after this time: 2026-01-31T12:00:00Z, 2026-01-31, or how long ago, like 2h",
 };
 /// `--to`
 pub(crate) const TO: Setting = Setting {
@@ -38,7 +38,7 @@ pub(crate) const TO: Setting = Setting {
     value_name: "TIME",
     default: None,
     heading: HEADING,
-    help: "Only records written before this time",
+    help: "Only records observed before this time",
 };
 /// `--limit`
 pub(crate) const LIMIT: Setting = Setting {

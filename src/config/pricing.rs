@@ -2,13 +2,14 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+use quorate_actors::price_fetcher::SourceSpec;
 use quorate_protocol::{Feed, MAX_FEEDS, MAX_QUOTES};
 
 use super::{
     problem::{Shown, wrong},
     reader::Reader,
     setting::{Kind, Setting},
-    value::{SourceChoice, duration, number, parsed, show_duration, source},
+    value::{duration, number, parsed, show_duration},
 };
 
 const HEADING: &str = "Prices";
@@ -82,7 +83,7 @@ pub(crate) struct PricingConfig {
     /// 1 to [`MAX_FEEDS`], distinct.
     pub(crate) feeds: Vec<Feed>,
     /// At least one, each exchange once.
-    pub(crate) sources: Vec<SourceChoice>,
+    pub(crate) sources: Vec<SourceSpec>,
     /// At most the number of sources.
     pub(crate) min_sources: usize,
     /// How far an answer may be from the median, in basis points.
@@ -103,8 +104,10 @@ pub(crate) fn read(reader: &mut Reader<'_>, write_interval: Option<Duration>) ->
         let rule = format!("is more than the {} of --source", sources.len());
         reader.reject(&MIN_SOURCES, wrong(rule, "lower it, or name more sources"));
     }
+    let feeds = feeds?;
+    check_sources(reader, &feeds, &sources);
     Some(PricingConfig {
-        feeds: feeds?,
+        feeds,
         sources,
         min_sources,
         max_source_spread_bps: spread?,
@@ -126,9 +129,27 @@ fn read_feeds(reader: &mut Reader<'_>) -> Option<Vec<Feed>> {
     None
 }
 
+/// Every source must know every feed; a source that anybody on the way can change is worth a word.
+fn check_sources(reader: &mut Reader<'_>, feeds: &[Feed], sources: &[SourceSpec]) {
+    for source in sources {
+        for unsupported in feeds.iter().filter_map(|feed| source.kind().supports(feed).err()) {
+            let shown = Shown::Text(source.kind().name().to_owned());
+            let remedy = "leave out the source or the feed";
+            reader.reject_as(&SOURCE, shown, wrong(format!("does not do: {unsupported}"), remedy));
+        }
+        if source.is_exposed() {
+            reader.warn(format!(
+                "source is not protected: source={} base={} remedy=\"use https, or a loopback address\"",
+                source.kind(),
+                source.base()
+            ));
+        }
+    }
+}
+
 /// The sources, each exchange once.
-pub(crate) fn read_sources(reader: &mut Reader<'_>) -> Option<Vec<SourceChoice>> {
-    let sources = reader.distinct(&SOURCE, source, |choice| choice.name.clone())?;
+pub(crate) fn read_sources(reader: &mut Reader<'_>) -> Option<Vec<SourceSpec>> {
+    let sources = reader.distinct(&SOURCE, |text| parsed("a source", text), |source: &SourceSpec| source.kind().name())?;
     if sources.is_empty() {
         reader.reject_as(
             &SOURCE,

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use clap::Args;
+use clap::{Args, FromArgMatches};
 use quorate_protocol::Price;
 
 use super::fault::FaultRule;
@@ -20,7 +20,7 @@ use super::fault::FaultRule;
 ///     curl -X PUT -d offset:2000 http://127.0.0.1:8100/control/faults/kraken
 ///     curl http://127.0.0.1:8100/control
 ///     curl -X DELETE http://127.0.0.1:8100/control/faults/all
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ExchangeArgs {
     /// Where it listens. Port 0 takes a free one and says which.
@@ -53,4 +53,15 @@ pub(crate) struct ExchangeArgs {
     ///   offset:BPS                       a lie: 2000 is 20 % too much
     #[arg(long = "fault", value_name = "SOURCE=FAULT", verbatim_doc_comment)]
     pub(crate) faults: Vec<FaultRule>,
+}
+
+impl ExchangeArgs {
+    /// Understands options as the command line gives them; the reason, in a line, why not.
+    pub(crate) fn from_words(words: &[String]) -> Result<Self, String> {
+        let command = Self::augment_args(clap::Command::new("exchange").no_binary_name(true));
+        command
+            .try_get_matches_from(words)
+            .and_then(|matches| Self::from_arg_matches(&matches))
+            .map_err(|error| error.to_string().lines().next().unwrap_or_default().to_owned())
+    }
 }

@@ -51,7 +51,6 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// A `--source` for each API.
-    #[allow(dead_code, reason = "for the devnet")]
     pub(crate) fn sources(&self) -> Vec<String> {
         SourceKind::ALL
             .iter()
@@ -60,14 +59,12 @@ impl Exchange {
     }
 
     /// Ends it at once: nobody is owed an answer.
-    #[allow(dead_code, reason = "for the devnet")]
     pub(crate) async fn stop(self) {
         self.handle.stop(false).await;
     }
 }
 
 /// Starts an exchange in the running actix system. It does not heed signals: whoever starts it stops it.
-#[allow(dead_code, reason = "for the devnet")]
 pub(crate) fn start(args: &ExchangeArgs) -> Result<Exchange, ExchangeError> {
     let (url, server) = open(args, false)?;
     let handle = server.handle();

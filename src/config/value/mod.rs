@@ -7,7 +7,6 @@ mod listen_address;
 mod moment;
 mod multiaddr;
 mod number;
-mod source;
 
 pub(crate) use choice::{choice, switch};
 pub(crate) use duration::{duration, show_duration};
@@ -16,9 +15,6 @@ pub(crate) use listen_address::listen_address;
 pub(crate) use moment::moment;
 pub(crate) use multiaddr::{listen_multiaddr, peer_multiaddr};
 pub(crate) use number::number;
-#[cfg(test)]
-pub(crate) use source::SOURCE_NAMES;
-pub(crate) use source::{SourceChoice, source};
 
 use super::problem::{Wrong, wrong};
 

@@ -1,0 +1,218 @@
+//! DbWriter: the only actor that writes to Postgres. It carries questions and certificates there and answers back.
+
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, ResponseFuture, Supervised, WrapFuture};
+use quorate_protocol::{
+    Address, Digest, Feed, Network,
+    aggregation::{LastRecord, WriteOutcome},
+};
+use quorate_store::{Outcome, Store, StoreError};
+use tokio::sync::watch;
+
+use crate::{
+    messages::{AskLastRecord, LastRecordIs, Write, Wrote},
+    sink::pass_on,
+    supervisor::SupervisedActor,
+};
+
+/// What the node was told, to be held against the database's settings.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// The length of the write window.
+    pub write_interval: Duration,
+    /// The least number of signatures.
+    pub min_signatures: usize,
+}
+
+/// Writes certificates, one transaction each.
+pub struct DbWriter {
+    store: Store,
+    me: Address,
+    network: Network,
+    terms: Terms,
+    sinks: DbWriterSinks,
+    /// Whether the database's settings were seen to fit this node's.
+    fits: bool,
+    /// Questions and writes on their way; what a drain waits for.
+    on_their_way: watch::Sender<Vec<OnItsWay>>,
+}
+
+/// To whom the DbWriter speaks.
+pub struct DbWriterSinks {
+    /// Aggregator.
+    pub wrote: Recipient<Wrote>,
+    /// Aggregator.
+    pub last_record_is: Recipient<LastRecordIs>,
+    /// Whoever ends the process when the database's settings are not the node's.
+    pub misfit: watch::Sender<Option<String>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum OnItsWay {
+    Write(Feed, Digest),
+    Question(Feed),
+}
+
+/// Why nothing was asked of a database.
+enum Unfit {
+    /// It does not answer, or is not set up yet.
+    NotYet(String),
+    /// Its settings are not this node's, and waiting does not help.
+    Never(String),
+}
+
+impl DbWriter {
+    /// A writer in the name of `me`.
+    pub fn new(store: Store, me: Address, network: Network, terms: Terms, sinks: DbWriterSinks) -> Self {
+        let (on_their_way, _) = watch::channel(Vec::new());
+        Self { store, me, network, terms, sinks, fits: false, on_their_way }
+    }
+
+    fn depart(&self, what: OnItsWay) {
+        self.on_their_way.send_modify(|all| all.push(what));
+    }
+
+    fn arrive(&self, what: &OnItsWay) {
+        self.on_their_way.send_modify(|all| all.retain(|other| other != what));
+    }
+
+    /// Holds the node's terms against the database's settings, once.
+    fn check(&self) -> impl Future<Output = Result<(), Unfit>> + 'static {
+        let (store, terms, fits) = (self.store.clone(), self.terms, self.fits);
+        async move {
+            if fits {
+                return Ok(());
+            }
+            let settings = store.settings().await.map_err(|error| match error {
+                StoreError::SchemaNewer { .. } => Unfit::Never(error.to_string()),
+                other => Unfit::NotYet(other.to_string()),
+            })?;
+            settings
+                .check(terms.write_interval, terms.min_signatures)
+                .map_err(|mismatch| Unfit::Never(mismatch.to_string()))
+        }
+    }
+
+    /// Takes note of a check; what to answer if it failed.
+    fn judge(&mut self, checked: Result<(), Unfit>) -> Result<(), String> {
+        match checked {
+            Ok(()) => {
+                self.fits = true;
+                Ok(())
+            }
+            Err(Unfit::NotYet(reason)) => Err(reason),
+            Err(Unfit::Never(reason)) => {
+                self.sinks.misfit.send_replace(Some(reason.clone()));
+                Err(reason)
+            }
+        }
+    }
+
+    fn answer_write(&self, feed: Feed, digest: Digest, outcome: WriteOutcome) {
+        self.arrive(&OnItsWay::Write(feed.clone(), digest));
+        pass_on("write outcome", &self.sinks.wrote, Wrote { feed, digest, outcome });
+    }
+
+    fn answer_question(&self, feed: Feed, answer: Result<Option<LastRecord>, String>) {
+        self.arrive(&OnItsWay::Question(feed.clone()));
+        pass_on("last record", &self.sinks.last_record_is, LastRecordIs { feed, answer });
+    }
+}
+
+impl Actor for DbWriter {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Context<Self>) {
+        // What a crash left unanswered: nobody knows what came of it, and asking again is safe, for digests are unique.
+        let lost = self.on_their_way.send_replace(Vec::new());
+        let reason = "the writer was restarted".to_owned();
+        for what in lost {
+            match what {
+                OnItsWay::Write(feed, digest) => {
+                    self.answer_write(feed, digest, WriteOutcome::Unavailable(reason.clone()));
+                }
+                OnItsWay::Question(feed) => self.answer_question(feed, Err(reason.clone())),
+            }
+        }
+    }
+}
+
+impl Supervised for DbWriter {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        // The owner may have changed the settings since.
+        self.fits = false;
+    }
+}
+
+impl SupervisedActor for DbWriter {
+    fn drain(&mut self, _: &mut Context<Self>) -> ResponseFuture<()> {
+        let mut on_their_way = self.on_their_way.subscribe();
+        Box::pin(async move {
+            // Ends at once when nothing is on its way; the statement timeout bounds what is. An error means that the
+            // actor is gone.
+            let _empty = on_their_way.wait_for(Vec::is_empty).await;
+        })
+    }
+}
+
+impl Handler<Write> for DbWriter {
+    type Result = ();
+
+    fn handle(&mut self, Write(certificate): Write, ctx: &mut Context<Self>) {
+        let (feed, digest) = (certificate.report().observation().feed().clone(), certificate.digest());
+        self.depart(OnItsWay::Write(feed.clone(), digest));
+        let (store, me, network, checked) = (self.store.clone(), self.me, self.network.clone(), self.check());
+        let written = async move {
+            let checked = checked.await;
+            let outcome = match checked {
+                Ok(()) => Some(store.write(&certificate, me, &network).await),
+                Err(_) => None,
+            };
+            (checked, outcome)
+        };
+        ctx.spawn(written.into_actor(self).map(move |(checked, outcome), actor, _| {
+            let outcome = match (actor.judge(checked), outcome) {
+                (Ok(()), Some(outcome)) => to_write_outcome(outcome),
+                (Err(reason), _) => WriteOutcome::Unavailable(reason),
+                (Ok(()), None) => WriteOutcome::Unavailable("nothing was written".to_owned()),
+            };
+            actor.answer_write(feed, digest, outcome);
+        }));
+    }
+}
+
+impl Handler<AskLastRecord> for DbWriter {
+    type Result = ();
+
+    fn handle(&mut self, AskLastRecord(feed): AskLastRecord, ctx: &mut Context<Self>) {
+        self.depart(OnItsWay::Question(feed.clone()));
+        let (store, asked, checked) = (self.store.clone(), feed.clone(), self.check());
+        let answered = async move {
+            let checked = checked.await;
+            let answer = match checked {
+                Ok(()) => store.last_record(&asked).await.map_err(|error| error.to_string()),
+                Err(_) => Ok(None),
+            };
+            (checked, answer)
+        };
+        ctx.spawn(answered.into_actor(self).map(move |(checked, answer), actor, _| {
+            let answer = actor.judge(checked).and(answer).map(|last| last.map(to_last_record));
+            actor.answer_question(feed, answer);
+        }));
+    }
+}
+
+fn to_last_record(last: quorate_store::LastRecord) -> LastRecord {
+    LastRecord { digest: last.digest, age: last.age }
+}
+
+fn to_write_outcome(outcome: Outcome) -> WriteOutcome {
+    match outcome {
+        Outcome::Written { written_at, .. } => WriteOutcome::Written(written_at),
+        Outcome::Duplicate { last } => WriteOutcome::Duplicate(last.map(to_last_record)),
+        Outcome::TooSoon { last } => WriteOutcome::TooSoon(last.map(to_last_record)),
+        Outcome::Unavailable { reason } => WriteOutcome::Unavailable(reason),
+        Outcome::Refused { reason } => WriteOutcome::Refused(reason),
+    }
+}

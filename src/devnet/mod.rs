@@ -1,0 +1,110 @@
+//! `quorate devnet`: a private Postgres, perhaps the simulated exchange, and a whole network of node processes.
+
+mod folder;
+mod follow;
+mod ports;
+mod processes;
+
+use std::{error::Error, time::Duration};
+
+use folder::{Folder, Plan};
+use follow::Follower;
+use processes::Processes;
+use quorate_actors::{price_fetcher::SourceSpec, supervisor::termination};
+use quorate_protocol::NodeKey;
+use quorate_store::{MigrateOptions, NODE_ROLE, PrivateOptions, PrivatePostgres, Secret};
+
+use crate::{
+    config::devnet::DevnetConfig,
+    exchange::{self, Exchange},
+    output,
+};
+
+/// How often processes and records are looked at.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Runs until a signal; leaves nothing behind but logs that were asked for.
+pub(crate) async fn run(config: DevnetConfig) -> Result<(), Box<dyn Error>> {
+    let nodes = config.nodes;
+    output::print(&format!("starting a private Postgres and {nodes} nodes …\n"))?;
+    let exchange = config.simulate.then(|| exchange::start(&config.exchange)).transpose()?;
+    let postgres = PrivatePostgres::start(&PrivateOptions::default())?;
+    let node_password = Secret::new(random_password());
+    let options = MigrateOptions {
+        write_interval: Some(config.write_interval),
+        min_signatures: Some(config.min_signatures),
+        node_password: Some(node_password.clone()),
+    };
+    quorate_store::migrate(&postgres.owner_url(), options).await?;
+
+    let keys: Vec<NodeKey> = (0..nodes).map(|_| NodeKey::generate()).collect();
+    let plan = Plan {
+        network: random_network(),
+        sources: sources(&config.sources, exchange.as_ref()),
+        ports: ports::choose(config.base_port, nodes)?,
+        api_ports: ports::choose(config.api_base_port, nodes)?,
+        database_url: Secret::new(postgres.url_for(NODE_ROLE, &node_password).reveal()),
+    };
+    let folder = Folder::make(&config, &plan, &keys, &postgres)?;
+    let mut processes = Processes::start(folder.node_configs(), folder.logs())?;
+    output::print(&banner(&plan, &folder, exchange.as_ref()))?;
+
+    let mut follower = Follower::new(&postgres.owner_url(), keys.iter().map(NodeKey::address).collect());
+    let mut stop = std::pin::pin!(termination());
+    let mut poll = tokio::time::interval(POLL);
+    loop {
+        tokio::select! {
+            signal = &mut stop => {
+                let signal = signal?;
+                output::print(&format!("{signal}: stopping {nodes} nodes and Postgres …\n"))?;
+                break;
+            }
+            _ = poll.tick() => {
+                for line in processes.revive()? {
+                    output::print(&line)?;
+                }
+                for line in follower.news().await {
+                    output::print(&line)?;
+                }
+            }
+        }
+    }
+    for line in processes.stop().await {
+        output::print(&line)?;
+    }
+    if let Some(exchange) = exchange {
+        exchange.stop().await;
+    }
+    drop(postgres);
+    Ok(output::print("stopped; nothing is left behind\n")?)
+}
+
+fn sources(choices: &[SourceSpec], exchange: Option<&Exchange>) -> Vec<String> {
+    choices
+        .iter()
+        .map(|source| format!("{}={}", source.kind(), exchange.map_or(source.base(), |exchange| &exchange.url)))
+        .collect()
+}
+
+/// A name of its own for each devnet: two on one network segment leave each other alone.
+fn random_network() -> String {
+    format!("devnet-{}", &NodeKey::generate().address().to_string()[2..10].to_lowercase())
+}
+
+fn random_password() -> String {
+    NodeKey::generate().secret_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn banner(plan: &Plan, folder: &Folder, exchange: Option<&Exchange>) -> String {
+    let mut text = format!("network   {}\n", plan.network);
+    for (index, port) in plan.api_ports.iter().enumerate() {
+        text += &format!("node {:<4} http://127.0.0.1:{port}/api/v1/status\n", index + 1);
+    }
+    if let Some(Exchange { url, .. }) = exchange {
+        text += &format!("exchange  {url} (simulated; faults: {url}/control)\n");
+    }
+    text += &format!("logs      {}\n", folder.logs().display());
+    text += &format!("psql      {}\n", folder.psql());
+    text += "          then: SELECT * FROM eth_prices ORDER BY timestamp DESC;\n";
+    text + "Ctrl-C stops it all. A line for each record follows.\n\n"
+}

@@ -1,0 +1,45 @@
+//! The node's HTTP API: for probes, metrics and people with curl. It shows, and decides nothing.
+
+mod actors;
+mod health;
+mod metrics;
+mod ready;
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use actix::Addr;
+use actix_web::{App, HttpServer, dev::Server, web};
+use quorate_actors::{aggregator::Aggregator, gossip_bridge::Counts, supervisor::Supervisor};
+
+/// What the handlers look at.
+#[derive(Clone)]
+pub(crate) struct Views {
+    /// The actors' states.
+    pub(crate) supervisor: Supervisor,
+    /// The feeds' states.
+    pub(crate) aggregator: Addr<Aggregator>,
+    /// What came from the network.
+    pub(crate) counts: Arc<Counts>,
+}
+
+/// Serves until the server is stopped. One worker is plenty, and it is a thread of its own.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub(crate) fn serve(listen: SocketAddr, views: Views) -> io::Result<Server> {
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(web::Data::new(views.clone()))
+            .service(health::healthz)
+            .service(ready::readyz)
+            .service(ready::status)
+            .service(metrics::metrics)
+            .service(actors::actors)
+            .service(actors::inject)
+    })
+    .workers(1)
+    .disable_signals()
+    .shutdown_timeout(1)
+    .bind(listen)?;
+    Ok(server.run())
+}

@@ -1,0 +1,75 @@
+//! `quorate node`: the five actors of one node, wired once, under one supervisor, until the end.
+
+mod wiring;
+
+use std::{error::Error, process::ExitCode, time::Duration};
+
+use quorate_actors::supervisor::SHUTDOWN_GRACE;
+use tokio::{io::AsyncReadExt, sync::watch};
+
+use crate::{config::node::NodeConfig, http};
+
+/// The exit code when the database's settings are not the node's: `EX_CONFIG`, waiting does not help.
+const EXIT_MISFIT: u8 = 78;
+
+/// The order of the end: producers first, the database last, so that what was agreed on is still written.
+const SHUTDOWN_ORDER: [&str; 5] = ["PriceFetcher", "Aggregator", "Signer", "GossipBridge", "DbWriter"];
+
+/// How long the API may take to answer what it was asked before the end.
+const API_GRACE: Duration = Duration::from_secs(1);
+
+/// Runs a node until a signal, the end of its standard input (if it was told so) or a failure ends it.
+pub(crate) async fn run(config: NodeConfig) -> Result<ExitCode, Box<dyn Error>> {
+    let (listen, stop_with_stdin) = (config.api.listen, config.stop_with_stdin);
+    let (misfit, mut told_misfit) = watch::channel(None);
+    let node = wiring::wire(config, misfit)?;
+    let api = match listen {
+        Some(listen) => {
+            let server = http::serve(listen, node.views())
+                .map_err(|error| format!("--api-listen: {listen} cannot be listened on ({error}): use another port"))?;
+            let handle = server.handle();
+            actix::spawn(server);
+            log::info!("api listening: url=http://{listen}");
+            Some(handle)
+        }
+        None => None,
+    };
+    let ending = tokio::select! {
+        ending = node.supervisor.run_until_end(&SHUTDOWN_ORDER, SHUTDOWN_GRACE) => {
+            ExitCode::from(ending?.exit_code())
+        }
+        reason = misfit_of(&mut told_misfit) => {
+            log::error!("shutdown begins: reason=\"{reason}\"");
+            node.supervisor.shutdown(&SHUTDOWN_ORDER, SHUTDOWN_GRACE).await;
+            log::error!("fatal: {reason}; exit code {EXIT_MISFIT}");
+            ExitCode::from(EXIT_MISFIT)
+        }
+        () = end_of_stdin(stop_with_stdin) => {
+            log::info!("shutdown begins: reason=\"standard input was closed\" grace={SHUTDOWN_GRACE:?}");
+            node.supervisor.shutdown(&SHUTDOWN_ORDER, SHUTDOWN_GRACE).await;
+            log::info!("shutdown done: exit code 0");
+            ExitCode::SUCCESS
+        }
+    };
+    if let Some(api) = api {
+        let _late = tokio::time::timeout(API_GRACE, api.stop(true)).await;
+    }
+    Ok(ending)
+}
+
+async fn misfit_of(told: &mut watch::Receiver<Option<String>>) -> String {
+    match told.wait_for(Option::is_some).await {
+        Ok(reason) => reason.clone().unwrap_or_default(),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Ends when standard input does: whoever started this node is gone, however it went.
+async fn end_of_stdin(wanted: bool) {
+    if !wanted {
+        return std::future::pending().await;
+    }
+    let mut stdin = tokio::io::stdin();
+    let mut sink = [0; 64];
+    while stdin.read(&mut sink).await.is_ok_and(|read| read > 0) {}
+}

@@ -1,0 +1,172 @@
+//! Who knows whom. The one place where actors get each other's addresses, and each only those that it needs.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use actix::Addr;
+use quorate_actors::{
+    Clock,
+    aggregator::{Aggregator, AggregatorSinks},
+    db_writer::{DbWriter, DbWriterSinks, Terms},
+    gossip_bridge::{BridgeConfig, Counts, GossipBridge, Listeners},
+    price_fetcher::{
+        Agreement, DEFAULT_MAX_QUOTE_AGE, DEFAULT_PATIENCE, DEFAULT_SOURCE_TIMEOUT, PriceFetcher, PriceFetcherSettings,
+    },
+    signer::{Signer, SignerSinks},
+    supervisor::{ActorSpec, Supervisor, SupervisorConfig},
+};
+use quorate_protocol::{
+    aggregation::{Settings, Timing},
+    cosign::CosignPolicy,
+    judge::JudgeConfig,
+};
+use quorate_store::{DatabaseUrl, Store, StoreConfig};
+use tokio::sync::watch;
+
+use crate::{config::node::NodeConfig, http::Views};
+
+/// Messages of a busy network that may wait while the Aggregator restarts: some hundred nodes in one window.
+const AGGREGATOR_MAILBOX: usize = 1024;
+
+/// A running node.
+pub(super) struct Node {
+    pub(super) supervisor: Supervisor,
+    aggregator: Addr<Aggregator>,
+    counts: Arc<Counts>,
+}
+
+impl Node {
+    pub(super) fn views(&self) -> Views {
+        Views {
+            supervisor: self.supervisor.clone(),
+            aggregator: self.aggregator.clone(),
+            counts: Arc::clone(&self.counts),
+        }
+    }
+}
+
+/// Reserves all addresses, then starts the actors, sinks first.
+pub(super) fn wire(config: NodeConfig, misfit: watch::Sender<Option<String>>) -> Result<Node, Box<dyn Error>> {
+    let clock = Clock::system();
+    let key = config.key.key.clone();
+    let me = key.address();
+    let network = config.gossip.network.clone();
+    let url: DatabaseUrl = config.database_url.expose().parse()?;
+    log::info!(
+        "node starting: version={} address={me} network={network} feeds={} database={url}",
+        env!("CARGO_PKG_VERSION"),
+        config.pricing.feeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    );
+
+    let supervisor = Supervisor::new(SupervisorConfig {
+        fault_injection: config.api.fault_injection,
+        ..SupervisorConfig::default()
+    })?;
+    let db_writer = supervisor.reserve::<DbWriter>(ActorSpec::new("DbWriter"))?;
+    let gossip_bridge = supervisor.reserve::<GossipBridge>(ActorSpec::new("GossipBridge"))?;
+    let signer = supervisor.reserve::<Signer>(ActorSpec::new("Signer"))?;
+    let aggregator = supervisor.reserve::<Aggregator>(ActorSpec::new("Aggregator").mailbox(AGGREGATOR_MAILBOX))?;
+    let price_fetcher = supervisor.reserve::<PriceFetcher>(ActorSpec::new("PriceFetcher"))?;
+    let to_db_writer = db_writer.address();
+    let to_gossip_bridge = gossip_bridge.address();
+    let to_signer = signer.address();
+    let to_aggregator = aggregator.address();
+    let to_price_fetcher = price_fetcher.address();
+
+    let write_interval = config.agreement.write_interval;
+    let store = Store::new(StoreConfig {
+        application_name: format!("quorate {}", me.short()),
+        statement_timeout: statement_timeout(write_interval),
+        ..StoreConfig::new(url)
+    });
+    let terms = Terms { write_interval, min_signatures: config.agreement.quorum.min_signatures };
+    let sinks = DbWriterSinks {
+        wrote: to_aggregator.clone().recipient(),
+        last_record_is: to_aggregator.clone().recipient(),
+        misfit,
+    };
+    let writer_network = network.clone();
+    db_writer.run(move |_| DbWriter::new(store, me, writer_network, terms, sinks))?;
+
+    let judge = JudgeConfig::new(
+        network.clone(),
+        config.pricing.feeds.iter().cloned().collect(),
+        config.agreement.members.clone(),
+        config.agreement.quorum.clone(),
+        write_interval,
+    );
+    let bridge = BridgeConfig {
+        listen: config.gossip.listen.clone(),
+        peers: config.gossip.peers.clone(),
+        dns_peers: config.gossip.dns_peers.clone(),
+        mdns: config.gossip.mdns,
+        judge,
+    };
+    let listeners = Listeners {
+        heard: to_aggregator.clone().recipient(),
+        peer_up: to_aggregator.clone().recipient(),
+        peer_down: to_aggregator.clone().recipient(),
+    };
+    let counts = Arc::new(Counts::default());
+    let bridge = GossipBridge::new(bridge, &key, clock, listeners, Arc::clone(&counts))?;
+    gossip_bridge.run(move |_| bridge)?;
+
+    let sinks = SignerSinks {
+        own_report: to_aggregator.clone().recipient(),
+        cosigned: to_aggregator.clone().recipient(),
+        publish: to_gossip_bridge.clone().recipient(),
+    };
+    let signer_network = network;
+    signer.run(move |_| Signer::new(key, signer_network, clock, sinks))?;
+
+    let sinks = AggregatorSinks {
+        fetch_for: to_price_fetcher.recipient(),
+        cosign: to_signer.clone().recipient(),
+        announce: to_signer.clone().recipient(),
+        beat: to_signer.clone().recipient(),
+        publish: to_gossip_bridge.recipient(),
+        write: to_db_writer.clone().recipient(),
+        ask_last_record: to_db_writer.recipient(),
+    };
+    let feeds: Vec<Settings> = config
+        .pricing
+        .feeds
+        .iter()
+        .map(|feed| Settings {
+            feed: feed.clone(),
+            me,
+            members: config.agreement.members.clone(),
+            quorum: config.agreement.quorum.clone(),
+            write_interval,
+            fetch_interval: config.pricing.fetch_interval,
+            policy: CosignPolicy {
+                max_deviation_bps: config.agreement.max_deviation_bps,
+                max_age: Settings::max_age(write_interval),
+            },
+            timing: Timing::for_intervals(write_interval, config.pricing.fetch_interval),
+        })
+        .collect();
+    aggregator.run(move |_| Aggregator::new(feeds, clock, sinks))?;
+
+    let settings = PriceFetcherSettings {
+        feeds: config.pricing.feeds,
+        sources: config.pricing.sources,
+        agreement: Agreement {
+            min_sources: config.pricing.min_sources,
+            max_spread_bps: config.pricing.max_source_spread_bps,
+        },
+        source_timeout: DEFAULT_SOURCE_TIMEOUT,
+        patience: DEFAULT_PATIENCE,
+        max_quote_age: DEFAULT_MAX_QUOTE_AGE,
+        fetch_interval: config.pricing.fetch_interval,
+        clock,
+        observers: vec![to_signer.recipient(), to_aggregator.clone().recipient()],
+    };
+    price_fetcher.run(move |_| PriceFetcher::new(settings))?;
+
+    Ok(Node { supervisor, aggregator: to_aggregator, counts })
+}
+
+/// Well below the window, so that an aborted write can be tried again in it.
+fn statement_timeout(write_interval: Duration) -> Duration {
+    (write_interval / 3).clamp(Duration::from_secs(1), Duration::from_secs(5))
+}
