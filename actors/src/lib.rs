@@ -2,6 +2,7 @@
 //! `quorate-protocol`.
 
 mod clock;
+pub mod gossip_bridge;
 pub mod messages;
 
 pub use clock::Clock;
