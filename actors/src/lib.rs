@@ -3,6 +3,8 @@
 
 pub mod aggregator;
 mod clock;
+pub mod db_writer;
+pub mod gossip_bridge;
 pub mod messages;
 pub mod price_fetcher;
 pub mod signer;

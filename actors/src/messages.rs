@@ -76,12 +76,12 @@ pub struct Announce {
 pub struct Beat(pub Heartbeat);
 
 /// Signer and Aggregator to GossipBridge: send this to the network.
-#[derive(Debug, Clone, Message)]
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct Publish(pub quorate_protocol::Message);
 
 /// GossipBridge to Aggregator: a message that passed the judge.
-#[derive(Debug, Clone, Message)]
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct Heard {
     /// What was heard.

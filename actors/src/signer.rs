@@ -9,6 +9,7 @@ use crate::{
     clock::Clock,
     messages::{Announce, Beat, CoSign, CoSigned, Observed, OwnReport, Publish},
     sink::pass_on,
+    supervisor::SupervisedActor,
 };
 
 /// Signs this node's observations, the observations of others that the Aggregator vouches for, and news.
@@ -59,6 +60,8 @@ impl Supervised for Signer {
         self.journal = SigningJournal::new(self.clock.unix_now());
     }
 }
+
+impl SupervisedActor for Signer {}
 
 impl Handler<Observed> for Signer {
     type Result = ();

@@ -21,6 +21,7 @@ use crate::{
         PeerDown, PeerUp, Publish, Write, Wrote,
     },
     sink::pass_on,
+    supervisor::SupervisedActor,
 };
 
 /// How often a node says that it is alive. Observations say so too: this is for nodes whose sources are down.
@@ -239,6 +240,8 @@ impl Supervised for Aggregator {
         self.timer = None;
     }
 }
+
+impl SupervisedActor for Aggregator {}
 
 impl Handler<Observed> for Aggregator {
     type Result = ();

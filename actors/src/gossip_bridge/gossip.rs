@@ -1,0 +1,162 @@
+//! gossipsub, set for few, small, signed messages.
+
+use std::{collections::HashSet, io, time::Duration};
+
+use libp2p::gossipsub::{
+    Behaviour, ConfigBuilder, DataTransform, IdentTopic, Message, MessageAuthenticity, MessageId,
+    PeerScoreParams, PeerScoreThresholds, RawMessage, TopicHash, TopicScoreParams, ValidationMode,
+    WhitelistSubscriptionFilter,
+};
+use quorate_protocol::{MAX_MESSAGE_BYTES, judge::JudgeConfig, keccak256};
+
+use super::swarm::BuildError;
+
+/// The topic that everybody publishes to.
+pub const TOPIC: &str = "eth_prices";
+
+pub(super) type Gossip = Behaviour<OurTopicOnly, WhitelistSubscriptionFilter>;
+
+/// Longest frame. The decoder holds the limit against its whole buffer: what is there of one frame, and the 8 KiB that it read
+/// last. So less than 24 KiB would break the stream of a peer that sends valid messages of [`MAX_MESSAGE_BYTES`].
+const MAX_FRAME_BYTES: usize = 2 * MAX_MESSAGE_BYTES;
+/// Messages in one frame. Every known implementation sends one; the meter counts frames, so this bounds what one may hold.
+const MAX_MESSAGES_PER_FRAME: usize = 64;
+/// Frames that wait for a slow peer. Several windows of a large network; what is older is worthless.
+const QUEUE: usize = 512;
+
+/// Peers in the mesh. With 10 nodes, 3 cost 120 kB in 30 s, 4 168 and 6 213 (docs/field-notes.md), and a random network in which
+/// everybody has at least 3 neighbours stays in one piece when nodes fail. A network of 3 or 4 is fully meshed anyway.
+const MESH: usize = 3;
+/// Grafts come in from others too; above this, the surplus is pruned.
+const MESH_HIGH: usize = 5;
+/// Of the mesh, at least this many that we dialled ourselves: strangers cannot surround the node.
+const MESH_OUTBOUND: usize = 1;
+/// Peers outside the mesh that are told each second what is new: repairs what a lost mesh link cost. One is enough in small
+/// networks, 5 in 100 in large ones; more is most of the idle traffic.
+const GOSSIP_PEERS: usize = 1;
+const GOSSIP_FACTOR: f64 = 0.05;
+/// Heartbeats for which a message is advertised to them: two, so that one that comes just before the first is in the second.
+const GOSSIP_HISTORY: usize = 2;
+/// How soon a pruned peer may ask again. The default minute is long for a network that writes every 30 s.
+const PRUNE_BACKOFF: Duration = Duration::from_secs(20);
+
+/// One invalid message costs `4 * 1²` and the place in the mesh (any score below 0 does), two cost 16, five 100. Our own
+/// ban comes at the fifth; the graylist is for what gossipsub rejects itself, before we see it.
+const INVALID_MESSAGE: f64 = -4.0;
+pub(super) const GRAYLIST: f64 = -80.0;
+/// Scores outlive a connection by this. The bans remember the worst for longer; ids are free, so this bounds memory.
+const RETAIN_SCORE: Duration = Duration::from_secs(60);
+
+/// gossipsub for the network that the judge judges for, subscribed to [`TOPIC`].
+pub(super) fn build(judge: &JudgeConfig) -> Result<Gossip, BuildError> {
+    let config = ConfigBuilder::default()
+        .validation_mode(ValidationMode::Anonymous)
+        .validate_messages()
+        .message_id_fn(|message: &Message| id(&message.data))
+        .max_transmit_size(MAX_FRAME_BYTES)
+        .max_publish_messages(MAX_MESSAGES_PER_FRAME)
+        .connection_handler_queue_len(QUEUE)
+        .duplicate_cache_time(remember(judge))
+        .heartbeat_initial_delay(Duration::from_millis(500))
+        .mesh_n(MESH)
+        .mesh_n_low(MESH)
+        .mesh_n_high(MESH_HIGH)
+        .mesh_outbound_min(MESH_OUTBOUND)
+        .gossip_lazy(GOSSIP_PEERS)
+        .gossip_factor(GOSSIP_FACTOR)
+        .history_gossip(GOSSIP_HISTORY)
+        .prune_backoff(PRUNE_BACKOFF)
+        // To the mesh only: our own messages then cost no more than those we pass on.
+        .flood_publish(false)
+        .build()
+        .map_err(|error| BuildError::Gossip(error.to_string()))?;
+    // Anonymous: a message carries its signers' signatures; another one by whoever passes it on would only cost bytes.
+    let mut gossip = Behaviour::new_with_subscription_filter_and_transform(
+        MessageAuthenticity::Anonymous,
+        config,
+        WhitelistSubscriptionFilter(HashSet::from([topic().hash()])),
+        OurTopicOnly(topic().hash()),
+    )
+    .map_err(|error| BuildError::Gossip(error.to_owned()))?;
+    let thresholds = PeerScoreThresholds {
+        gossip_threshold: -8.0,
+        publish_threshold: -16.0,
+        graylist_threshold: GRAYLIST,
+        accept_px_threshold: 0.0,
+        // With few messages scores stay near 0; any more would graft further peers every minute.
+        opportunistic_graft_threshold: 0.0,
+    };
+    gossip
+        .with_peer_score(score_params(), thresholds)
+        .map_err(BuildError::Gossip)?;
+    gossip
+        .subscribe(&topic())
+        .map_err(|error| BuildError::Gossip(error.to_string()))?;
+    Ok(gossip)
+}
+
+pub(super) fn topic() -> IdentTopic {
+    IdentTopic::new(TOPIC)
+}
+
+/// The id of a message is what it says, so that the same message by another way is the same.
+pub(super) fn id(data: &[u8]) -> MessageId {
+    MessageId::new(&keccak256([data]).as_bytes()[..20])
+}
+
+/// Longer than the judge could accept a message for, so that no replay gets past the cache and is judged anew.
+fn remember(judge: &JudgeConfig) -> Duration {
+    judge.max_age.max(judge.max_written_age) + judge.future_tolerance + Duration::from_secs(30)
+}
+
+fn score_params() -> PeerScoreParams {
+    let topic_params = TopicScoreParams {
+        topic_weight: 1.0,
+        time_in_mesh_weight: 0.0,
+        // A little for those who bring news first: when the mesh is pruned, they stay.
+        first_message_deliveries_weight: 0.5,
+        first_message_deliveries_decay: 0.9,
+        first_message_deliveries_cap: 10.0,
+        // Off: with a burst of messages a window, nobody delivers at a rate.
+        mesh_message_deliveries_weight: 0.0,
+        mesh_failure_penalty_weight: 0.0,
+        invalid_message_deliveries_weight: INVALID_MESSAGE,
+        invalid_message_deliveries_decay: 0.9,
+        ..TopicScoreParams::default()
+    };
+    PeerScoreParams {
+        topics: [(topic().hash(), topic_params)].into(),
+        decay_interval: Duration::from_secs(10),
+        retain_score: RETAIN_SCORE,
+        // Off: whole networks run on one machine, or behind one address.
+        ip_colocation_factor_weight: 0.0,
+        // Grafts that cross a prune happen to honest nodes when many start at once; a handful is forgiven.
+        behaviour_penalty_threshold: 6.0,
+        behaviour_penalty_decay: 0.9,
+        // A machine that is busy for a moment is no offender.
+        slow_peer_weight: 0.0,
+        ..PeerScoreParams::default()
+    }
+}
+
+/// Refuses messages to topics that nobody here subscribed to: no node sends them, and gossipsub would keep them for a while.
+#[derive(Debug, Clone)]
+pub(super) struct OurTopicOnly(TopicHash);
+
+impl DataTransform for OurTopicOnly {
+    fn inbound_transform(&self, raw: RawMessage) -> Result<Message, io::Error> {
+        if raw.topic != self.0 {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "another topic"));
+        }
+        Ok(Message {
+            source: raw.source,
+            data: raw.data,
+            sequence_number: raw.sequence_number,
+            topic: raw.topic,
+        })
+    }
+
+    fn outbound_transform(&self, _: &TopicHash, data: Vec<u8>) -> Result<Vec<u8>, io::Error> {
+        Ok(data)
+    }
+}

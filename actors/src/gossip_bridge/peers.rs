@@ -1,0 +1,400 @@
+//! Who is connected, by which connections, and what follows from it. Knows no socket: it is told, and it is asked.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
+
+use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
+use quorate_protocol::{Address, Instant};
+
+/// A node subscribes as soon as it is connected. One that has not after this is no node, or believes that we know already
+/// since it holds a dead connection of ours; closing heals the second.
+const SUBSCRIBE_WITHIN: Duration = Duration::from_secs(10);
+/// A message may overtake the subscription on another connection, by no more than this.
+const OVERTAKE: Duration = Duration::from_secs(2);
+/// Before a spare connection is closed: what was sent on it first has arrived by then.
+const SETTLE: Duration = Duration::from_secs(2);
+/// Connections made within this of each other were dialled by both sides at once.
+const SIMULTANEOUS: Duration = Duration::from_secs(5);
+/// A peer that keeps two connections for so long has forgotten the first.
+const FORGOTTEN: Duration = Duration::from_secs(6);
+/// The third ping in a row that fails; libp2p keeps the first to itself.
+const PING_FAILURES: u32 = 2;
+
+/// How a peer was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// The operator named it.
+    Static,
+    /// A name resolved to it.
+    Dns,
+    /// It answered on the local network.
+    Mdns,
+    /// It came by itself.
+    Inbound,
+}
+
+impl fmt::Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Static => "static",
+            Self::Dns => "dns",
+            Self::Mdns => "mdns",
+            Self::Inbound => "inbound",
+        })
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Connection {
+    pub(super) id: ConnectionId,
+    pub(super) via: Via,
+    pub(super) remote: Multiaddr,
+    pub(super) since: Instant,
+    ping_failures: u32,
+}
+
+impl Connection {
+    pub(super) fn new(id: ConnectionId, via: Via, remote: Multiaddr, since: Instant) -> Self {
+        Self {
+            id,
+            via,
+            remote,
+            since,
+            ping_failures: 0,
+        }
+    }
+
+    fn dialled(&self) -> bool {
+        self.via != Via::Inbound
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) address: Address,
+    /// Oldest first; never empty.
+    pub(super) connections: Vec<Connection>,
+    pub(super) subscribed: bool,
+    pub(super) agent: Option<String>,
+    pub(super) ping: Option<Duration>,
+    /// Why we are closing it.
+    farewell: Option<&'static str>,
+}
+
+impl Peer {
+    fn since(&self) -> Option<Instant> {
+        self.connections.first().map(|connection| connection.since)
+    }
+}
+
+/// What should be closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Close {
+    /// One connection; the peer stays.
+    Spare(ConnectionId),
+    /// All connections of a peer.
+    Peer(PeerId),
+}
+
+/// Bounded by the gate, which bounds connections.
+#[derive(Debug)]
+pub(super) struct Peers {
+    local: PeerId,
+    peers: BTreeMap<PeerId, Peer>,
+}
+
+impl Peers {
+    pub(super) fn new(local: PeerId) -> Self {
+        Self {
+            local,
+            peers: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn connected(&mut self, peer: PeerId, address: Address, connection: Connection) {
+        self.peers
+            .entry(peer)
+            .or_insert_with(|| Peer {
+                address,
+                connections: Vec::with_capacity(1),
+                subscribed: false,
+                agent: None,
+                ping: None,
+                farewell: None,
+            })
+            .connections
+            .push(connection);
+    }
+
+    /// A connection closed. If it was the peer's last: the peer as it was, and why we closed it, if we did.
+    pub(super) fn closed(&mut self, peer: &PeerId, id: ConnectionId) -> Option<(Peer, Option<&'static str>)> {
+        let known = self.peers.get_mut(peer)?;
+        known.connections.retain(|connection| connection.id != id);
+        if !known.connections.is_empty() {
+            return None;
+        }
+        let gone = self.peers.remove(peer)?;
+        let farewell = gone.farewell;
+        Some((gone, farewell))
+    }
+
+    /// Notes why we are about to close all connections of a peer; the first reason stands. `false` if it is not connected.
+    pub(super) fn bid_farewell(&mut self, peer: &PeerId, reason: &'static str) -> bool {
+        match self.peers.get_mut(peer) {
+            Some(peer) => {
+                peer.farewell.get_or_insert(reason);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The peer listens to the topic from now on, or no more; whether that is news.
+    pub(super) fn subscribed(&mut self, peer: &PeerId, subscribed: bool) -> bool {
+        self.peers
+            .get_mut(peer)
+            .is_some_and(|peer| std::mem::replace(&mut peer.subscribed, subscribed) != subscribed)
+    }
+
+    /// Whether a message from this peer shows that its subscription was lost: it counts us in, but we not it.
+    pub(super) fn is_out_of_step(&self, peer: &PeerId, now: Instant) -> bool {
+        self.peers.get(peer).is_some_and(|peer| {
+            !peer.subscribed && peer.since().is_some_and(|since| now.since(since) >= OVERTAKE)
+        })
+    }
+
+    /// Notes how a ping went; whether the connection should be given up.
+    pub(super) fn pinged(&mut self, peer: &PeerId, id: ConnectionId, took: Option<Duration>) -> bool {
+        let Some(peer) = self.peers.get_mut(peer) else {
+            return false;
+        };
+        peer.ping = took.or(peer.ping);
+        let Some(connection) = peer.connections.iter_mut().find(|c| c.id == id) else {
+            return false;
+        };
+        connection.ping_failures = match took {
+            Some(_) => 0,
+            None => connection.ping_failures + 1,
+        };
+        connection.ping_failures >= PING_FAILURES
+    }
+
+    /// What the peer calls its software, cut to what is fit to be shown.
+    pub(super) fn introduced(&mut self, peer: &PeerId, agent: &str) {
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.agent = Some(agent.chars().filter(|c| c.is_ascii_graphic()).take(40).collect());
+        }
+    }
+
+    /// What has to be closed by now, and why.
+    pub(super) fn overdue(&self, now: Instant) -> Vec<(Close, &'static str)> {
+        self.peers
+            .iter()
+            .filter_map(|(id, peer)| self.spare(id, peer, now).or_else(|| unsubscribed(id, peer, now)))
+            .collect()
+    }
+
+    /// Both sides must come to the same choice, or they close each other's and none is left.
+    fn spare(&self, id: &PeerId, peer: &Peer, now: Instant) -> Option<(Close, &'static str)> {
+        let [old, new, ..] = peer.connections.as_slice() else {
+            return None;
+        };
+        let age = now.since(new.since);
+        if age < SETTLE {
+            return None;
+        }
+        let simultaneous = new.since.since(old.since) <= SIMULTANEOUS;
+        if simultaneous && old.dialled() != new.dialled() {
+            // Both dialled: the connection of the smaller id stays.
+            let ours_stays = self.local < *id;
+            let spare = if old.dialled() == ours_stays { new } else { old };
+            Some((Close::Spare(spare.id), "both dialled"))
+        } else if new.dialled() {
+            // We dialled an address without knowing whose it is; now we know.
+            Some((Close::Spare(new.id), "connected already"))
+        } else if age >= FORGOTTEN {
+            // The peer would have closed it if it knew of the old one. Only on a first connection will gossipsub announce our
+            // subscription, so both go and the peer dials anew.
+            Some((
+                Close::Peer(*id),
+                "it dialled again, so it has lost the connection that we hold",
+            ))
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn is_connected(&self, peer: &PeerId) -> bool {
+        self.peers.contains_key(peer)
+    }
+
+    pub(super) fn get(&self, peer: &PeerId) -> Option<&Peer> {
+        self.peers.get(peer)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Peer)> {
+        self.peers.iter()
+    }
+
+    /// Who is connected and listens to the topic.
+    pub(super) fn up(&self) -> BTreeSet<Address> {
+        self.peers
+            .values()
+            .filter(|peer| peer.subscribed)
+            .map(|peer| peer.address)
+            .collect()
+    }
+}
+
+fn unsubscribed(id: &PeerId, peer: &Peer, now: Instant) -> Option<(Close, &'static str)> {
+    let late = !peer.subscribed && now.since(peer.since()?) >= SUBSCRIBE_WITHIN;
+    late.then_some((Close::Peer(*id), "it did not subscribe to the topic"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::after_start(Duration::from_millis(millis))
+    }
+
+    fn ids() -> (PeerId, PeerId) {
+        let (a, b) = (PeerId::random(), PeerId::random());
+        (a.min(b), a.max(b))
+    }
+
+    fn conn(id: usize) -> ConnectionId {
+        ConnectionId::new_unchecked(id)
+    }
+
+    fn connect(peers: &mut Peers, peer: PeerId, id: usize, via: Via, millis: u64) {
+        let connection = Connection::new(conn(id), via, Multiaddr::empty(), at(millis));
+        peers.connected(peer, Address::new([1; 20]), connection);
+    }
+
+    #[test]
+    fn a_peer_is_up_while_it_is_connected_and_subscribed() {
+        let (local, peer) = ids();
+        let mut peers = Peers::new(local);
+        assert!(!peers.subscribed(&peer, true), "not even connected");
+        connect(&mut peers, peer, 1, Via::Static, 0);
+        assert!(peers.up().is_empty());
+        assert!(peers.subscribed(&peer, true));
+        assert!(!peers.subscribed(&peer, true), "no news");
+        assert_eq!(peers.up().len(), 1);
+        connect(&mut peers, peer, 2, Via::Inbound, 0);
+        assert!(
+            peers.closed(&peer, conn(1)).is_none(),
+            "another connection is left"
+        );
+        assert_eq!(peers.up().len(), 1);
+        assert!(peers.closed(&peer, conn(2)).is_some());
+        assert!(peers.up().is_empty());
+    }
+
+    #[test]
+    fn the_first_reason_to_close_is_the_one_that_is_told() {
+        let (local, peer) = ids();
+        let mut peers = Peers::new(local);
+        connect(&mut peers, peer, 1, Via::Static, 0);
+        assert!(peers.bid_farewell(&peer, "a flood"));
+        peers.bid_farewell(&peer, "not subscribed");
+        assert_eq!(peers.closed(&peer, conn(1)).unwrap().1, Some("a flood"));
+        assert!(!peers.bid_farewell(&peer, "a flood"));
+    }
+
+    #[test]
+    fn of_two_simultaneous_dials_both_sides_keep_the_one_of_the_smaller_id() {
+        let (small, large) = ids();
+        let (mut here, mut there) = (Peers::new(small), Peers::new(large));
+        // Connection 1 was dialled by the larger id, 2 by the smaller; each side saw them in another order.
+        connect(&mut here, large, 1, Via::Inbound, 0);
+        connect(&mut here, large, 2, Via::Static, 100);
+        connect(&mut there, small, 2, Via::Inbound, 0);
+        connect(&mut there, small, 1, Via::Mdns, 4_000);
+        assert!(here.overdue(at(2_000)).is_empty(), "it has to settle first");
+        assert_eq!(here.overdue(at(2_100)), [(Close::Spare(conn(1)), "both dialled")]);
+        assert_eq!(
+            there.overdue(at(6_000)),
+            [(Close::Spare(conn(1)), "both dialled")]
+        );
+    }
+
+    #[test]
+    fn who_dials_a_peer_twice_closes_the_second() {
+        let (local, peer) = ids();
+        let mut peers = Peers::new(local);
+        connect(&mut peers, peer, 1, Via::Inbound, 0);
+        peers.subscribed(&peer, true);
+        connect(&mut peers, peer, 2, Via::Static, 60_000);
+        assert_eq!(
+            peers.overdue(at(62_000)),
+            [(Close::Spare(conn(2)), "connected already")]
+        );
+    }
+
+    #[test]
+    fn a_peer_that_comes_a_second_time_and_keeps_both_starts_anew() {
+        let (local, peer) = ids();
+        let mut peers = Peers::new(local);
+        connect(&mut peers, peer, 1, Via::Static, 0);
+        peers.subscribed(&peer, true);
+        connect(&mut peers, peer, 2, Via::Inbound, 60_000);
+        assert!(
+            peers.overdue(at(65_999)).is_empty(),
+            "it may be about to close it itself"
+        );
+        assert!(matches!(peers.overdue(at(66_000))[..], [(Close::Peer(id), _)] if id == peer));
+    }
+
+    #[test]
+    fn who_does_not_subscribe_is_let_go() {
+        let (local, peer) = ids();
+        let mut peers = Peers::new(local);
+        connect(&mut peers, peer, 1, Via::Inbound, 0);
+        assert!(peers.overdue(at(9_999)).is_empty());
+        assert!(matches!(peers.overdue(at(10_000))[..], [(Close::Peer(id), _)] if id == peer));
+        peers.subscribed(&peer, true);
+        assert!(peers.overdue(at(10_000)).is_empty());
+    }
+
+    #[test]
+    fn a_message_from_a_peer_that_is_not_subscribed_shows_that_we_are_out_of_step() {
+        let (local, peer) = ids();
+        let mut peers = Peers::new(local);
+        connect(&mut peers, peer, 1, Via::Inbound, 0);
+        assert!(
+            !peers.is_out_of_step(&peer, at(1_999)),
+            "the subscription may be under way"
+        );
+        assert!(peers.is_out_of_step(&peer, at(2_000)));
+        peers.subscribed(&peer, true);
+        assert!(!peers.is_out_of_step(&peer, at(2_000)));
+    }
+
+    #[test]
+    fn the_third_failed_ping_in_a_row_gives_a_connection_up() {
+        let (local, peer) = ids();
+        let mut peers = Peers::new(local);
+        connect(&mut peers, peer, 1, Via::Inbound, 0);
+        // The first failure is not told.
+        assert!(!peers.pinged(&peer, conn(1), None));
+        assert!(!peers.pinged(&peer, conn(1), Some(Duration::from_millis(1))));
+        assert!(!peers.pinged(&peer, conn(1), None));
+        assert!(peers.pinged(&peer, conn(1), None));
+    }
+
+    #[test]
+    fn what_a_peer_calls_itself_is_cut_before_it_is_shown() {
+        let (local, peer) = ids();
+        let mut peers = Peers::new(local);
+        connect(&mut peers, peer, 1, Via::Inbound, 0);
+        peers.introduced(&peer, &format!("evil\n\u{1b}[31m {}", "x".repeat(1000)));
+        let agent = peers.get(&peer).unwrap().agent.clone().unwrap();
+        assert!(agent.len() == 40 && agent.starts_with("evil[31mxxx"), "{agent:?}");
+    }
+}

@@ -1,0 +1,50 @@
+//! The swarm: TCP and QUIC, encrypted, with the node's key as identity.
+
+use std::time::Duration;
+
+use libp2p::{Swarm, SwarmBuilder, identity::Keypair, noise, tcp, yamux};
+
+use super::behaviour::Behaviour;
+
+/// A connection outside the mesh counts as idle and must live on: it carries gossip, and is a way out when the mesh breaks.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Why there is no swarm. All of these are defects of the build or of the machine; the supervisor tries again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BuildError {
+    /// gossipsub refused its settings.
+    #[error("gossipsub settings: {0}")]
+    Gossip(String),
+    /// Noise refused the node's key.
+    #[error("noise: {0}")]
+    Noise(#[from] noise::Error),
+    /// The behaviour refused to start.
+    #[error("behaviour: {0}")]
+    Behaviour(String),
+}
+
+/// Builds the swarm; it neither listens nor dials yet.
+pub(super) fn build(keypair: &Keypair, behaviour: Behaviour) -> Result<Swarm<Behaviour>, BuildError> {
+    let transports = || {
+        let tcp = tcp::Config::default().nodelay(true);
+        SwarmBuilder::with_existing_identity(keypair.clone())
+            .with_tokio()
+            .with_tcp(tcp, noise::Config::new, yamux::Config::default)
+            .map(|builder| builder.with_quic())
+    };
+    let failed = |error: libp2p::BehaviourBuilderError| BuildError::Behaviour(error.to_string());
+    let idle = |config: libp2p::swarm::Config| config.with_idle_connection_timeout(IDLE_TIMEOUT);
+    match transports()?.with_dns() {
+        Ok(builder) => {
+            let builder = builder.with_behaviour(|_| Ok(behaviour)).map_err(failed)?;
+            Ok(builder.with_swarm_config(idle).build())
+        }
+        Err(error) => {
+            log::warn!(
+                "peers given by name cannot be dialled: reason=\"{error}\" remedy=\"give them by ip address\""
+            );
+            let builder = transports()?.with_behaviour(|_| Ok(behaviour)).map_err(failed)?;
+            Ok(builder.with_swarm_config(idle).build())
+        }
+    }
+}
