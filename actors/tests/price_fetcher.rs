@@ -19,7 +19,7 @@ use quorate_actors::{
 use quorate_protocol::{Feed, Instant};
 use tokio::time::{sleep, timeout};
 
-/// What a source does when asked.
+/// What a source does when asked. Where an answer is refused its price would fit, so that nothing but the refusal keeps it out.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Does {
     Price(&'static str),
@@ -32,7 +32,7 @@ enum Does {
     WrongPair,
     Stale,
     FromTheFuture,
-    RedirectsToALiar,
+    Redirects,
     Hangs,
 }
 
@@ -68,9 +68,9 @@ impl Exchanges {
         let now = Clock::system().unix_now().get();
         match does {
             Does::Price(price) => ok(body(kind, price, "ETH", now)),
-            Does::Stale => ok(body(kind, "2000", "ETH", now - 3_600_000)),
-            Does::FromTheFuture => ok(body(kind, "2000", "ETH", now + 3_600_000)),
-            Does::WrongPair => ok(body(kind, "2000", "ETC", now)),
+            Does::Stale => ok(body(kind, "3000", "ETH", now - 3_600_000)),
+            Does::FromTheFuture => ok(body(kind, "3000", "ETH", now + 3_600_000)),
+            Does::WrongPair => ok(body(kind, "3000", "ETC", now)),
             Does::Status(status) => HttpResponse::build(status.try_into().unwrap()).finish(),
             Does::RateLimits(wait) => HttpResponse::TooManyRequests()
                 .insert_header(("retry-after", wait))
@@ -78,9 +78,9 @@ impl Exchanges {
             Does::Html => HttpResponse::Ok().body("<!doctype html><title>Just a moment...</title>"),
             Does::Garbage => ok("{\"data\":{\"amount\":\"30".to_owned()),
             Does::Empty => ok(String::new()),
-            Does::Huge => ok(body(kind, "2000", "ETH", now) + &" ".repeat(70_000)),
-            Does::RedirectsToALiar => HttpResponse::Found()
-                .insert_header(("location", "/liar"))
+            Does::Huge => ok(body(kind, "3000", "ETH", now) + &" ".repeat(70_000)),
+            Does::Redirects => HttpResponse::Found()
+                .insert_header(("location", "/elsewhere"))
                 .finish(),
             Does::Hangs => {
                 sleep(Duration::from_secs(3600)).await;
@@ -95,7 +95,7 @@ impl Exchanges {
         let route = |kind: SourceKind| {
             web::get().to(move |exchanges: web::Data<Exchanges>| async move { exchanges.answer(kind).await })
         };
-        let liar = || web::get().to(|| async { body(SourceKind::Coinbase, "3600", "ETH", 0) });
+        let elsewhere = || web::get().to(|| async { body(SourceKind::Coinbase, "3000", "ETH", 0) });
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(web::Data::new(exchanges.clone()))
@@ -104,7 +104,7 @@ impl Exchanges {
                 .route("/api/v2/ticker/ethusd/", route(SourceKind::Bitstamp))
                 .route("/v1/pubticker/ethusd", route(SourceKind::Gemini))
                 .route("/api/v3/simple/price", route(SourceKind::Coingecko))
-                .route("/liar", liar())
+                .route("/elsewhere", elsewhere())
         })
         .workers(1)
         .disable_signals()
@@ -379,7 +379,7 @@ async fn what_is_no_price_is_left_out_and_the_others_make_it() {
         Does::Empty,
         Does::Huge,
         Does::WrongPair,
-        Does::RedirectsToALiar,
+        Does::Redirects,
         Does::Price("0"),
         Does::Price("-3000"),
         Does::Price("NaN"),

@@ -7,15 +7,15 @@ use quorate_protocol::Price;
 
 use super::fault::FaultRule;
 
-/// Answers like five exchanges, with prices that it makes up: for trying quorate without the internet, and for seeing
-/// what it does when exchanges fail.
+/// Answers like five exchanges, with prices that it makes up: for trying quorate without the
+/// internet, and for seeing what it does when exchanges fail.
 ///
 /// All five APIs answer on one port with their real paths and shapes, for example
 ///
 ///     curl http://127.0.0.1:8100/v2/prices/ETH-USD/spot
 ///
-/// A node asks it with `--source coinbase=http://127.0.0.1:8100 --source kraken=http://127.0.0.1:8100`, and so on. While
-/// it runs, faults are set and cleared from this machine:
+/// A node asks it with `--source coinbase=http://127.0.0.1:8100`, the other sources likewise.
+/// While it runs, faults are set and cleared from this machine:
 ///
 ///     curl -X PUT -d offset:2000 http://127.0.0.1:8100/control/faults/kraken
 ///     curl http://127.0.0.1:8100/control
@@ -44,7 +44,7 @@ pub(crate) struct ExchangeArgs {
     ///   status:CODE                      an HTTP status instead of a price
     ///   status:CODE:retry-after=SECONDS  the same, asking to be left alone
     ///   delay:MILLISECONDS               the right answer, late
-    ///   drop                             the connection breaks in the answer
+    ///   drop                             the connection is closed without an answer
     ///   redirect                         sends the asker elsewhere
     ///   garbage, html, empty, huge       what is no answer
     ///   wrong-currency                   prices in euro what was asked in dollars

@@ -14,7 +14,7 @@ pub(crate) enum Fault {
     },
     /// Answers rightly, but late.
     Delay(Duration),
-    /// Closes the connection in the middle of the answer.
+    /// Closes the connection instead of answering.
     Drop,
     /// Sends the asker to another address.
     Redirect,

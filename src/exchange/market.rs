@@ -75,9 +75,10 @@ impl Walk {
     /// Moves by a random number of hundredths of basis points; turns back at half and at twice the start, so that a
     /// simulation may run for weeks.
     fn step(&mut self, volatility_bps: u32) {
+        // At most 100,000: a step never takes more than a tenth.
         let most = u128::from(volatility_bps) * 100;
         let drawn = u128::from(self.random.next()) % (2 * most + 1);
-        let price = self.price * (1_000_000 + drawn - most.min(1_000_000)) / 1_000_000;
+        let price = self.price * (1_000_000 + drawn - most) / 1_000_000;
         self.price = price.clamp(self.start / 2, self.start * 2);
         self.steps += 1;
     }

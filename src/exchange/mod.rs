@@ -186,7 +186,6 @@ mod tests {
                 let (status, _, body) = ask!(app, Method::GET, &kind.path(&feed), "", ELSEWHERE);
                 assert_eq!(status, StatusCode::OK, "{kind} {feed}");
                 let quoted = kind.parse(&body, &feed).unwrap();
-                assert!(quoted.price.deviation_bps(quoted.price) == 0);
                 if feed.as_str() == "ETH/USD" {
                     let off = quoted.price.deviation_bps("3000".parse().unwrap());
                     assert!(off <= 5, "{kind}: {}", quoted.price);
@@ -296,10 +295,7 @@ mod tests {
                 .contains("XETHZUSD")
         );
         let broken = answer_to(&url, "/v1/pubticker/ethusd").await;
-        assert!(
-            broken.contains("content-length: 1000") && broken.len() < 1000,
-            "{broken}"
-        );
+        assert!(!broken.contains("volume"), "{broken}");
 
         let taken: SocketAddr = url.trim_start_matches("http://").parse().unwrap();
         let error = start(&ExchangeArgs {

@@ -45,6 +45,7 @@ pub(super) fn routes(app: &mut ServiceConfig) {
         .route("/v2/prices/{pair}/spot", web::get().to(coinbase))
         .route("/0/public/Ticker", web::get().to(kraken))
         .route("/api/v2/ticker/{pair}/", web::get().to(bitstamp))
+        .route("/api/v2/ticker/{pair}", web::get().to(bitstamp))
         .route("/v1/pubticker/{pair}", web::get().to(gemini))
         .route("/api/v3/simple/price", web::get().to(coingecko));
 }
@@ -130,8 +131,8 @@ async fn respond(kind: SourceKind, feed: Option<Feed>, floor: &Floor, board: &Bo
             .insert_header((header::LOCATION, "http://127.0.0.1:9/"))
             .finish(),
         Some(Fault::Drop) => {
-            let part = Bytes::from(body.chars().take(20).collect::<String>());
-            let broken = stream::iter([Ok(part), Err(io::Error::from(io::ErrorKind::ConnectionReset))]);
+            // A length is promised, and the body breaks: the connection is closed without an answer.
+            let broken = stream::iter([Err::<Bytes, _>(io::Error::from(io::ErrorKind::ConnectionReset))]);
             HttpResponse::Ok().body(SizedStream::new(1000, broken))
         }
         Some(Fault::Html) => HttpResponse::Ok().content_type("text/html").body(body),
