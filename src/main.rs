@@ -32,7 +32,11 @@ const WRONGLY_CALLED: u8 = 2;
 fn main() -> ExitCode {
     match cli::parse(env::args_os(), Environment::new(env::vars_os()), unix_now()) {
         Ok(invocation) => run(invocation),
-        Err(Refusal::Answer(text)) => exit_with(output::print(&text).map(|()| ExitCode::SUCCESS).map_err(Into::into)),
+        Err(Refusal::Answer(text)) => exit_with(
+            output::print(&text)
+                .map(|()| ExitCode::SUCCESS)
+                .map_err(Into::into),
+        ),
         Err(Refusal::Wrong(text)) => {
             output::complain(&text);
             ExitCode::from(WRONGLY_CALLED)

@@ -12,7 +12,9 @@ pub(crate) async fn run(config: MigrateConfig) -> Result<(), Box<dyn Error>> {
     let options = MigrateOptions {
         write_interval: Some(config.write_interval),
         min_signatures: Some(config.min_signatures),
-        node_password: config.node_password.map(|password| Secret::new(password.expose())),
+        node_password: config
+            .node_password
+            .map(|password| Secret::new(password.expose())),
     };
     let with_password = options.node_password.is_some();
     let migrated = quorate_store::migrate(&url, options).await?;

@@ -13,12 +13,24 @@ use crate::{
 /// Reads the records that were asked for and prints them, the newest first.
 pub(crate) async fn run(config: PricesConfig) -> Result<(), Box<dyn Error>> {
     let url: DatabaseUrl = config.database_url.expose().parse()?;
-    let store = Store::new(StoreConfig { application_name: "quorate prices".to_owned(), ..StoreConfig::new(url) });
-    let feeds = if config.feeds.is_empty() { vec![None] } else { config.feeds.into_iter().map(Some).collect() };
+    let store = Store::new(StoreConfig {
+        application_name: "quorate prices".to_owned(),
+        ..StoreConfig::new(url)
+    });
+    let feeds = if config.feeds.is_empty() {
+        vec![None]
+    } else {
+        config.feeds.into_iter().map(Some).collect()
+    };
     let mut records: Vec<Record> = vec![];
     for feed in feeds {
-        let query =
-            RecordQuery { feed, from: config.from, to: config.to, limit: config.limit, ..RecordQuery::default() };
+        let query = RecordQuery {
+            feed,
+            from: config.from,
+            to: config.to,
+            limit: config.limit,
+            ..RecordQuery::default()
+        };
         records.extend(store.records(query).await?);
     }
     records.sort_by_key(|record| std::cmp::Reverse((record.written_at, record.id)));

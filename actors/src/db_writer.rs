@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, ResponseFuture, Supervised, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, ResponseFuture, Supervised, WrapFuture,
+};
 use quorate_protocol::{
     Address, Digest, Feed, Network,
     aggregation::{LastRecord, WriteOutcome},
@@ -66,7 +68,15 @@ impl DbWriter {
     /// A writer in the name of `me`.
     pub fn new(store: Store, me: Address, network: Network, terms: Terms, sinks: DbWriterSinks) -> Self {
         let (on_their_way, _) = watch::channel(Vec::new());
-        Self { store, me, network, terms, sinks, fits: false, on_their_way }
+        Self {
+            store,
+            me,
+            network,
+            terms,
+            sinks,
+            fits: false,
+            on_their_way,
+        }
     }
 
     fn depart(&self, what: OnItsWay) {
@@ -74,7 +84,8 @@ impl DbWriter {
     }
 
     fn arrive(&self, what: &OnItsWay) {
-        self.on_their_way.send_modify(|all| all.retain(|other| other != what));
+        self.on_their_way
+            .send_modify(|all| all.retain(|other| other != what));
     }
 
     /// Holds the node's terms against the database's settings, once.
@@ -111,12 +122,24 @@ impl DbWriter {
 
     fn answer_write(&self, feed: Feed, digest: Digest, outcome: WriteOutcome) {
         self.arrive(&OnItsWay::Write(feed.clone(), digest));
-        pass_on("write outcome", &self.sinks.wrote, Wrote { feed, digest, outcome });
+        pass_on(
+            "write outcome",
+            &self.sinks.wrote,
+            Wrote {
+                feed,
+                digest,
+                outcome,
+            },
+        );
     }
 
     fn answer_question(&self, feed: Feed, answer: Result<Option<LastRecord>, String>) {
         self.arrive(&OnItsWay::Question(feed.clone()));
-        pass_on("last record", &self.sinks.last_record_is, LastRecordIs { feed, answer });
+        pass_on(
+            "last record",
+            &self.sinks.last_record_is,
+            LastRecordIs { feed, answer },
+        );
     }
 }
 
@@ -160,7 +183,10 @@ impl Handler<Write> for DbWriter {
     type Result = ();
 
     fn handle(&mut self, Write(certificate): Write, ctx: &mut Context<Self>) {
-        let (feed, digest) = (certificate.report().observation().feed().clone(), certificate.digest());
+        let (feed, digest) = (
+            certificate.report().observation().feed().clone(),
+            certificate.digest(),
+        );
         self.depart(OnItsWay::Write(feed.clone(), digest));
         let (store, me, network, checked) = (self.store.clone(), self.me, self.network.clone(), self.check());
         let written = async move {
@@ -197,14 +223,20 @@ impl Handler<AskLastRecord> for DbWriter {
             (checked, answer)
         };
         ctx.spawn(answered.into_actor(self).map(move |(checked, answer), actor, _| {
-            let answer = actor.judge(checked).and(answer).map(|last| last.map(to_last_record));
+            let answer = actor
+                .judge(checked)
+                .and(answer)
+                .map(|last| last.map(to_last_record));
             actor.answer_question(feed, answer);
         }));
     }
 }
 
 fn to_last_record(last: quorate_store::LastRecord) -> LastRecord {
-    LastRecord { digest: last.digest, age: last.age }
+    LastRecord {
+        digest: last.digest,
+        age: last.age,
+    }
 }
 
 fn to_write_outcome(outcome: Outcome) -> WriteOutcome {

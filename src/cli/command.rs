@@ -2,16 +2,19 @@
 
 use quorate_protocol::UnixMillis;
 
-use crate::{config::{
-    devnet::{self, DevnetConfig},
-    key::KeyConfig,
-    keys::{self, KeysNewConfig},
-    migrate::{self, MigrateConfig},
-    node::{self, NodeConfig},
-    prices::{self, PricesConfig},
-    reader::Reader,
-    setting::Setting,
-}, exchange::ExchangeArgs};
+use crate::{
+    config::{
+        devnet::{self, DevnetConfig},
+        key::KeyConfig,
+        keys::{self, KeysNewConfig},
+        migrate::{self, MigrateConfig},
+        node::{self, NodeConfig},
+        prices::{self, PricesConfig},
+        reader::Reader,
+        setting::Setting,
+    },
+    exchange::ExchangeArgs,
+};
 
 /// What can be run, with its configuration understood.
 #[derive(Debug)]

@@ -173,7 +173,11 @@ fn root() -> clap::Command {
 /// The simulated exchange is a tool for trials: its options are flags only, in no file and no variable.
 fn exchange(matches: &ArgMatches) -> Result<Invocation, Refusal> {
     let args = ExchangeArgs::from_arg_matches(matches).map_err(refusal)?;
-    Ok(Invocation { command: Command::Exchange(args), log: LogConfig::default(), warnings: vec![] })
+    Ok(Invocation {
+        command: Command::Exchange(args),
+        log: LogConfig::default(),
+        warnings: vec![],
+    })
 }
 
 fn subcommand(name: Name) -> clap::Command {

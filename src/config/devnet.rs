@@ -172,11 +172,18 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<DevnetConfig> {
 /// The exchange's options, as its own command line would take them; it listens on a free port.
 fn read_exchange(reader: &mut Reader<'_>, options: &[(String, String)]) -> Option<ExchangeArgs> {
     let free = ("listen".to_owned(), "127.0.0.1:0".to_owned());
-    let words = [free].iter().chain(options).map(|(name, value)| format!("--{name}={value}")).collect::<Vec<_>>();
+    let words = [free]
+        .iter()
+        .chain(options)
+        .map(|(name, value)| format!("--{name}={value}"))
+        .collect::<Vec<_>>();
     match ExchangeArgs::from_words(&words) {
         Ok(args) => Some(args),
         Err(reason) => {
-            reader.reject(&EXCHANGE_OPTION, wrong(format!("is refused: {reason}"), "see `quorate exchange --help`"));
+            reader.reject(
+                &EXCHANGE_OPTION,
+                wrong(format!("is refused: {reason}"), "see `quorate exchange --help`"),
+            );
             None
         }
     }
@@ -271,7 +278,10 @@ mod tests {
             (config.nodes, config.min_signatures, config.simulate, config.mdns),
             (3, 3, false, true)
         );
-        assert_eq!((config.base_port, config.api_base_port, config.log_dir), (None, None, None));
+        assert_eq!(
+            (config.base_port, config.api_base_port, config.log_dir),
+            (None, None, None)
+        );
         assert!(!config.fault_injection);
     }
 

@@ -1,12 +1,14 @@
 //! Where a node listens and how it finds its peers.
 
 use libp2p::Multiaddr;
+use quorate_actors::gossip_bridge::DnsPeers;
 use quorate_protocol::Network;
 
 use super::{
+    problem::{Wrong, wrong},
     reader::Reader,
     setting::{Kind, Setting},
-    value::{HostPort, host_port, listen_multiaddr, parsed, peer_multiaddr},
+    value::{listen_multiaddr, parsed, peer_multiaddr},
 };
 
 const HEADING: &str = "Network";
@@ -70,7 +72,7 @@ pub(crate) struct GossipConfig {
     /// Peers by address.
     pub(crate) peers: Vec<Multiaddr>,
     /// Peers by a name that has many addresses.
-    pub(crate) dns_peers: Vec<HostPort>,
+    pub(crate) dns_peers: Vec<DnsPeers>,
     /// Peers by multicast.
     pub(crate) mdns: bool,
 }
@@ -80,7 +82,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<GossipConfig> {
     let network = reader.value(&NETWORK, |text| parsed("a network name", text));
     let listen = reader.distinct(&LISTEN, listen_multiaddr, ToString::to_string);
     let peers = reader.distinct(&PEER, peer_multiaddr, ToString::to_string);
-    let dns_peers = reader.distinct(&DNS_PEERS, host_port, Clone::clone);
+    let dns_peers = reader.distinct(&DNS_PEERS, dns_peers_of, Clone::clone);
     let mdns = reader.switch(&MDNS);
     let config = GossipConfig {
         network: network?,
@@ -93,6 +95,15 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<GossipConfig> {
         reader.warn("no way to find peers: mdns=false and neither --peer nor --dns-peers given; others must dial this node");
     }
     Some(config)
+}
+
+fn dns_peers_of(text: &str) -> Result<DnsPeers, Wrong> {
+    text.parse().map_err(|_| {
+        wrong(
+            "is not a host and a port",
+            "write HOST:PORT, like quorate-headless:5000",
+        )
+    })
 }
 
 #[cfg(test)]

@@ -51,6 +51,15 @@ pub(crate) struct LogConfig {
     pub(crate) format: LogFormat,
 }
 
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            level: LevelFilter::Info,
+            format: LogFormat::Text,
+        }
+    }
+}
+
 /// Reads [`SETTINGS`].
 pub(crate) fn read(reader: &mut Reader<'_>) -> Option<LogConfig> {
     let levels: Vec<(String, LevelFilter)> = LevelFilter::iter()

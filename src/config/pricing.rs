@@ -135,7 +135,11 @@ fn check_sources(reader: &mut Reader<'_>, feeds: &[Feed], sources: &[SourceSpec]
         for unsupported in feeds.iter().filter_map(|feed| source.kind().supports(feed).err()) {
             let shown = Shown::Text(source.kind().name().to_owned());
             let remedy = "leave out the source or the feed";
-            reader.reject_as(&SOURCE, shown, wrong(format!("does not do: {unsupported}"), remedy));
+            reader.reject_as(
+                &SOURCE,
+                shown,
+                wrong(format!("does not do: {unsupported}"), remedy),
+            );
         }
         if source.is_exposed() {
             reader.warn(format!(
@@ -149,7 +153,11 @@ fn check_sources(reader: &mut Reader<'_>, feeds: &[Feed], sources: &[SourceSpec]
 
 /// The sources, each exchange once.
 pub(crate) fn read_sources(reader: &mut Reader<'_>) -> Option<Vec<SourceSpec>> {
-    let sources = reader.distinct(&SOURCE, |text| parsed("a source", text), |source: &SourceSpec| source.kind().name())?;
+    let sources = reader.distinct(
+        &SOURCE,
+        |text| parsed("a source", text),
+        |source: &SourceSpec| source.kind().name(),
+    )?;
     if sources.is_empty() {
         reader.reject_as(
             &SOURCE,

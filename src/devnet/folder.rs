@@ -44,19 +44,34 @@ impl Folder {
         let path = folder.path();
         let logs = config.log_dir.clone().unwrap_or_else(|| path.join("logs"));
         fs::create_dir_all(&logs)?;
-        fs::write(path.join("members"), keys.iter().map(|key| format!("{}\n", key.address())).collect::<String>())?;
+        fs::write(
+            path.join("members"),
+            keys.iter()
+                .map(|key| format!("{}\n", key.address()))
+                .collect::<String>(),
+        )?;
         fs::write(path.join("database-url"), plan.database_url.reveal())?;
         for (index, key) in keys.iter().enumerate() {
             keys::save(key, &key_file(path, index), &Format::Hex).map_err(io::Error::other)?;
-            fs::write(config_file(path, index), node_config(config, plan, path, index).to_string())?;
+            fs::write(
+                config_file(path, index),
+                node_config(config, plan, path, index).to_string(),
+            )?;
         }
         let psql = write_pgpass(path, postgres)?;
-        Ok(Self { logs, nodes: keys.len(), psql, folder })
+        Ok(Self {
+            logs,
+            nodes: keys.len(),
+            psql,
+            folder,
+        })
     }
 
     /// Each node's configuration file.
     pub(super) fn node_configs(&self) -> Vec<PathBuf> {
-        (0..self.nodes).map(|index| config_file(self.folder.path(), index)).collect()
+        (0..self.nodes)
+            .map(|index| config_file(self.folder.path(), index))
+            .collect()
     }
 
     /// Where the logs are.
@@ -83,21 +98,45 @@ fn node_config(config: &DevnetConfig, plan: &Plan, folder: &Path, index: usize) 
     let list = |values: Vec<String>| Value::Array(values.into_iter().map(Value::String).collect());
     let path = |name: &str| Value::String(folder.join(name).display().to_string());
     // Each dials those before it; a machine with multicast does not need it.
-    let peers = plan.ports[..index].iter().map(|port| format!("/ip4/127.0.0.1/tcp/{port}")).collect();
+    let peers = plan.ports[..index]
+        .iter()
+        .map(|port| format!("/ip4/127.0.0.1/tcp/{port}"))
+        .collect();
     let mut table = Table::from_iter([
         ("network".to_owned(), text(&plan.network)),
-        ("listen".to_owned(), list(vec![format!("/ip4/0.0.0.0/tcp/{}", plan.ports[index])])),
+        (
+            "listen".to_owned(),
+            list(vec![format!("/ip4/0.0.0.0/tcp/{}", plan.ports[index])]),
+        ),
         ("peer".to_owned(), list(peers)),
         ("mdns".to_owned(), Value::Boolean(config.mdns)),
-        ("key-file".to_owned(), Value::String(key_file(folder, index).display().to_string())),
+        (
+            "key-file".to_owned(),
+            Value::String(key_file(folder, index).display().to_string()),
+        ),
         ("members".to_owned(), path("members")),
         ("source".to_owned(), list(plan.sources.clone())),
-        ("fetch-interval".to_owned(), text(&show_duration(config.fetch_interval))),
-        ("write-interval".to_owned(), text(&show_duration(config.write_interval))),
-        ("min-signatures".to_owned(), Value::String(config.min_signatures.to_string())),
+        (
+            "fetch-interval".to_owned(),
+            text(&show_duration(config.fetch_interval)),
+        ),
+        (
+            "write-interval".to_owned(),
+            text(&show_duration(config.write_interval)),
+        ),
+        (
+            "min-signatures".to_owned(),
+            Value::String(config.min_signatures.to_string()),
+        ),
         ("database-url-file".to_owned(), path("database-url")),
-        ("api-listen".to_owned(), Value::String(format!("127.0.0.1:{}", plan.api_ports[index]))),
-        ("fault-injection".to_owned(), Value::Boolean(config.fault_injection)),
+        (
+            "api-listen".to_owned(),
+            Value::String(format!("127.0.0.1:{}", plan.api_ports[index])),
+        ),
+        (
+            "fault-injection".to_owned(),
+            Value::Boolean(config.fault_injection),
+        ),
         ("stop-with-stdin".to_owned(), Value::Boolean(true)),
     ]);
     if let Some(fraction) = config.quorum_fraction {
@@ -112,7 +151,13 @@ fn write_pgpass(folder: &Path, postgres: &PrivatePostgres) -> io::Result<String>
     let url = postgres.owner_url();
     let user = url.user().unwrap_or("postgres");
     let port = postgres.port();
-    let password = url.password().map(|password| password.reveal().to_owned()).unwrap_or_default();
-    keys::write_private(&file, &format!("127.0.0.1:{port}:*:{user}:{password}\n"))?;
-    Ok(format!("PGPASSFILE={} psql -h 127.0.0.1 -p {port} -U {user} postgres", file.display()))
+    let password = url
+        .password()
+        .map(|password| password.reveal().to_owned())
+        .unwrap_or_default();
+    keys::create_private(&file, &format!("127.0.0.1:{port}:*:{user}:{password}\n"))?;
+    Ok(format!(
+        "PGPASSFILE={} psql -h 127.0.0.1 -p {port} -U {user} postgres",
+        file.display()
+    ))
 }

@@ -19,13 +19,21 @@ impl Follower {
             connect_timeout: Duration::from_secs(1),
             ..StoreConfig::new(url.clone())
         };
-        Self { store: Store::new(config), nodes, last: None }
+        Self {
+            store: Store::new(config),
+            nodes,
+            last: None,
+        }
     }
 
     /// What was written since the last call; nothing while the database is away.
     pub(super) async fn news(&mut self) -> Vec<String> {
         let after = self.last.map(|(id, _)| id);
-        let query = RecordQuery { after, order: Order::AsWritten, ..RecordQuery::default() };
+        let query = RecordQuery {
+            after,
+            order: Order::AsWritten,
+            ..RecordQuery::default()
+        };
         let records = self.store.records(query).await.unwrap_or_default();
         records.iter().map(|record| self.tell(record)).collect()
     }
@@ -43,13 +51,19 @@ impl Follower {
             record.feed,
             record.price,
             record.signatures.len(),
-            writer.map_or(record.written_by.to_string(), |index| format!("node {}", index + 1)),
+            writer.map_or(record.written_by.to_string(), |index| format!(
+                "node {}",
+                index + 1
+            )),
             seconds(record.written_at.since(record.observed_at)),
         )
     }
 }
 
-#[expect(clippy::float_arithmetic, reason = "shown to a person, never signed or compared")]
+#[expect(
+    clippy::float_arithmetic,
+    reason = "shown to a person, never signed or compared"
+)]
 fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
 }

@@ -27,7 +27,10 @@ const POLL: Duration = Duration::from_millis(200);
 pub(crate) async fn run(config: DevnetConfig) -> Result<(), Box<dyn Error>> {
     let nodes = config.nodes;
     output::print(&format!("starting a private Postgres and {nodes} nodes …\n"))?;
-    let exchange = config.simulate.then(|| exchange::start(&config.exchange)).transpose()?;
+    let exchange = config
+        .simulate
+        .then(|| exchange::start(&config.exchange))
+        .transpose()?;
     let postgres = PrivatePostgres::start(&PrivateOptions::default())?;
     let node_password = Secret::new(random_password());
     let options = MigrateOptions {
@@ -82,17 +85,30 @@ pub(crate) async fn run(config: DevnetConfig) -> Result<(), Box<dyn Error>> {
 fn sources(choices: &[SourceSpec], exchange: Option<&Exchange>) -> Vec<String> {
     choices
         .iter()
-        .map(|source| format!("{}={}", source.kind(), exchange.map_or(source.base(), |exchange| &exchange.url)))
+        .map(|source| {
+            format!(
+                "{}={}",
+                source.kind(),
+                exchange.map_or(source.base(), |exchange| &exchange.url)
+            )
+        })
         .collect()
 }
 
 /// A name of its own for each devnet: two on one network segment leave each other alone.
 fn random_network() -> String {
-    format!("devnet-{}", &NodeKey::generate().address().to_string()[2..10].to_lowercase())
+    format!(
+        "devnet-{}",
+        &NodeKey::generate().address().to_string()[2..10].to_lowercase()
+    )
 }
 
 fn random_password() -> String {
-    NodeKey::generate().secret_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    NodeKey::generate()
+        .secret_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn banner(plan: &Plan, folder: &Folder, exchange: Option<&Exchange>) -> String {

@@ -12,7 +12,10 @@ pub(super) fn choose(base: Option<u16>, count: usize) -> io::Result<Vec<u16>> {
         return Ok((base..).take(count).collect());
     }
     // All are held until the last is chosen, so that none is chosen twice.
-    let held: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<io::Result<_>>()?;
-    held.iter().map(|listener| listener.local_addr().map(|address| address.port())).collect()
+    let held: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        .collect::<io::Result<_>>()?;
+    held.iter()
+        .map(|listener| listener.local_addr().map(|address| address.port()))
+        .collect()
 }

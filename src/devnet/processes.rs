@@ -35,9 +35,17 @@ impl Processes {
             let number = index + 1;
             let log = logs.join(format!("node-{number}.log"));
             let child = Some(spawn(&config, &log)?);
-            Ok(Node { number, config, log, child, rests_until: None })
+            Ok(Node {
+                number,
+                config,
+                log,
+                child,
+                rests_until: None,
+            })
         });
-        Ok(Self { nodes: nodes.collect::<io::Result<_>>()? })
+        Ok(Self {
+            nodes: nodes.collect::<io::Result<_>>()?,
+        })
     }
 
     /// Starts again what has ended; tells about both.
@@ -45,7 +53,11 @@ impl Processes {
         let mut news = vec![];
         for node in &mut self.nodes {
             if let Some(status) = node.ended()? {
-                news.push(format!("node {} ended: {status}, see {}\n", node.number, node.log.display()));
+                news.push(format!(
+                    "node {} ended: {status}, see {}\n",
+                    node.number,
+                    node.log.display()
+                ));
                 node.child = None;
                 node.rests_until = Some(Instant::now() + REST);
             }
@@ -76,7 +88,10 @@ impl Processes {
                 && let Some(child) = &mut node.child
             {
                 let killed = child.kill().and_then(|()| child.wait());
-                news.push(format!("node {} did not stop within {PATIENCE:?}: ended ({killed:?})\n", node.number));
+                news.push(format!(
+                    "node {} did not stop within {PATIENCE:?}: ended ({killed:?})\n",
+                    node.number
+                ));
             }
         }
         news

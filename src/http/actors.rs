@@ -7,13 +7,14 @@ use serde_json::json;
 use super::Views;
 
 #[get("/api/v1/actors")]
-async fn actors(views: web::Data<Views>) -> HttpResponse {
-    HttpResponse::Ok().json(json!({ "live": views.supervisor.is_live(), "actors": views.supervisor.statuses() }))
+pub(super) async fn actors(views: web::Data<Views>) -> HttpResponse {
+    HttpResponse::Ok()
+        .json(json!({ "live": views.supervisor.is_live(), "actors": views.supervisor.statuses() }))
 }
 
 /// Makes an actor panic, stop, hang or block, if the node was started with `--fault-injection`.
 #[post("/api/v1/actors/{name}/fault/{fault}")]
-async fn inject(views: web::Data<Views>, path: web::Path<(String, String)>) -> HttpResponse {
+pub(super) async fn inject(views: web::Data<Views>, path: web::Path<(String, String)>) -> HttpResponse {
     let (name, fault) = path.into_inner();
     let fault: Fault = match fault.parse() {
         Ok(fault) => fault,

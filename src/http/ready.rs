@@ -12,19 +12,25 @@ use super::Views;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 #[get("/readyz")]
-async fn readyz(views: web::Data<Views>) -> HttpResponse {
+pub(super) async fn readyz(views: web::Data<Views>) -> HttpResponse {
     let reasons = match statuses(&views).await {
         Some(statuses) => statuses.iter().flat_map(reasons).collect(),
         None => vec!["the Aggregator does not answer".to_owned()],
     };
     let body = json!({ "ready": reasons.is_empty(), "reasons": reasons });
-    if reasons.is_empty() { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
+    if reasons.is_empty() {
+        HttpResponse::Ok().json(body)
+    } else {
+        HttpResponse::ServiceUnavailable().json(body)
+    }
 }
 
 #[get("/api/v1/status")]
-async fn status(views: web::Data<Views>) -> HttpResponse {
+pub(super) async fn status(views: web::Data<Views>) -> HttpResponse {
     match statuses(&views).await {
-        Some(feeds) => HttpResponse::Ok().json(json!({ "version": env!("CARGO_PKG_VERSION"), "feeds": feeds })),
+        Some(feeds) => {
+            HttpResponse::Ok().json(json!({ "version": env!("CARGO_PKG_VERSION"), "feeds": feeds }))
+        }
         None => HttpResponse::ServiceUnavailable().json(json!({ "error": "the Aggregator does not answer" })),
     }
 }
@@ -34,17 +40,20 @@ pub(super) async fn statuses(views: &Views) -> Option<Vec<FeedStatus>> {
 }
 
 /// What keeps a feed from records.
-fn reasons(status: &FeedStatus) -> Vec<String> {
-    let feed = &status.feed;
+fn reasons(of: &FeedStatus) -> Vec<String> {
+    let feed = &of.feed;
     let mut reasons = vec![];
-    if status.database_lost_at.is_some() {
+    if of.database_lost_at.is_some() {
         reasons.push(format!("{feed}: the database does not answer"));
     }
-    if status.last_observation.is_none() {
+    if of.last_observation.is_none() {
         reasons.push(format!("{feed}: no price yet"));
     }
-    if status.live < status.required {
-        reasons.push(format!("{feed}: {} of {} nodes for a quorum", status.live, status.required));
+    if of.live < of.required {
+        reasons.push(format!(
+            "{feed}: {} of {} nodes for a quorum",
+            of.live, of.required
+        ));
     }
     reasons
 }

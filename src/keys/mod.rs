@@ -8,6 +8,7 @@ mod private_file;
 
 pub(crate) use identity::peer_id;
 pub(crate) use load::{KeyFileError, load};
+pub(crate) use private_file::create as create_private;
 
 use std::path::Path;
 

@@ -25,8 +25,9 @@ pub(crate) async fn run(config: NodeConfig) -> Result<ExitCode, Box<dyn Error>> 
     let node = wiring::wire(config, misfit)?;
     let api = match listen {
         Some(listen) => {
-            let server = http::serve(listen, node.views())
-                .map_err(|error| format!("--api-listen: {listen} cannot be listened on ({error}): use another port"))?;
+            let server = http::serve(listen, node.views()).map_err(|error| {
+                format!("--api-listen: {listen} cannot be listened on ({error}): use another port")
+            })?;
             let handle = server.handle();
             actix::spawn(server);
             log::info!("api listening: url=http://{listen}");

@@ -9,7 +9,8 @@ use quorate_actors::{
     db_writer::{DbWriter, DbWriterSinks, Terms},
     gossip_bridge::{BridgeConfig, Counts, GossipBridge, Listeners},
     price_fetcher::{
-        Agreement, DEFAULT_MAX_QUOTE_AGE, DEFAULT_PATIENCE, DEFAULT_SOURCE_TIMEOUT, PriceFetcher, PriceFetcherSettings,
+        Agreement, DEFAULT_MAX_QUOTE_AGE, DEFAULT_PATIENCE, DEFAULT_SOURCE_TIMEOUT, PriceFetcher,
+        PriceFetcherSettings,
     },
     signer::{Signer, SignerSinks},
     supervisor::{ActorSpec, Supervisor, SupervisorConfig},
@@ -45,7 +46,10 @@ impl Node {
 }
 
 /// Reserves all addresses, then starts the actors, sinks first.
-pub(super) fn wire(config: NodeConfig, misfit: watch::Sender<Option<String>>) -> Result<Node, Box<dyn Error>> {
+pub(super) fn wire(
+    config: NodeConfig,
+    misfit: watch::Sender<Option<String>>,
+) -> Result<Node, Box<dyn Error>> {
     let clock = Clock::system();
     let key = config.key.key.clone();
     let me = key.address();
@@ -54,7 +58,13 @@ pub(super) fn wire(config: NodeConfig, misfit: watch::Sender<Option<String>>) ->
     log::info!(
         "node starting: version={} address={me} network={network} feeds={} database={url}",
         env!("CARGO_PKG_VERSION"),
-        config.pricing.feeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        config
+            .pricing
+            .feeds
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
     );
 
     let supervisor = Supervisor::new(SupervisorConfig {
@@ -64,7 +74,8 @@ pub(super) fn wire(config: NodeConfig, misfit: watch::Sender<Option<String>>) ->
     let db_writer = supervisor.reserve::<DbWriter>(ActorSpec::new("DbWriter"))?;
     let gossip_bridge = supervisor.reserve::<GossipBridge>(ActorSpec::new("GossipBridge"))?;
     let signer = supervisor.reserve::<Signer>(ActorSpec::new("Signer"))?;
-    let aggregator = supervisor.reserve::<Aggregator>(ActorSpec::new("Aggregator").mailbox(AGGREGATOR_MAILBOX))?;
+    let aggregator =
+        supervisor.reserve::<Aggregator>(ActorSpec::new("Aggregator").mailbox(AGGREGATOR_MAILBOX))?;
     let price_fetcher = supervisor.reserve::<PriceFetcher>(ActorSpec::new("PriceFetcher"))?;
     let to_db_writer = db_writer.address();
     let to_gossip_bridge = gossip_bridge.address();
@@ -78,7 +89,10 @@ pub(super) fn wire(config: NodeConfig, misfit: watch::Sender<Option<String>>) ->
         statement_timeout: statement_timeout(write_interval),
         ..StoreConfig::new(url)
     });
-    let terms = Terms { write_interval, min_signatures: config.agreement.quorum.min_signatures };
+    let terms = Terms {
+        write_interval,
+        min_signatures: config.agreement.quorum.min_signatures,
+    };
     let sinks = DbWriterSinks {
         wrote: to_aggregator.clone().recipient(),
         last_record_is: to_aggregator.clone().recipient(),
@@ -163,7 +177,11 @@ pub(super) fn wire(config: NodeConfig, misfit: watch::Sender<Option<String>>) ->
     };
     price_fetcher.run(move |_| PriceFetcher::new(settings))?;
 
-    Ok(Node { supervisor, aggregator: to_aggregator, counts })
+    Ok(Node {
+        supervisor,
+        aggregator: to_aggregator,
+        counts,
+    })
 }
 
 /// Well below the window, so that an aborted write can be tried again in it.

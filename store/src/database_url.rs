@@ -97,6 +97,11 @@ pub enum ParseDatabaseUrlError {
 }
 
 impl DatabaseUrl {
+    /// The password, if the URL has one.
+    pub fn password(&self) -> Option<&Secret> {
+        self.password.as_ref()
+    }
+
     /// The URL with the password in it: for a file that only its owner may read, or for psql's environment.
     pub fn reveal(&self) -> String {
         self.render(true)

@@ -71,6 +71,7 @@ use sampled::Sampled;
 use crate::{
     clock::Clock,
     messages::{Heard, PeerDown, PeerUp, Publish},
+    supervisor::SupervisedActor,
 };
 
 /// How often schedules are looked at: as fine as the shortest pause before a redial.
@@ -615,6 +616,8 @@ impl Actor for GossipBridge {
         self.forget_connections();
     }
 }
+
+impl SupervisedActor for GossipBridge {}
 
 impl Supervised for GossipBridge {
     fn restarting(&mut self, _: &mut Self::Context) {

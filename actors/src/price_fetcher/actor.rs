@@ -18,6 +18,7 @@ use super::{
     settings::PriceFetcherSettings,
 };
 use crate::messages::{FetchFor, Observed};
+use crate::supervisor::SupervisedActor;
 
 /// Fetches every feed once an interval, in the phase that the Aggregator asks for, and tells its observers what the
 /// exchanges agree on. Says nothing when they do not.
@@ -200,6 +201,8 @@ impl Actor for PriceFetcher {
         }
     }
 }
+
+impl SupervisedActor for PriceFetcher {}
 
 impl Supervised for PriceFetcher {
     fn restarting(&mut self, _: &mut Self::Context) {

@@ -2,7 +2,6 @@
 
 mod choice;
 mod duration;
-mod host_port;
 mod listen_address;
 mod moment;
 mod multiaddr;
@@ -10,7 +9,6 @@ mod number;
 
 pub(crate) use choice::{choice, switch};
 pub(crate) use duration::{duration, show_duration};
-pub(crate) use host_port::{HostPort, host_port};
 pub(crate) use listen_address::listen_address;
 pub(crate) use moment::moment;
 pub(crate) use multiaddr::{listen_multiaddr, peer_multiaddr};
