@@ -90,7 +90,7 @@ CREATE VIEW public.eth_prices_signed AS
         FROM public.eth_price_signatures AS one
         WHERE one.digest = record.digest
     ) AS signed
-    ORDER BY record.written_at DESC;
+    ORDER BY record."timestamp" DESC;
 
 COMMENT ON TABLE public.eth_price_signatures IS
     'One row a signature. Written in the transaction of its record, never later';

@@ -39,7 +39,8 @@ pub(crate) enum ConnectError {
 /// Connects, logs in and sets the session up.
 pub(crate) async fn connect(url: &DatabaseUrl, session: &Session) -> Result<AsyncPgConnection, ConnectError> {
     let limit = session.connect_timeout;
-    tokio::time::timeout(limit, connect_unbounded(url, session))
+    // Boxed: a TLS handshake's state is large, and it would be part of every caller's future.
+    tokio::time::timeout(limit, Box::pin(connect_unbounded(url, session)))
         .await
         .map_err(|_| ConnectError::Timeout(limit))?
 }
@@ -57,7 +58,8 @@ async fn connect_unbounded(url: &DatabaseUrl, session: &Session) -> Result<Async
     }
     .map_err(|error| refused(&error))?;
     // Nobody else's tables may stand in for ours. A dropped query goes on in the server: the timeouts end it.
-    let millis = session.statement_timeout.as_millis();
+    // At least 1: 0 would mean no limit.
+    let millis = session.statement_timeout.as_millis().max(1);
     let setup = format!(
         "SET search_path = public, pg_temp; SET statement_timeout = {millis}; \
          SET idle_in_transaction_session_timeout = {millis}"

@@ -10,16 +10,26 @@ use std::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Binaries(PathBuf);
 
+/// Where packages install several versions side by side: the folder, and what stands before a version's number.
+const PACKAGES: [(&str, &str); 5] = [
+    // Debian and Ubuntu; Red Hat and Fedora with PostgreSQL's own packages; Homebrew (two kinds of Mac); Postgres.app.
+    ("/usr/lib/postgresql", ""),
+    ("/usr", "pgsql-"),
+    ("/opt/homebrew/opt", "postgresql@"),
+    ("/usr/local/opt", "postgresql@"),
+    ("/Applications/Postgres.app/Contents/Versions", ""),
+];
+
 impl Binaries {
-    /// The newest of Debian's, then Red Hat's folders, then what `pg_config` names, then `PATH`. Distributions do not
-    /// put a server's programs into `PATH`, and `pg_config` may belong to a client without a server.
+    /// The newest of the known packages, then what `pg_config` names, then `PATH`. Packages do not put a server's programs
+    /// into `PATH`, and `pg_config` may belong to a client without a server.
     pub(super) fn find() -> Option<Self> {
         let from_path = env::var_os("PATH")
             .map(|path| env::split_paths(&path).collect::<Vec<_>>())
             .unwrap_or_default();
-        newest_first(numbered("/usr/lib/postgresql", "", "bin"))
-            .into_iter()
-            .chain(newest_first(numbered("/usr", "pgsql-", "bin")))
+        PACKAGES
+            .iter()
+            .flat_map(|(parent, prefix)| newest_first(installed(parent, prefix)))
             .chain(pg_config())
             .chain(from_path)
             .find(|folder| is_server(folder))
@@ -41,8 +51,8 @@ fn is_server(folder: &Path) -> bool {
         .all(|program| folder.join(program).is_file())
 }
 
-/// `parent/PREFIXversion/child` for every version that is there.
-fn numbered(parent: &str, prefix: &str, child: &str) -> Vec<(Vec<u32>, PathBuf)> {
+/// `parent/PREFIXversion/bin` for every version that is there.
+fn installed(parent: &str, prefix: &str) -> Vec<(Vec<u32>, PathBuf)> {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     entries
         .filter_map(|entry| {
@@ -52,7 +62,7 @@ fn numbered(parent: &str, prefix: &str, child: &str) -> Vec<(Vec<u32>, PathBuf)>
                 .split('.')
                 .map(|part| part.parse().ok())
                 .collect::<Option<_>>()?;
-            Some((version, entry.path().join(child)))
+            Some((version, entry.path().join("bin")))
         })
         .collect()
 }

@@ -31,6 +31,8 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 /// A port that was free when we asked can be taken when the server starts.
 const START_ATTEMPTS: u32 = 5;
+/// What the server then says; its language is set by us.
+const PORT_TAKEN: &str = "could not create any TCP/IP sockets";
 /// Longer paths do not fit into a socket's address (107 bytes with `/.s.PGSQL.65535`).
 const MAX_SOCKET_FOLDER: usize = 90;
 
@@ -115,7 +117,11 @@ impl PrivatePostgres {
         loop {
             server.port = free_port()?;
             match server.start_again() {
-                Err(_) if attempt < START_ATTEMPTS => attempt += 1,
+                Err(PrivatePostgresError::Failed { log, .. })
+                    if log.contains(PORT_TAKEN) && attempt < START_ATTEMPTS =>
+                {
+                    attempt += 1;
+                }
                 result => return result.map(|()| server),
             }
         }
@@ -187,6 +193,8 @@ impl PrivatePostgres {
         let deadline = Instant::now() + START_PATIENCE;
         while !is_ready(&pid_file) {
             if !guard.is_running() || Instant::now() > deadline {
+                // The folder holds the log, and after an outage the data.
+                let _ = guard.stop_and_keep();
                 return Err(PrivatePostgresError::Failed {
                     what: "postgres",
                     log: last_lines(&fs::read_to_string(self.log_file()).unwrap_or_default()),
@@ -277,7 +285,7 @@ impl PrivatePostgres {
 fn settings(options: &PrivateOptions) -> String {
     let mut settings = String::from(
         "listen_addresses = '127.0.0.1'\npassword_encryption = 'scram-sha-256'\nlogging_collector = off\n\
-         log_destination = 'stderr'\nshared_buffers = '32MB'\nmax_connections = 100\ninclude = 'place.conf'\n",
+         log_destination = 'stderr'\nshared_buffers = '32MB'\nmax_connections = 500\ninclude = 'place.conf'\n",
     );
     if !options.durable {
         settings += "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n";

@@ -104,9 +104,11 @@ async fn a_busy_pool_says_so() {
         .unwrap();
     let store = Store::new(StoreConfig {
         pool_size: 1,
-        connect_timeout: Duration::from_millis(500),
+        // Also for connecting, on a machine that may be busy.
+        connect_timeout: Duration::from_secs(2),
         ..StoreConfig::new(database.node.clone())
     });
+    store.settings().await.unwrap();
     let certificate = certificate("3012.45", now(), &[1, 2, 3]);
     let writing = store.write(&certificate, key(1).address(), network());
     let other = async {

@@ -11,14 +11,14 @@ use crate::support::{
 /// That a node is refused this statement for lack of privilege. One database for all, since none of them gets through.
 async fn assert_forbidden(statement: &str) {
     static DATABASE: OnceCell<Database> = OnceCell::const_new();
-    let with_a_record = async {
+    let with_a_record = Box::pin(async {
         let database = database(LONG).await;
         RawRecord::good(1)
             .write(&connect(&database.node).await)
             .await
             .unwrap();
         database
-    };
+    });
     let database = DATABASE.get_or_init(|| with_a_record).await;
     let node = connect(&database.node).await;
     let (code, message) = attempt(&node, &format!("{statement};")).await.unwrap_err();

@@ -73,10 +73,10 @@ async fn empty_database_named(server: &PrivatePostgres, name: &str, template: &s
 /// A migrated database with this window and a minimum of 3. Copied: faster than migrating anew for each test.
 pub(crate) async fn database(write_interval: Duration) -> Database {
     static TEMPLATE: OnceCell<()> = OnceCell::const_new();
-    let template = async {
+    let template = Box::pin(async {
         let template = empty_database_named(server(), TEMPLATE_NAME, "template1").await;
         migrate(&template.owner, options(LONG)).await.unwrap();
-    };
+    });
     TEMPLATE.get_or_init(|| template).await;
     let database = empty_database_named(server(), &new_name(), TEMPLATE_NAME).await;
     if write_interval != LONG {
@@ -109,7 +109,9 @@ pub(crate) fn store(url: &DatabaseUrl) -> Store {
 
 /// A connection for raw SQL.
 pub(crate) async fn connect(url: &DatabaseUrl) -> Client {
-    let (client, connection) = tokio_postgres::connect(&url.reveal(), NoTls).await.unwrap();
+    let (client, connection) = Box::pin(tokio_postgres::connect(&url.reveal(), NoTls))
+        .await
+        .unwrap();
     tokio::spawn(connection);
     client
 }
