@@ -33,6 +33,15 @@ pub struct FetchFor {
     pub at: Instant,
 }
 
+/// Aggregator to PriceFetcher: fetch soon, for somebody who has just begun to listen has not heard the last price. A fetch
+/// under way serves too.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct FetchAnew {
+    /// What is priced.
+    pub feed: Feed,
+}
+
 /// Signer to Aggregator: this node's own report, signed.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]

@@ -50,14 +50,6 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// A `--source` for each API.
-    pub(crate) fn sources(&self) -> Vec<String> {
-        SourceKind::ALL
-            .iter()
-            .map(|kind| format!("{kind}={}", self.url))
-            .collect()
-    }
-
     /// Ends it at once: nobody is owed an answer.
     pub(crate) async fn stop(self) {
         self.handle.stop(false).await;
@@ -282,7 +274,6 @@ mod tests {
     async fn it_starts_on_a_free_port_and_stops() {
         let exchange = start(&args(&["--fault", "gemini=drop", "--fault", "kraken=delay:1"])).unwrap();
         let url = exchange.url.clone();
-        assert_eq!(exchange.sources()[1], format!("kraken={url}"));
         assert!(answer_to(&url, "/").await.contains("--source kraken=http://"));
         assert!(
             answer_to(&url, "/v2/prices/ETH-USD/spot")

@@ -147,7 +147,7 @@ fn render(counts: &CountsSnapshot, actors: &[ActorStatus], feeds: &[FeedStatus],
         "last_record_timestamp_ms",
         "gauge",
         "When a record was last seen written",
-        { of_feed(|feed| feed.last_record_at.map_or(0, UnixMillis::get)) },
+        of_feed(|feed| feed.last_record_at.map_or(0, UnixMillis::get)),
     );
     page.text
 }

@@ -133,7 +133,8 @@ pub(super) fn wire(
     signer.run(move |_| Signer::new(key, signer_network, clock, sinks))?;
 
     let sinks = AggregatorSinks {
-        fetch_for: to_price_fetcher.recipient(),
+        fetch_for: to_price_fetcher.clone().recipient(),
+        fetch_anew: to_price_fetcher.recipient(),
         cosign: to_signer.clone().recipient(),
         announce: to_signer.clone().recipient(),
         beat: to_signer.clone().recipient(),

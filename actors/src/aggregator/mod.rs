@@ -17,8 +17,8 @@ pub use status::{AskStatus, FeedStatus};
 use crate::{
     clock::Clock,
     messages::{
-        Announce, AskLastRecord, Beat, CoSign, CoSigned, FetchFor, Heard, LastRecordIs, Observed, OwnReport,
-        PeerDown, PeerUp, Publish, Write, Wrote,
+        Announce, AskLastRecord, Beat, CoSign, CoSigned, FetchAnew, FetchFor, Heard, LastRecordIs, Observed,
+        OwnReport, PeerDown, PeerUp, Publish, Write, Wrote,
     },
     sink::pass_on,
     supervisor::SupervisedActor,
@@ -46,6 +46,8 @@ struct Machine {
 pub struct AggregatorSinks {
     /// PriceFetcher.
     pub fetch_for: Recipient<FetchFor>,
+    /// PriceFetcher.
+    pub fetch_anew: Recipient<FetchAnew>,
     /// Signer.
     pub cosign: Recipient<CoSign>,
     /// Signer.
@@ -146,6 +148,9 @@ impl Aggregator {
                             at,
                         },
                     );
+                }
+                Effect::FetchAnew => {
+                    pass_on("fetch", &self.sinks.fetch_anew, FetchAnew { feed: feed.clone() });
                 }
                 Effect::Note(note) => {
                     let unix_now = self.clock.unix_now();

@@ -11,7 +11,8 @@ use libp2p::{
 use quorate_protocol::Network;
 
 use super::{
-    bans::Bans, config::BridgeConfig, counts::Counts, gate::Gate, gossip, metered::Metered, swarm::BuildError,
+    bans::Bans, config::BridgeConfig, counts::Counts, gate::Gate, gossip, metered::Metered, nudge::Nudge,
+    swarm::BuildError,
 };
 use crate::clock::Clock;
 
@@ -26,6 +27,7 @@ const IDENTIFY_INTERVAL: Duration = Duration::from_secs(3600);
 pub(super) struct Behaviour {
     pub(super) gate: Gate,
     pub(super) gossip: Metered,
+    pub(super) nudge: Nudge,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     mdns: Toggle<mdns::tokio::Behaviour>,
@@ -50,6 +52,7 @@ impl Behaviour {
         Ok(Self {
             gate: Gate::new(clock, bans),
             gossip: Metered::new(gossip, clock, counts),
+            nudge: Nudge::default(),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),
             mdns: Toggle::from(

@@ -17,6 +17,7 @@ mod gossip;
 pub mod identity;
 mod listen;
 mod metered;
+mod nudge;
 mod peers;
 mod query;
 mod redial;
@@ -161,6 +162,10 @@ impl GossipBridge {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
+        // For what gossipsub sends by itself: grafts, and what it tells of messages.
+        if let Some(swarm) = &mut self.swarm {
+            swarm.behaviour_mut().nudge.all();
+        }
         self.open_listeners(ctx);
         self.dial_due();
         let overdue = self.peers.overdue(self.clock.now());
@@ -319,6 +324,7 @@ impl GossipBridge {
                 self.on_introduced(&peer_id, &info);
             }
             BehaviourEvent::Identify(_) => {}
+            BehaviourEvent::Nudge(never) => match never {},
             BehaviourEvent::Ping(event) => self.on_ping(&event),
             BehaviourEvent::Mdns(event) => self.on_mdns(event),
         }
@@ -381,6 +387,7 @@ impl GossipBridge {
         if let Some(swarm) = &mut self.swarm {
             let gossip = &mut swarm.behaviour_mut().gossip.gossip;
             gossip.report_message_validation_result(id, source, acceptance);
+            swarm.behaviour_mut().nudge.all();
         }
         if rejected && self.conduct.reject(*source, now) {
             self.ban(source, "too many invalid messages");
@@ -636,7 +643,9 @@ impl Handler<Publish> for GossipBridge {
             return self.counts.publish_failed();
         };
         let gossip = &mut swarm.behaviour_mut().gossip.gossip;
-        match gossip.publish(gossip::topic(), bytes) {
+        let published = gossip.publish(gossip::topic(), bytes);
+        swarm.behaviour_mut().nudge.all();
+        match published {
             Ok(_) => self.counts.published(length),
             Err(PublishError::Duplicate) => {}
             Err(PublishError::NoPeersSubscribedToTopic) => {

@@ -17,7 +17,7 @@ use super::{
     round::{Outcome, Round},
     settings::PriceFetcherSettings,
 };
-use crate::messages::{FetchFor, Observed};
+use crate::messages::{FetchAnew, FetchFor, Observed};
 use crate::supervisor::SupervisedActor;
 
 /// Fetches every feed once an interval, in the phase that the Aggregator asks for, and tells its observers what the
@@ -226,5 +226,20 @@ impl Handler<FetchFor> for PriceFetcher {
         let now = self.settings.clock.now();
         self.feeds[index].schedule.want(wish.at, now);
         self.arm(index, ctx);
+    }
+}
+
+impl Handler<FetchAnew> for PriceFetcher {
+    type Result = ();
+
+    fn handle(&mut self, wish: FetchAnew, ctx: &mut Self::Context) {
+        let Some(index) = self.index(&wish.feed) else {
+            log::warn!("asked to fetch what is not configured: feed={}", wish.feed);
+            return;
+        };
+        if !self.feeds[index].is_in_flight {
+            self.feeds[index].schedule.want_anew();
+            self.arm(index, ctx);
+        }
     }
 }

@@ -6,7 +6,7 @@ use quorate_protocol::Instant;
 
 /// Two fetches of a feed are at least this far apart, whatever is asked: no wish of ours may look like an attack to an
 /// exchange. Shorter only where the interval itself is.
-pub const MIN_GAP: Duration = Duration::from_secs(1);
+pub const MIN_GAP: Duration = Duration::from_millis(500);
 
 /// Decides when the next fetch of one feed begins.
 ///
@@ -28,6 +28,8 @@ pub struct Schedule {
     /// Any time of the grid that fetches follow: set by a wish for the future.
     phase: Option<Instant>,
     at_once: bool,
+    /// A price is wanted that was not told yet; no other wish takes that back.
+    anew: bool,
     last: Option<Fetch>,
 }
 
@@ -46,6 +48,7 @@ impl Schedule {
             wanted: None,
             phase: None,
             at_once: false,
+            anew: false,
             last: None,
         }
     }
@@ -72,10 +75,15 @@ impl Schedule {
         }
     }
 
+    /// The Aggregator wants a price that was not told yet, as soon as the gap allows.
+    pub fn want_anew(&mut self) {
+        self.anew = true;
+    }
+
     /// When the next fetch begins: `now` or later. Asks again after every [`Schedule::want`] and [`Schedule::begin`].
     pub fn next_start(&self, now: Instant, lead: Duration) -> Instant {
         let Some(last) = self.last else { return now };
-        let due = if self.at_once { now } else { self.next_due(last) };
+        let due = if self.at_once || self.anew { now } else { self.next_due(last) };
         due.before(lead).max(last.began + self.min_gap()).max(now)
     }
 
@@ -91,7 +99,7 @@ impl Schedule {
     pub fn begin(&mut self, now: Instant, lead: Duration) {
         let expected = now + lead;
         let due = match self.last {
-            Some(last) if !self.at_once => {
+            Some(last) if !self.at_once && !self.anew => {
                 let planned = self.next_due(last);
                 // About on time: the grid is kept exactly. Late (a suspended machine): counted from here.
                 if expected.since(planned) < self.min_gap() {
@@ -103,7 +111,7 @@ impl Schedule {
             _ => expected,
         };
         self.last = Some(Fetch { began: now, due });
-        self.at_once = false;
+        (self.at_once, self.anew) = (false, false);
     }
 }
 
@@ -177,7 +185,7 @@ mod tests {
         assert_eq!(schedule.next_start(at(10_000), LEAD), at(10_000));
         next(&mut schedule, 10_000);
         schedule.want(at(5_000), at(10_100));
-        assert_eq!(schedule.next_start(at(10_100), LEAD), at(11_000));
+        assert_eq!(schedule.next_start(at(10_100), LEAD), at(10_500));
     }
 
     #[test]
@@ -199,6 +207,17 @@ mod tests {
                 "wish {wish} at {now}: {due:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_price_that_was_not_told_yet_is_fetched_as_soon_as_the_gap_allows() {
+        let mut schedule = Schedule::new(INTERVAL);
+        next(&mut schedule, 0);
+        schedule.want_anew();
+        schedule.want(at(5_000), at(10));
+        assert_eq!(schedule.next_start(at(100), LEAD), at(500), "a later wish does not take it back");
+        assert_eq!(next(&mut schedule, 100), 900);
+        assert_eq!(next(&mut schedule, 900), 5_000, "and then as ever");
     }
 
     #[test]

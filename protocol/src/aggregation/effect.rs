@@ -37,6 +37,8 @@ pub enum Effect {
     AskLastRecord,
     /// Have a price at hand at this moment.
     FetchFor(Instant),
+    /// Have a price soon: newcomers have not heard the last one.
+    FetchAnew,
     /// Something an operator may want to read.
     Note(Note),
 }

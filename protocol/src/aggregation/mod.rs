@@ -95,8 +95,6 @@ pub struct Aggregation {
     asking: Option<Instant>,
     /// The last [`Effect::FetchFor`] since the last price.
     fetch_for: Option<Instant>,
-    /// When newcomers should be given a price to sign.
-    fetch_soon: Option<Instant>,
     effects: Vec<Effect>,
     wakeup: Option<Instant>,
 }
@@ -116,7 +114,6 @@ impl Aggregation {
             writing: None,
             asking: None,
             fetch_for: None,
-            fetch_soon: None,
             effects: Vec::new(),
             wakeup: None,
         };
@@ -153,7 +150,7 @@ impl Aggregation {
     /// This node has a price of its own; its report comes separately, from the signer.
     pub fn on_own_price(&mut self, price: OwnPrice, now: Now) -> Vec<Effect> {
         self.own_price = Some(price);
-        (self.fetch_for, self.fetch_soon) = (None, None);
+        self.fetch_for = None;
         for candidate in self
             .candidates
             .values_mut()
@@ -242,10 +239,9 @@ impl Aggregation {
         }
         let is_new = self.roster.saw(node, now.instant);
         // What was emitted before this node listened is lost on it. With the window open and nothing certified, a new
-        // price is the way to a quorum; a moment's wait lets several newcomers in with one fetch.
-        if is_new && self.wants_price(now) {
-            self.fetch_soon
-                .get_or_insert(now.instant + self.settings.timing.turn);
+        // price is the way to a quorum.
+        if is_new && self.wants_price(now) && self.roster.len() >= self.required() {
+            self.effects.push(Effect::FetchAnew);
         }
     }
 
@@ -362,7 +358,6 @@ impl Aggregation {
         self.window.anchor = anchor;
         self.window.opens = Some(opens);
         self.window.unconfirmed = None;
-        self.fetch_soon = None;
         self.candidates.clear();
         self.end_round();
     }
@@ -395,7 +390,7 @@ impl Aggregation {
                 (!served).then(|| opens.before(timing.lead))
             }
             _ if self.wants_price(now) && self.roster.len() >= self.required() => {
-                self.fetch_soon.or(last.map(|last| last + timing.refetch))
+                last.map(|last| last + timing.refetch)
             }
             _ => None,
         };

@@ -301,6 +301,12 @@ impl Simulation {
                     let start = at.since_start().saturating_sub(FETCH_ESTIMATE).max(self.now);
                     self.fetch_from(index, start);
                 }
+                Effect::FetchAnew => {
+                    // A fetch under way serves too.
+                    if self.nodes[index].next_fetch.saturating_sub(self.now) > FETCH_ESTIMATE * 2 {
+                        self.fetch_from(index, self.now + FETCH_ESTIMATE);
+                    }
+                }
                 Effect::Note(note) => self.notes.push((self.now, index, note)),
             }
         }
