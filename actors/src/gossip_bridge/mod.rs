@@ -317,6 +317,12 @@ impl GossipBridge {
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 self.on_introduced(&peer_id, &info);
             }
+            // Without identify there is nothing to tell networks apart by but the messages themselves.
+            BehaviourEvent::Identify(identify::Event::Error { peer_id, .. }) => {
+                if self.peers.introduced(&peer_id, None) {
+                    self.on_up(&peer_id);
+                }
+            }
             BehaviourEvent::Identify(_) => {}
             BehaviourEvent::Ping(event) => self.on_ping(&event),
             BehaviourEvent::Mdns(event) => self.on_mdns(event),
@@ -330,7 +336,11 @@ impl GossipBridge {
                 message_id,
                 message,
             } => self.on_message(&propagation_source, &message_id, &message.data),
-            gossipsub::Event::Subscribed { peer_id, .. } => self.on_subscribed(&peer_id),
+            gossipsub::Event::Subscribed { peer_id, .. } => {
+                if self.peers.subscribed(&peer_id, true) {
+                    self.on_up(&peer_id);
+                }
+            }
             gossipsub::Event::Unsubscribed { peer_id, .. } => {
                 if self.peers.subscribed(&peer_id, false) {
                     log::info!(
@@ -404,10 +414,7 @@ impl GossipBridge {
         }
     }
 
-    fn on_subscribed(&mut self, peer: &PeerId) {
-        if !self.peers.subscribed(peer, true) {
-            return;
-        }
+    fn on_up(&mut self, peer: &PeerId) {
         if let Some(known) = self.peers.get(peer)
             && let Some(connection) = known.connections.first()
         {
@@ -448,7 +455,7 @@ impl GossipBridge {
             str::to_owned,
         );
         let address = gone.address;
-        if gone.subscribed {
+        if gone.is_up() {
             log::info!("peer lost: address={address} peer={peer} reason=\"{reason}\"");
         } else {
             log::debug!("disconnected: address={address} peer={peer} reason=\"{reason}\"");
@@ -469,11 +476,12 @@ impl GossipBridge {
     }
 
     fn on_introduced(&mut self, peer: &PeerId, info: &identify::Info) {
-        self.peers.introduced(peer, &info.agent_version);
         let ours = behaviour::protocol_version(&self.config.judge.network);
         // Others than quorate's own nodes may call their protocol what they like.
         if info.protocol_version.starts_with(behaviour::PROTOCOL_PREFIX) && info.protocol_version != ours {
             self.disconnect(peer, OTHER_NETWORK);
+        } else if self.peers.introduced(peer, Some(&info.agent_version)) {
+            self.on_up(peer);
         }
     }
 
@@ -671,7 +679,8 @@ impl Handler<ConnectedPeers> for GossipBridge {
             Some(ConnectedPeer {
                 peer: *id,
                 address: peer.address,
-                subscribed: peer.subscribed,
+                is_up: peer.is_up(),
+                connections: peer.connections.len(),
                 via: connection.via,
                 remote: connection.remote.clone(),
                 since: connection.since,
