@@ -169,7 +169,6 @@ impl GossipBridge {
                 Close::Peer(peer) => self.disconnect(&peer, reason),
             }
         }
-        self.ban_the_graylisted();
         self.tell_news();
     }
 
@@ -205,21 +204,6 @@ impl GossipBridge {
                     }
                 }
             }
-        }
-    }
-
-    /// gossipsub rejects some things before anybody sees them; its score shows it.
-    fn ban_the_graylisted(&mut self) {
-        let Some(swarm) = &self.swarm else { return };
-        let gossip = &swarm.behaviour().gossip;
-        let graylisted: Vec<PeerId> = self
-            .peers
-            .iter()
-            .map(|(peer, _)| *peer)
-            .filter(|peer| gossip.is_graylisted(peer))
-            .collect();
-        for peer in graylisted {
-            self.ban(&peer, "its gossip score fell below the limit");
         }
     }
 
