@@ -1,9 +1,9 @@
 //! The GossipBridge: the node's connections to the others. It publishes what the node says, and judges what others say before
 //! it reaches the Aggregator or anybody else.
 //!
-//! The reading order is a message's way in: the [`gate`] lets a peer in, the [`metered`] frames reach [`gossip`], the judge looks at
-//! the message, and the Aggregator gets it. [`peers`], [`redial`], [`throttle`], [`conduct`] and [`bans`] decide; this file
-//! and [`drive`] carry out.
+//! The reading order is a message's way in: the `gate` lets a peer in, the `metered` frames reach `gossip`, the judge looks at
+//! the message, and the Aggregator gets it. `peers`, `redial`, `throttle`, `conduct` and `bans` decide; this file
+//! and `drive` carry out.
 
 mod bans;
 mod behaviour;
