@@ -24,7 +24,7 @@ const MAX_MESSAGES_PER_FRAME: usize = 64;
 /// Frames that wait for a slow peer. Several windows of a large network; what is older is worthless.
 const QUEUE: usize = 512;
 
-/// Peers in the mesh. With 10 nodes, 3 cost 120 kB in 30 s, 4 168 and 6 213 (docs/field-notes.md), and a random network in which
+/// Peers in the mesh. With 10 nodes, 3 cost 120 kB in 30 s, 4 168 and 6 213 (measured), and a random network in which
 /// everybody has at least 3 neighbours stays in one piece when nodes fail. A network of 3 or 4 is fully meshed anyway.
 const MESH: usize = 3;
 /// Grafts come in from others too; above this, the surplus is pruned.
@@ -37,13 +37,25 @@ const GOSSIP_PEERS: usize = 1;
 const GOSSIP_FACTOR: f64 = 0.05;
 /// Heartbeats for which a message is advertised to them: two, so that one that comes just before the first is in the second.
 const GOSSIP_HISTORY: usize = 2;
+/// Heartbeats for which a message can still be asked for, or be given its verdict. Twice the default, for busy machines.
+const HISTORY: usize = 10;
+/// How long a message may wait to be passed on. The default second loses some on a busy machine; older ones than this are late
+/// for the window that they are about.
+const FORWARD_WITHIN: Duration = Duration::from_secs(5);
 /// How soon a pruned peer may ask again. The default minute is long for a network that writes every 30 s.
 const PRUNE_BACKOFF: Duration = Duration::from_secs(20);
 
-/// One invalid message costs `4 * 1²` and the place in the mesh (any score below 0 does), two cost 16, five 100. Our own
-/// ban comes at the fifth; the graylist is for what gossipsub rejects itself, before we see it.
+/// One invalid message costs `4 * 1²` and the place in the mesh (any score below 0 does), two cost 16, five 100. The ban
+/// comes at the fifth; the graylist is for what gossipsub rejects itself, before we see it.
 const INVALID_MESSAGE: f64 = -4.0;
-pub(super) const GRAYLIST: f64 = -80.0;
+/// Below it, gossipsub ignores a peer altogether until its score has recovered. It bans nobody: scores also fall for honest
+/// nodes on busy machines.
+const GRAYLIST: f64 = -80.0;
+/// How long a peer may take to send what it advertised, and what it costs not to. With libp2p's 3 s and weight of 10, 100 nodes
+/// on one busy machine graylisted each other.
+const PROMISE: Duration = Duration::from_secs(10);
+const BEHAVIOUR_PENALTY: f64 = -1.0;
+const BEHAVIOUR_FORGIVEN: f64 = 10.0;
 /// Scores outlive a connection by this. The bans remember the worst for longer; ids are free, so this bounds memory.
 const RETAIN_SCORE: Duration = Duration::from_secs(60);
 
@@ -64,8 +76,11 @@ pub(super) fn build(judge: &JudgeConfig) -> Result<Gossip, BuildError> {
         .mesh_outbound_min(MESH_OUTBOUND)
         .gossip_lazy(GOSSIP_PEERS)
         .gossip_factor(GOSSIP_FACTOR)
+        .history_length(HISTORY)
+        .forward_queue_duration(FORWARD_WITHIN)
         .history_gossip(GOSSIP_HISTORY)
         .prune_backoff(PRUNE_BACKOFF)
+        .iwant_followup_time(PROMISE)
         // To the mesh only: our own messages then cost no more than those we pass on.
         .flood_publish(false)
         .build()
@@ -130,8 +145,9 @@ fn score_params() -> PeerScoreParams {
         retain_score: RETAIN_SCORE,
         // Off: whole networks run on one machine, or behind one address.
         ip_colocation_factor_weight: 0.0,
-        // Grafts that cross a prune happen to honest nodes when many start at once; a handful is forgiven.
-        behaviour_penalty_threshold: 6.0,
+        // Grafts that cross a prune happen to honest nodes too, when many start at once.
+        behaviour_penalty_weight: BEHAVIOUR_PENALTY,
+        behaviour_penalty_threshold: BEHAVIOUR_FORGIVEN,
         behaviour_penalty_decay: 0.9,
         // A machine that is busy for a moment is no offender.
         slow_peer_weight: 0.0,

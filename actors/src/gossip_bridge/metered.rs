@@ -21,7 +21,7 @@ use quorate_protocol::judge::Finding;
 
 use super::{
     counts::Counts,
-    gossip::{self, Gossip},
+    gossip::Gossip,
     throttle::{Admission, Throttle},
 };
 use crate::clock::Clock;
@@ -53,13 +53,6 @@ impl Metered {
             counts,
             floods: VecDeque::new(),
         }
-    }
-
-    /// Whether gossipsub itself ignores all that the peer says by now.
-    pub(super) fn is_graylisted(&self, peer: &PeerId) -> bool {
-        self.gossip
-            .peer_score(peer)
-            .is_some_and(|score| score < gossip::GRAYLIST)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The GossipBridge: the node's connections to the others. It publishes what the node says, and judges what others say before
 //! it reaches the Aggregator or anybody else.
 //!
-//! The reading order is a message's way in: the [`gate`] lets a peer in, the [`metered`] frames reach [`gossip`], the judge looks at
-//! the message, and the Aggregator gets it. [`peers`], [`redial`], [`throttle`], [`conduct`] and [`bans`] decide; this file
-//! and [`drive`] carry out.
+//! The reading order is a message's way in: the `gate` lets a peer in, the `metered` frames reach `gossip`, the judge looks at
+//! the message, and the Aggregator gets it. `peers`, `redial`, `throttle`, `conduct` and `bans` decide; this file
+//! and `drive` carry out.
 
 mod bans;
 mod behaviour;
@@ -175,7 +175,6 @@ impl GossipBridge {
                 Close::Peer(peer) => self.disconnect(&peer, reason),
             }
         }
-        self.ban_the_graylisted();
         self.tell_news();
     }
 
@@ -211,21 +210,6 @@ impl GossipBridge {
                     }
                 }
             }
-        }
-    }
-
-    /// gossipsub rejects some things before anybody sees them; its score shows it.
-    fn ban_the_graylisted(&mut self) {
-        let Some(swarm) = &self.swarm else { return };
-        let gossip = &swarm.behaviour().gossip;
-        let graylisted: Vec<PeerId> = self
-            .peers
-            .iter()
-            .map(|(peer, _)| *peer)
-            .filter(|peer| gossip.is_graylisted(peer))
-            .collect();
-        for peer in graylisted {
-            self.ban(&peer, "its gossip score fell below the limit");
         }
     }
 
@@ -323,6 +307,12 @@ impl GossipBridge {
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 self.on_introduced(&peer_id, &info);
             }
+            // Without identify there is nothing to tell networks apart by but the messages themselves.
+            BehaviourEvent::Identify(identify::Event::Error { peer_id, .. }) => {
+                if self.peers.introduced(&peer_id, None) {
+                    self.on_up(&peer_id);
+                }
+            }
             BehaviourEvent::Identify(_) => {}
             BehaviourEvent::Nudge(never) => match never {},
             BehaviourEvent::Ping(event) => self.on_ping(&event),
@@ -337,7 +327,11 @@ impl GossipBridge {
                 message_id,
                 message,
             } => self.on_message(&propagation_source, &message_id, &message.data),
-            gossipsub::Event::Subscribed { peer_id, .. } => self.on_subscribed(&peer_id),
+            gossipsub::Event::Subscribed { peer_id, .. } => {
+                if self.peers.subscribed(&peer_id, true) {
+                    self.on_up(&peer_id);
+                }
+            }
             gossipsub::Event::Unsubscribed { peer_id, .. } => {
                 if self.peers.subscribed(&peer_id, false) {
                     log::info!(
@@ -412,10 +406,7 @@ impl GossipBridge {
         }
     }
 
-    fn on_subscribed(&mut self, peer: &PeerId) {
-        if !self.peers.subscribed(peer, true) {
-            return;
-        }
+    fn on_up(&mut self, peer: &PeerId) {
         if let Some(known) = self.peers.get(peer)
             && let Some(connection) = known.connections.first()
         {
@@ -456,7 +447,7 @@ impl GossipBridge {
             str::to_owned,
         );
         let address = gone.address;
-        if gone.subscribed {
+        if gone.is_up() {
             log::info!("peer lost: address={address} peer={peer} reason=\"{reason}\"");
         } else {
             log::debug!("disconnected: address={address} peer={peer} reason=\"{reason}\"");
@@ -477,11 +468,12 @@ impl GossipBridge {
     }
 
     fn on_introduced(&mut self, peer: &PeerId, info: &identify::Info) {
-        self.peers.introduced(peer, &info.agent_version);
         let ours = behaviour::protocol_version(&self.config.judge.network);
         // Others than quorate's own nodes may call their protocol what they like.
         if info.protocol_version.starts_with(behaviour::PROTOCOL_PREFIX) && info.protocol_version != ours {
             self.disconnect(peer, OTHER_NETWORK);
+        } else if self.peers.introduced(peer, Some(&info.agent_version)) {
+            self.on_up(peer);
         }
     }
 
@@ -683,7 +675,8 @@ impl Handler<ConnectedPeers> for GossipBridge {
             Some(ConnectedPeer {
                 peer: *id,
                 address: peer.address,
-                subscribed: peer.subscribed,
+                is_up: peer.is_up(),
+                connections: peer.connections.len(),
                 via: connection.via,
                 remote: connection.remote.clone(),
                 since: connection.since,

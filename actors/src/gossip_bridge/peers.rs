@@ -9,9 +9,9 @@ use std::{
 use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
 use quorate_protocol::{Address, Instant};
 
-/// A node subscribes as soon as it is connected. One that has not after this is no node, or believes that we know already
+/// A node introduces itself and subscribes as soon as it is connected. One that has not after this is no node, or believes that we know already
 /// since it holds a dead connection of ours; closing heals the second.
-const SUBSCRIBE_WITHIN: Duration = Duration::from_secs(10);
+const UP_WITHIN: Duration = Duration::from_secs(10);
 /// A message may overtake the subscription on another connection, by no more than this.
 const OVERTAKE: Duration = Duration::from_secs(2);
 /// Before a spare connection is closed: what was sent on it first has arrived by then.
@@ -78,6 +78,8 @@ pub(super) struct Peer {
     /// Oldest first; never empty.
     pub(super) connections: Vec<Connection>,
     pub(super) subscribed: bool,
+    /// Whether identify has shown that it is of our network, or failed to show the contrary.
+    pub(super) introduced: bool,
     pub(super) agent: Option<String>,
     pub(super) ping: Option<Duration>,
     /// Why we are closing it.
@@ -85,6 +87,11 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// Whether it counts as one of us.
+    pub(super) fn is_up(&self) -> bool {
+        self.subscribed && self.introduced
+    }
+
     fn since(&self) -> Option<Instant> {
         self.connections.first().map(|connection| connection.since)
     }
@@ -121,6 +128,7 @@ impl Peers {
                 address,
                 connections: Vec::with_capacity(1),
                 subscribed: false,
+                introduced: false,
                 agent: None,
                 ping: None,
                 farewell: None,
@@ -152,11 +160,24 @@ impl Peers {
         }
     }
 
-    /// The peer listens to the topic from now on, or no more; whether that is news.
+    /// The peer listens to the topic from now on, or no more; whether that took it up or down.
     pub(super) fn subscribed(&mut self, peer: &PeerId, subscribed: bool) -> bool {
-        self.peers
-            .get_mut(peer)
-            .is_some_and(|peer| std::mem::replace(&mut peer.subscribed, subscribed) != subscribed)
+        self.peers.get_mut(peer).is_some_and(|peer| {
+            let was_up = peer.is_up();
+            peer.subscribed = subscribed;
+            peer.is_up() != was_up
+        })
+    }
+
+    /// The peer said who it is, or has nothing to say it with; whether that took it up. Of what it calls its software,
+    /// only what is fit to be shown is kept.
+    pub(super) fn introduced(&mut self, peer: &PeerId, agent: Option<&str>) -> bool {
+        self.peers.get_mut(peer).is_some_and(|peer| {
+            let was_up = peer.is_up();
+            peer.introduced = true;
+            peer.agent = agent.map(|agent| agent.chars().filter(|c| c.is_ascii_graphic()).take(40).collect());
+            peer.is_up() != was_up
+        })
     }
 
     /// Whether a message from this peer shows that its subscription was lost: it counts us in, but we not it.
@@ -182,18 +203,11 @@ impl Peers {
         connection.ping_failures >= PING_FAILURES
     }
 
-    /// What the peer calls its software, cut to what is fit to be shown.
-    pub(super) fn introduced(&mut self, peer: &PeerId, agent: &str) {
-        if let Some(peer) = self.peers.get_mut(peer) {
-            peer.agent = Some(agent.chars().filter(|c| c.is_ascii_graphic()).take(40).collect());
-        }
-    }
-
     /// What has to be closed by now, and why.
     pub(super) fn overdue(&self, now: Instant) -> Vec<(Close, &'static str)> {
         self.peers
             .iter()
-            .filter_map(|(id, peer)| self.spare(id, peer, now).or_else(|| unsubscribed(id, peer, now)))
+            .filter_map(|(id, peer)| self.spare(id, peer, now).or_else(|| silent(id, peer, now)))
             .collect()
     }
 
@@ -239,19 +253,24 @@ impl Peers {
         self.peers.iter()
     }
 
-    /// Who is connected and listens to the topic.
+    /// Who is connected, of our network, and listens to the topic.
     pub(super) fn up(&self) -> BTreeSet<Address> {
         self.peers
             .values()
-            .filter(|peer| peer.subscribed)
+            .filter(|peer| peer.is_up())
             .map(|peer| peer.address)
             .collect()
     }
 }
 
-fn unsubscribed(id: &PeerId, peer: &Peer, now: Instant) -> Option<(Close, &'static str)> {
-    let late = !peer.subscribed && now.since(peer.since()?) >= SUBSCRIBE_WITHIN;
-    late.then_some((Close::Peer(*id), "it did not subscribe to the topic"))
+fn silent(id: &PeerId, peer: &Peer, now: Instant) -> Option<(Close, &'static str)> {
+    let late = !peer.is_up() && now.since(peer.since()?) >= UP_WITHIN;
+    let reason = if peer.subscribed {
+        "it did not introduce itself"
+    } else {
+        "it did not subscribe to the topic"
+    };
+    late.then_some((Close::Peer(*id), reason))
 }
 
 #[cfg(test)]
@@ -276,12 +295,18 @@ mod tests {
         peers.connected(peer, Address::new([1; 20]), connection);
     }
 
+    fn bring_up(peers: &mut Peers, peer: &PeerId) {
+        peers.introduced(peer, None);
+        peers.subscribed(peer, true);
+    }
+
     #[test]
-    fn a_peer_is_up_while_it_is_connected_and_subscribed() {
+    fn a_peer_is_up_while_it_is_connected_introduced_and_subscribed() {
         let (local, peer) = ids();
         let mut peers = Peers::new(local);
         assert!(!peers.subscribed(&peer, true), "not even connected");
         connect(&mut peers, peer, 1, Via::Static, 0);
+        assert!(!peers.introduced(&peer, None));
         assert!(peers.up().is_empty());
         assert!(peers.subscribed(&peer, true));
         assert!(!peers.subscribed(&peer, true), "no news");
@@ -329,7 +354,7 @@ mod tests {
         let (local, peer) = ids();
         let mut peers = Peers::new(local);
         connect(&mut peers, peer, 1, Via::Inbound, 0);
-        peers.subscribed(&peer, true);
+        bring_up(&mut peers, &peer);
         connect(&mut peers, peer, 2, Via::Static, 60_000);
         assert_eq!(
             peers.overdue(at(62_000)),
@@ -342,7 +367,7 @@ mod tests {
         let (local, peer) = ids();
         let mut peers = Peers::new(local);
         connect(&mut peers, peer, 1, Via::Static, 0);
-        peers.subscribed(&peer, true);
+        bring_up(&mut peers, &peer);
         connect(&mut peers, peer, 2, Via::Inbound, 60_000);
         assert!(
             peers.overdue(at(65_999)).is_empty(),
@@ -359,6 +384,12 @@ mod tests {
         assert!(peers.overdue(at(9_999)).is_empty());
         assert!(matches!(peers.overdue(at(10_000))[..], [(Close::Peer(id), _)] if id == peer));
         peers.subscribed(&peer, true);
+        let overdue = peers.overdue(at(10_000));
+        assert!(
+            overdue[0].1.contains("introduce"),
+            "nor is it enough alone: {overdue:?}"
+        );
+        bring_up(&mut peers, &peer);
         assert!(peers.overdue(at(10_000)).is_empty());
     }
 
@@ -393,7 +424,7 @@ mod tests {
         let (local, peer) = ids();
         let mut peers = Peers::new(local);
         connect(&mut peers, peer, 1, Via::Inbound, 0);
-        peers.introduced(&peer, &format!("evil\n\u{1b}[31m {}", "x".repeat(1000)));
+        peers.introduced(&peer, Some(&format!("evil\n\u{1b}[31m {}", "x".repeat(1000))));
         let agent = peers.get(&peer).unwrap().agent.clone().unwrap();
         assert!(agent.len() == 40 && agent.starts_with("evil[31mxxx"), "{agent:?}");
     }

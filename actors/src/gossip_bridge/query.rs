@@ -23,8 +23,10 @@ pub struct ConnectedPeer {
     pub peer: PeerId,
     /// Its quorate name: both stand for one key.
     pub address: Address,
-    /// Whether it listens to the topic.
-    pub subscribed: bool,
+    /// Whether it is of our network and listens to the topic.
+    pub is_up: bool,
+    /// Connections to it: two for a moment, when both dialled.
+    pub connections: usize,
     /// How it was found.
     pub via: Via,
     /// Where it is, as seen from here.

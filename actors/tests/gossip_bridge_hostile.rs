@@ -1,0 +1,282 @@
+//! What a hostile peer can do to a bridge: nothing that lasts.
+
+mod gossip_bridge_support;
+
+use std::time::Duration;
+
+use gossip_bridge_support::{Node, eventually, hostile::Hostile, network, report, report_at, tcp0, unix_now};
+use libp2p::identity::Keypair;
+use quorate_protocol::{Message, NodeKey, UnixMillis};
+
+/// The victim, an honest node that is connected to it, and the hostile peer.
+async fn scene() -> (Node, Node, Hostile) {
+    let victim = Node::start(vec![tcp0()], vec![]);
+    let honest = Node::start(vec![tcp0()], vec![victim.listens().await]);
+    victim.has_up(&[&honest]).await;
+    honest.has_up(&[&victim]).await;
+    let hostile = Hostile::start();
+    hostile.connect(victim.listens().await).await;
+    eventually("the hostile peer counts as one", async || {
+        victim.told(|told| told.up.len() == 2).then_some(())
+    })
+    .await;
+    (victim, honest, hostile)
+}
+
+/// The honest node is heard, and the hostile one has been nothing but a nuisance.
+async fn honest_is_heard(victim: &Node, honest: &Node) {
+    let before = victim.heard().len();
+    honest.publish(report(&honest.key)).await;
+    victim.has_heard(before + 1).await;
+    victim.publish(report(&victim.key)).await;
+    eventually("the victim is heard", async || {
+        honest
+            .heard()
+            .iter()
+            .any(|heard| {
+                matches!(heard, quorate_protocol::judge::Verified::Report(r)
+                    if r.observation().observer() == victim.address())
+            })
+            .then_some(())
+    })
+    .await;
+}
+
+async fn is_banned(victim: &Node, hostile: &Hostile) {
+    hostile.is_thrown_out().await;
+    assert_eq!(victim.snapshot().bans, 1);
+    // It is not let in again.
+    let made = hostile.connections();
+    hostile.dial(victim.listens().await).await;
+    eventually("it is refused", async || {
+        (hostile.connections() > made && !hostile.is_connected()).then_some(())
+    })
+    .await;
+    assert!(
+        !victim.peers().await.iter().any(|peer| peer.peer == hostile.peer),
+        "still connected"
+    );
+}
+
+#[actix_rt::test]
+async fn garbage_gets_its_sender_banned() {
+    let (victim, honest, hostile) = scene().await;
+    for index in 0..5 {
+        hostile.say(vec![index; 100]).await;
+    }
+    is_banned(&victim, &hostile).await;
+    honest_is_heard(&victim, &honest).await;
+    assert_eq!(victim.heard().len(), 1);
+    assert!(victim.snapshot().finding("malformed") >= 4);
+    assert_eq!(
+        honest.snapshot().finding("malformed"),
+        0,
+        "nothing of it was passed on"
+    );
+}
+
+#[actix_rt::test]
+async fn forged_truncated_and_unknown_messages_get_their_sender_banned() {
+    let (victim, honest, hostile) = scene().await;
+    let valid = report(&NodeKey::generate()).encode(&network());
+    // A bit of the signature: the last bytes of the message.
+    let mut forged = valid.clone();
+    let end = forged.len() - 10;
+    forged[end] ^= 1;
+    let truncated = valid[..valid.len() / 2].to_vec();
+    let mut longer = valid.clone();
+    longer.push(0);
+    let other_network = report(&NodeKey::generate()).encode(&"elsewhere".parse().unwrap());
+    // [1, "test", 9, 0]: no such kind.
+    let unknown_kind = vec![0x84, 1, 0x64, b't', b'e', b's', b't', 9, 0];
+    for bytes in [forged, truncated, longer, other_network, unknown_kind] {
+        hostile.say(bytes).await;
+    }
+    is_banned(&victim, &hostile).await;
+    honest_is_heard(&victim, &honest).await;
+    let counts = victim.snapshot();
+    assert_eq!(victim.heard().len(), 1);
+    assert_eq!(
+        (counts.finding("bad_signature"), counts.finding("malformed")),
+        (1, 4)
+    );
+}
+
+#[actix_rt::test]
+async fn old_future_and_repeated_messages_are_ignored_and_held_against_nobody() {
+    let (victim, honest, hostile) = scene().await;
+    let observer = NodeKey::generate();
+    let at =
+        |time| Message::Report(report_at(&observer, UnixMillis::new(time)).to_report()).encode(&network());
+    for day in 1..=20 {
+        hostile.say(at(day * 86_400_000)).await;
+        hostile.say(at(4_070_908_800_000 + day)).await;
+    }
+    let valid = report(&observer).encode(&network());
+    for _ in 0..50 {
+        hostile.say(valid.clone()).await;
+    }
+    victim.has_counted("stale", 20).await;
+    victim.has_counted("future", 20).await;
+    victim.has_heard(1).await;
+    honest.has_heard(1).await;
+    honest_is_heard(&victim, &honest).await;
+    assert!(hostile.is_connected());
+    assert_eq!(victim.snapshot().bans, 0);
+}
+
+#[actix_rt::test]
+async fn a_flood_of_new_messages_is_dropped_and_its_sender_banned() {
+    let (victim, honest, hostile) = scene().await;
+    let observer = NodeKey::generate();
+    for index in 0..2_000 {
+        let stale = report_at(&observer, UnixMillis::new(index));
+        hostile
+            .say(Message::Report(stale.to_report()).encode(&network()))
+            .await;
+        if !hostile.is_connected() {
+            break;
+        }
+    }
+    is_banned(&victim, &hostile).await;
+    honest_is_heard(&victim, &honest).await;
+    assert!(victim.snapshot().finding("overload") >= 500);
+    assert_eq!(victim.heard().len(), 1);
+}
+
+#[actix_rt::test]
+async fn a_flood_of_the_same_message_is_a_flood_too() {
+    let (victim, honest, hostile) = scene().await;
+    let valid = report(&NodeKey::generate()).encode(&network());
+    for _ in 0..3_000 {
+        hostile.say(valid.clone()).await;
+        if !hostile.is_connected() {
+            break;
+        }
+    }
+    is_banned(&victim, &hostile).await;
+    assert_eq!(victim.heard().len(), 1, "it was valid, once");
+    honest_is_heard(&victim, &honest).await;
+}
+
+#[actix_rt::test]
+async fn a_message_of_a_mebibyte_is_not_even_read() {
+    let (victim, honest, hostile) = scene().await;
+    for index in 0..10 {
+        hostile.say(vec![index; 1 << 20]).await;
+        hostile.say(vec![index; 40_000]).await;
+    }
+    honest_is_heard(&victim, &honest).await;
+    // Below the frame's limit, but above a message's.
+    let other = Hostile::start();
+    other.connect(victim.listens().await).await;
+    eventually("it counts as a peer", async || {
+        victim
+            .peers()
+            .await
+            .iter()
+            .any(|peer| peer.peer == other.peer && peer.is_up)
+            .then_some(())
+    })
+    .await;
+    for index in 0..5 {
+        other.say(vec![index; 20_000]).await;
+        // One at a time, so that the decoder's buffer holds no more than that.
+        victim.has_counted("malformed", u64::from(index) + 1).await;
+    }
+    other.is_thrown_out().await;
+    assert_eq!(victim.heard().len(), 1);
+    assert!(victim.snapshot().received_bytes < 110_000);
+}
+
+#[actix_rt::test]
+async fn the_largest_valid_messages_pass_in_a_burst() {
+    let (victim, _honest, sender) = scene().await;
+    for _ in 0..8 {
+        let mut large = report_at(&NodeKey::generate(), unix_now());
+        while large.signatures().len() < quorate_protocol::MAX_ATTESTATIONS {
+            let key = NodeKey::generate();
+            let attestation = quorate_protocol::Attestation {
+                signer: key.address(),
+                signature: key.sign(large.digest()),
+            };
+            assert!(large.add(attestation).unwrap());
+        }
+        let bytes = Message::Report(large.to_report()).encode(&network());
+        assert!(bytes.len() > 10_000);
+        sender.say(bytes).await;
+    }
+    victim.has_heard(8).await;
+}
+
+#[actix_rt::test]
+async fn a_peer_without_a_secp256k1_key_is_turned_away() {
+    let victim = Node::start(vec![tcp0()], vec![]);
+    let stranger = Hostile::start_as(Keypair::generate_ed25519(), true);
+    stranger.dial(victim.listens().await).await;
+    eventually("it is refused", async || {
+        (stranger.connections() > 0 && !stranger.is_connected()).then_some(())
+    })
+    .await;
+    assert_eq!(victim.told(|told| told.ups), 0);
+    assert_eq!(victim.snapshot().bans, 0);
+}
+
+#[actix_rt::test]
+async fn a_peer_that_only_occupies_a_connection_is_let_go() {
+    let victim = Node::start(vec![tcp0()], vec![]);
+    let idler = Hostile::start_as(Keypair::generate_secp256k1(), false);
+    idler.connect(victim.listens().await).await;
+    idler.is_thrown_out().await;
+    assert_eq!((victim.told(|told| told.ups), victim.snapshot().bans), (0, 0));
+}
+
+#[actix_rt::test]
+async fn the_honest_are_heard_while_a_hostile_peer_is_active() {
+    let (victim, honest, hostile) = scene().await;
+    let noise = async {
+        for index in 0u32.. {
+            let mut bytes = index.to_be_bytes().to_vec();
+            bytes.resize(300, 7);
+            hostile.say(bytes).await;
+            if index % 3 == 0 && !hostile.is_connected() {
+                hostile.dial(victim.listens().await).await;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let talk = async {
+        for _ in 0..10 {
+            honest_is_heard(&victim, &honest).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = noise => {}
+        () = talk => {}
+    }
+    assert_eq!(victim.heard().len(), 10);
+}
+
+#[actix_rt::test]
+async fn a_ban_outlives_the_actors_restart() {
+    let (victim, honest, hostile) = scene().await;
+    for index in 0..5 {
+        hostile.say(vec![index; 100]).await;
+    }
+    hostile.is_thrown_out().await;
+    let before = honest.told(|told| told.downs);
+    victim.restart();
+    eventually("it restarted", async || {
+        honest.told(|told| told.downs > before).then_some(())
+    })
+    .await;
+    // It had port 0, so it listens on another one now.
+    let made = hostile.connections();
+    hostile.dial(victim.listens().await).await;
+    eventually("it is refused", async || {
+        (hostile.connections() > made && !hostile.is_connected()).then_some(())
+    })
+    .await;
+    assert!(victim.peers().await.is_empty());
+}

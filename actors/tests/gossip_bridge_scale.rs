@@ -1,0 +1,58 @@
+//! Larger networks of bridges in one process: nothing is lost although every node passes messages to a few others only.
+
+mod gossip_bridge_support;
+
+use gossip_bridge_support::{Node, all_up, eventually, heartbeat, tcp0};
+
+/// Starts a network in which everybody is connected to everybody.
+async fn network_of(size: usize) -> Vec<Node> {
+    let mut nodes: Vec<Node> = Vec::new();
+    for _ in 0..size {
+        let mut others = Vec::new();
+        for node in &nodes {
+            others.push(node.listens().await);
+        }
+        nodes.push(Node::start(vec![tcp0()], others));
+    }
+    all_up(&nodes.iter().collect::<Vec<_>>()).await;
+    nodes
+}
+
+async fn everybody_is_heard(nodes: &[Node], rounds: usize) {
+    for round in 1..=rounds {
+        for node in nodes {
+            node.publish(heartbeat(&node.key)).await;
+        }
+        for node in nodes {
+            eventually("everybody is heard", async || {
+                (node.heard().len() == round * (nodes.len() - 1)).then_some(())
+            })
+            .await;
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn in_a_network_of_ten_every_message_reaches_every_node() {
+    let nodes = network_of(10).await;
+    everybody_is_heard(&nodes, 5).await;
+    for node in &nodes {
+        assert_eq!(
+            node.told(|told| told.downs),
+            0,
+            "nobody was disconnected on the way"
+        );
+    }
+}
+
+#[actix_rt::test]
+async fn the_loss_of_a_third_of_the_nodes_costs_the_others_nothing() {
+    let mut nodes = network_of(9).await;
+    for dead in nodes.split_off(6) {
+        let address = dead.kill().await.address();
+        for node in &nodes {
+            node.has_down(address).await;
+        }
+    }
+    everybody_is_heard(&nodes, 3).await;
+}

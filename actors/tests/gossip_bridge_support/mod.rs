@@ -1,0 +1,367 @@
+//! Bridges on loopback, and a hostile peer: what the bridge's tests share.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "each test binary uses a part of it"
+)]
+
+use std::{
+    collections::BTreeSet,
+    net::{TcpListener, UdpSocket},
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context as TaskContext, Poll},
+    time::{Duration, SystemTime},
+};
+
+use actix::{
+    Actor, Addr, Context, Handler,
+    dev::{ContextFut, channel::channel},
+};
+use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
+use quorate_actors::{
+    Clock,
+    gossip_bridge::{
+        BridgeConfig, ConnectedPeer, ConnectedPeers, Counts, CountsSnapshot, GossipBridge, ListenAddresses,
+        Listeners, identity,
+    },
+    messages::{Heard, PeerDown, PeerUp, Publish},
+};
+use quorate_protocol::{
+    Address, Evidence, Feed, Heartbeat, Members, Message, Network, NodeKey, Observation, QuorumRule, Quote,
+    Signature, UnixMillis, VerifiedReport,
+    judge::{JudgeConfig, Verified},
+};
+
+pub mod hostile;
+
+/// Generous: the machine may be busy. What is waited for takes well below a second otherwise.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+pub fn network() -> Network {
+    "test".parse().unwrap()
+}
+
+pub fn feed() -> Feed {
+    "ETH/USD".parse().unwrap()
+}
+
+pub fn unix_now() -> UnixMillis {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    UnixMillis::new(now.as_millis().try_into().unwrap())
+}
+
+pub fn tcp0() -> Multiaddr {
+    "/ip4/127.0.0.1/tcp/0".parse().unwrap()
+}
+
+pub fn quic0() -> Multiaddr {
+    "/ip4/127.0.0.1/udp/0/quic-v1".parse().unwrap()
+}
+
+/// A TCP address whose port was free a moment ago.
+pub fn free_tcp() -> Multiaddr {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()
+}
+
+/// A UDP port that is taken for as long as the socket lives.
+pub fn taken_udp() -> (UdpSocket, u16) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
+}
+
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "waited {DEADLINE:?} in vain: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// What the Aggregator would have been told.
+#[derive(Debug, Default)]
+pub struct Told {
+    pub heard: Vec<Verified>,
+    pub up: BTreeSet<Address>,
+    pub ups: usize,
+    pub downs: usize,
+}
+
+#[derive(Clone, Default)]
+struct Ears(Arc<Mutex<Told>>);
+
+impl Actor for Ears {
+    type Context = Context<Self>;
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(256);
+    }
+}
+
+impl Handler<Heard> for Ears {
+    type Result = ();
+    fn handle(&mut self, heard: Heard, _: &mut Self::Context) {
+        self.0.lock().unwrap().heard.push(heard.verified);
+    }
+}
+
+impl Handler<PeerUp> for Ears {
+    type Result = ();
+    fn handle(&mut self, PeerUp(address): PeerUp, _: &mut Self::Context) {
+        let mut told = self.0.lock().unwrap();
+        assert!(told.up.insert(address), "told twice that {address} is up");
+        told.ups += 1;
+    }
+}
+
+impl Handler<PeerDown> for Ears {
+    type Result = ();
+    fn handle(&mut self, PeerDown(address): PeerDown, _: &mut Self::Context) {
+        let mut told = self.0.lock().unwrap();
+        assert!(
+            told.up.remove(&address),
+            "told that {address} is down, but it was not up"
+        );
+        told.downs += 1;
+    }
+}
+
+/// Runs the actor as the supervisor does, and restarts it on request.
+struct Supervised {
+    actor: ContextFut<GossipBridge, Context<GossipBridge>>,
+    restart: Arc<AtomicBool>,
+}
+
+impl Future for Supervised {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<()> {
+        if self.restart.swap(false, Ordering::SeqCst) {
+            assert!(self.actor.restart());
+        }
+        Pin::new(&mut self.actor).poll(task)
+    }
+}
+
+/// A bridge that runs until it is dropped.
+pub struct Node {
+    pub key: NodeKey,
+    pub bridge: Addr<GossipBridge>,
+    pub counts: Arc<Counts>,
+    told: Arc<Mutex<Told>>,
+    restart: Arc<AtomicBool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub fn config(listen: Vec<Multiaddr>, peers: Vec<Multiaddr>) -> BridgeConfig {
+    let quorum = QuorumRule {
+        min_signatures: 3,
+        fraction: None,
+        validators: BTreeSet::new(),
+    };
+    let judge = JudgeConfig::new(
+        network(),
+        BTreeSet::from([feed()]),
+        Members::Open,
+        quorum,
+        Duration::from_secs(30),
+    );
+    BridgeConfig {
+        listen,
+        peers,
+        dns_peers: Vec::new(),
+        mdns: false,
+        judge,
+    }
+}
+
+impl Node {
+    pub fn start(listen: Vec<Multiaddr>, peers: Vec<Multiaddr>) -> Self {
+        Self::start_as(NodeKey::generate(), config(listen, peers))
+    }
+
+    pub fn start_as(key: NodeKey, config: BridgeConfig) -> Self {
+        let told = Arc::new(Mutex::new(Told::default()));
+        let ears = Ears(Arc::clone(&told)).start();
+        let listeners = Listeners {
+            heard: ears.clone().recipient(),
+            peer_up: ears.clone().recipient(),
+            peer_down: ears.recipient(),
+        };
+        let counts = Arc::new(Counts::default());
+        let bridge =
+            GossipBridge::new(config, &key, Clock::system(), listeners, Arc::clone(&counts)).unwrap();
+        let (sender, receiver) = channel(256);
+        let restart = Arc::new(AtomicBool::new(false));
+        let task = tokio::task::spawn_local(Supervised {
+            actor: Context::with_receiver(receiver).into_future(bridge),
+            restart: Arc::clone(&restart),
+        });
+        Self {
+            key,
+            bridge: Addr::new(sender),
+            counts,
+            told,
+            restart,
+            task,
+        }
+    }
+
+    /// Does what the supervisor does after a panic.
+    pub fn restart(&self) {
+        self.restart.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends the node as a kill would: no goodbye. Waits until its sockets are gone.
+    pub async fn kill(self) -> NodeKey {
+        let (key, task) = (self.key.clone(), &self.task);
+        task.abort();
+        eventually("the node is gone", async || task.is_finished().then_some(())).await;
+        key
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    pub fn address(&self) -> Address {
+        self.key.address()
+    }
+
+    pub fn peer_id(&self) -> PeerId {
+        identity::keypair(&self.key).unwrap().public().to_peer_id()
+    }
+
+    /// Where it listens, without its id.
+    pub async fn listens(&self) -> Multiaddr {
+        eventually("the node listens", async || {
+            self.bridge
+                .send(ListenAddresses)
+                .await
+                .unwrap()
+                .into_iter()
+                .next()
+        })
+        .await
+    }
+
+    /// Where it listens, with its id.
+    pub async fn full_address(&self) -> Multiaddr {
+        self.listens().await.with(Protocol::P2p(self.peer_id()))
+    }
+
+    pub fn told<T>(&self, look: impl Fn(&Told) -> T) -> T {
+        look(&self.told.lock().unwrap())
+    }
+
+    pub fn heard(&self) -> Vec<Verified> {
+        self.told(|told| told.heard.clone())
+    }
+
+    pub fn snapshot(&self) -> CountsSnapshot {
+        self.counts.snapshot()
+    }
+
+    pub async fn peers(&self) -> Vec<ConnectedPeer> {
+        self.bridge.send(ConnectedPeers).await.unwrap()
+    }
+
+    pub async fn has_up(&self, others: &[&Node]) {
+        for other in others {
+            let address = other.address();
+            eventually("the peer is up", async || {
+                self.told(|told| told.up.contains(&address)).then_some(())
+            })
+            .await;
+        }
+    }
+
+    pub async fn has_down(&self, address: Address) {
+        eventually("the peer is down", async || {
+            self.told(|told| !told.up.contains(&address)).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn has_heard(&self, count: usize) {
+        eventually("the message is heard", async || {
+            (self.heard().len() >= count).then_some(())
+        })
+        .await;
+        assert_eq!(self.heard().len(), count, "{:?}", self.heard());
+    }
+
+    pub async fn has_counted(&self, finding: &str, at_least: u64) {
+        eventually(&format!("{at_least} {finding}"), async || {
+            (self.snapshot().finding(finding) >= at_least).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn publish(&self, message: Message) {
+        self.bridge.send(Publish(message)).await.unwrap();
+    }
+}
+
+/// Each of the nodes is up for each.
+pub async fn all_up(nodes: &[&Node]) {
+    for node in nodes {
+        let others: Vec<&Node> = nodes
+            .iter()
+            .copied()
+            .filter(|other| other.address() != node.address())
+            .collect();
+        node.has_up(&others).await;
+    }
+}
+
+/// A report of `observer`'s own, as of `at`.
+pub fn report_at(observer: &NodeKey, at: UnixMillis) -> VerifiedReport {
+    let quote = Quote {
+        source: "coinbase".parse().unwrap(),
+        price: "3012.45".parse().unwrap(),
+        at,
+    };
+    let evidence = Evidence::new(vec![quote]).unwrap();
+    let observation = Observation::new(feed(), at, observer.address(), evidence);
+    VerifiedReport::sign_own(observation, &network(), observer).unwrap()
+}
+
+pub fn report(observer: &NodeKey) -> Message {
+    Message::Report(report_at(observer, unix_now()).to_report())
+}
+
+pub fn heartbeat(node: &NodeKey) -> Message {
+    let blank = Heartbeat {
+        node: node.address(),
+        version: "0.1.0".to_owned(),
+        feeds: vec![feed()],
+        sent_at: unix_now(),
+        last_observation: UnixMillis::new(0),
+        last_record: quorate_protocol::Digest::new([0; 32]),
+        uptime_s: 1,
+        signature: Signature::new([0; 65]),
+    };
+    Message::Heartbeat(blank.signed(&network(), node))
+}
