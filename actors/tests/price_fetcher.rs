@@ -1,6 +1,10 @@
 //! The fetcher against exchanges that fail in all the ways they do: the right price or no price, never a wrong one.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking"
+)]
 
 use std::{
     collections::HashMap,

@@ -1,6 +1,8 @@
 //! Golden vectors: the same bytes for every version and every language. `testdata/vectors.json` is part of the protocol;
 //! a change here that is not a new protocol version is a mistake. `QUORATE_WRITE_VECTORS=1` writes the file anew.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the verdict")]
+
 use quorate_protocol::{
     Address, Attestation, Digest, Evidence, Heartbeat, Message, Network, NodeKey, Observation, QuorumRule,
     Quote, Signature, UnixMillis, VerifiedReport, Written,

@@ -1,5 +1,7 @@
 //! An Ethereum library that is not ours must agree on digests and signers.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the verdict")]
+
 use alloy_primitives::{Address as EthAddress, B256, Signature as EthSignature, U256};
 use alloy_sol_types::{Eip712Domain, SolStruct, sol};
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! The judging table of docs/protocol.md, row by row. A row without a case, or a case without a row, fails.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the verdict")]
+
 use std::{collections::BTreeMap, time::Duration};
 
 use quorate_protocol::{

@@ -196,6 +196,8 @@ pub(crate) fn read_fetch_interval(
 
 #[cfg(test)]
 mod tests {
+    use quorate_actors::price_fetcher::SourceKind;
+
     use super::*;
     use crate::config::testing;
 
@@ -208,9 +210,7 @@ mod tests {
     fn by_default_the_price_of_ether_from_all_public_sources() {
         let config = read_with(&[], 30).unwrap();
         assert_eq!(config.feeds, ["ETH/USD".parse().unwrap()]);
-        let names: Vec<_> = config.sources.iter().map(|choice| choice.name.as_str()).collect();
-        assert_eq!(names, crate::config::value::SOURCE_NAMES);
-        assert!(config.sources.iter().all(|choice| choice.base_url.is_none()));
+        assert_eq!(config.sources, SourceKind::ALL.map(SourceSpec::from));
         assert_eq!((config.min_sources, config.max_source_spread_bps), (1, 200));
         assert_eq!(config.fetch_interval, Duration::from_secs(30));
     }

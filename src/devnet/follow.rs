@@ -60,10 +60,6 @@ impl Follower {
     }
 }
 
-#[expect(
-    clippy::float_arithmetic,
-    reason = "shown to a person, never signed or compared"
-)]
 fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
 }

@@ -17,7 +17,6 @@ use actix_web::{
     middleware::{NormalizePath, TrailingSlash},
     web::{self, Data},
 };
-use quorate_actors::price_fetcher::SourceKind;
 
 pub(crate) use args::ExchangeArgs;
 
@@ -121,6 +120,7 @@ mod tests {
         test::{TestRequest, call_service, init_service},
     };
     use clap::Parser;
+    use quorate_actors::price_fetcher::SourceKind;
     use quorate_protocol::Feed;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},

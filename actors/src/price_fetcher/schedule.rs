@@ -83,7 +83,11 @@ impl Schedule {
     /// When the next fetch begins: `now` or later. Asks again after every [`Schedule::want`] and [`Schedule::begin`].
     pub fn next_start(&self, now: Instant, lead: Duration) -> Instant {
         let Some(last) = self.last else { return now };
-        let due = if self.at_once || self.anew { now } else { self.next_due(last) };
+        let due = if self.at_once || self.anew {
+            now
+        } else {
+            self.next_due(last)
+        };
         due.before(lead).max(last.began + self.min_gap()).max(now)
     }
 
@@ -215,7 +219,11 @@ mod tests {
         next(&mut schedule, 0);
         schedule.want_anew();
         schedule.want(at(5_000), at(10));
-        assert_eq!(schedule.next_start(at(100), LEAD), at(500), "a later wish does not take it back");
+        assert_eq!(
+            schedule.next_start(at(100), LEAD),
+            at(500),
+            "a later wish does not take it back"
+        );
         assert_eq!(next(&mut schedule, 100), 900);
         assert_eq!(next(&mut schedule, 900), 5_000, "and then as ever");
     }

@@ -1,5 +1,7 @@
 //! The rules of aggregation, asserted on whole networks in virtual time.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the verdict")]
+
 mod network;
 
 use std::time::Duration;
