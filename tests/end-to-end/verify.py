@@ -71,9 +71,9 @@ def verify(record, min_signatures):
     })
     assert "0x" + _hash_eip191_message(typed).hex() == record["digest"], "the digest is another"
     signers = set()
-    for signature in record["signatures"]:
-        signer = Account.recover_message(typed, signature=signature["signature"])
-        assert signer == signature["signer"], f"{signature['signer']} did not sign this, {signer} did"
+    for claimed, signature in record["signatures"].items():
+        signer = Account.recover_message(typed, signature=signature)
+        assert signer == claimed, f"{claimed} did not sign this, {signer} did"
         signers.add(signer)
     assert len(signers) >= min_signatures, f"{len(signers)} distinct signers"
     assert record["observer"] in signers, "the observer has not signed"
@@ -81,7 +81,7 @@ def verify(record, min_signatures):
 
 def main():
     min_signatures, interval = int(sys.argv[1]), float(sys.argv[2])
-    records = sorted((json.loads(line) for line in sys.stdin if line.strip()), key=lambda r: r["written_at"])
+    records = sorted((json.loads(line, parse_float=Decimal) for line in sys.stdin if line.strip()), key=lambda r: r["written_at"])
     assert records, "there is no record"
     written = [datetime.datetime.fromisoformat(record["written_at"]) for record in records]
     for record in records:
