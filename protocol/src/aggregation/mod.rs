@@ -95,6 +95,8 @@ pub struct Aggregation {
     asking: Option<Instant>,
     /// The last [`Effect::FetchFor`] since the last price.
     fetch_for: Option<Instant>,
+    /// Until when a price for newcomers, which was asked for, may still come.
+    awaiting_anew: Option<Instant>,
     effects: Vec<Effect>,
     wakeup: Option<Instant>,
 }
@@ -114,6 +116,7 @@ impl Aggregation {
             writing: None,
             asking: None,
             fetch_for: None,
+            awaiting_anew: None,
             effects: Vec::new(),
             wakeup: None,
         };
@@ -130,6 +133,11 @@ impl Aggregation {
     /// How many nodes are known to be alive, this one among them.
     pub fn live(&self) -> usize {
         self.roster.len()
+    }
+
+    /// How many observations are on their way to a quorum; never more than a fixed number.
+    pub fn candidates(&self) -> usize {
+        self.candidates.len()
     }
 
     /// The last record known, zeros if none.
@@ -150,7 +158,7 @@ impl Aggregation {
     /// This node has a price of its own; its report comes separately, from the signer.
     pub fn on_own_price(&mut self, price: OwnPrice, now: Now) -> Vec<Effect> {
         self.own_price = Some(price);
-        self.fetch_for = None;
+        (self.fetch_for, self.awaiting_anew) = (None, None);
         for candidate in self
             .candidates
             .values_mut()
@@ -242,6 +250,7 @@ impl Aggregation {
         // price is the way to a quorum.
         if is_new && self.wants_price(now) && self.roster.len() >= self.required() {
             self.effects.push(Effect::FetchAnew);
+            self.awaiting_anew = Some(now.instant + self.settings.timing.refetch);
         }
     }
 
