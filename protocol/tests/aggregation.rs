@@ -288,3 +288,27 @@ fn candidates_are_bounded_however_many_observers_there_are() {
     }
     assert_eq!(machine.candidates(), 256);
 }
+
+#[test]
+fn in_an_open_window_a_price_is_asked_for_every_few_seconds_until_one_comes() {
+    let mut machine = ready(rule(3));
+    let mut wishes = vec![];
+    let mut take = |ms: u64, effects: Vec<Effect>| {
+        let is_wish = |effect: &Effect| matches!(effect, Effect::FetchFor(_));
+        wishes.extend(effects.iter().filter(|effect| is_wish(effect)).map(|_| ms));
+    };
+    // Two nodes are no quorum: prices would come to nothing.
+    take(10, machine.on_peer_up(key(2).address(), at(10)));
+    for ms in 11..1000 {
+        take(ms, machine.on_tick(at(ms)));
+    }
+    take(1000, machine.on_peer_up(key(3).address(), at(1000)));
+    for ms in 1001..30_000 {
+        take(ms, machine.on_tick(at(ms)));
+    }
+    assert!((5..=6).contains(&wishes.len()), "{wishes:?}");
+    assert!(
+        wishes[0] == 1000 && wishes.windows(2).all(|pair| pair[1] - pair[0] >= 5000),
+        "{wishes:?}"
+    );
+}

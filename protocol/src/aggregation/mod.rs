@@ -389,19 +389,25 @@ impl Aggregation {
         std::mem::take(&mut self.effects)
     }
 
-    /// Says when the next price is wanted: just before the window opens; soon, if it is open and nothing is certified.
+    /// Says when the next price is wanted: just before the window opens; while it is open and nothing is certified, every
+    /// few seconds, whether the last wish brought a price that came to nothing, or none at all.
     fn schedule_fetch(&mut self, now: Now) {
-        let timing = &self.settings.timing;
+        let timing = self.settings.timing;
         let last = self.own_price.map(|own| own.observed);
-        let wanted = match self.window.opens {
-            Some(opens) if now.instant < opens => {
-                let served = last.is_some_and(|last| self.active_from().is_some_and(|active| last >= active));
-                (!served).then(|| opens.before(timing.lead))
+        let wanted = if let Some(opens) = self.window.opens.filter(|opens| now.instant < *opens) {
+            let served = last.is_some_and(|last| self.active_from().is_some_and(|active| last >= active));
+            (!served).then(|| opens.before(timing.lead))
+        } else if self.wants_price(now) && self.roster.len() >= self.required() {
+            match self.fetch_for {
+                None => Some(last.unwrap_or(now.instant) + timing.refetch),
+                Some(wish) if now.instant < wish + timing.refetch => {
+                    self.wake_at(wish + timing.refetch);
+                    None
+                }
+                Some(_) => Some(now.instant),
             }
-            _ if self.wants_price(now) && self.roster.len() >= self.required() => {
-                last.map(|last| last + timing.refetch)
-            }
-            _ => None,
+        } else {
+            None
         };
         if let Some(at) = wanted
             && self.fetch_for != wanted
