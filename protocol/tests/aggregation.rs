@@ -312,3 +312,19 @@ fn in_an_open_window_a_price_is_asked_for_every_few_seconds_until_one_comes() {
         "{wishes:?}"
     );
 }
+
+#[test]
+fn an_observation_that_was_overtaken_does_not_take_the_newer_ones_place() {
+    let mut machine = ready(rule(3));
+    machine.on_report(report(&[2], 600), at(700));
+    machine.on_report(report(&[2], 100), at(701));
+    assert_eq!(machine.candidates(), 1);
+    let newer = report(&[2, 3, 4], 600);
+    let effects = machine.on_report(newer.clone(), at(702));
+    let is_quorum = |effect: &Effect| matches!(effect, Effect::Note(Note::Quorum { digest, .. }) if *digest == newer.digest());
+    assert!(
+        effects.iter().any(is_quorum),
+        "it had lost what was known of it: {effects:?}"
+    );
+    assert_eq!(machine.candidates(), 1);
+}

@@ -263,6 +263,11 @@ impl Aggregation {
         } else {
             Mine::Undecided
         };
+        let is_known = self.candidates.contains_key(&digest);
+        if !is_known && self.is_outdated(&report) && report.certify(&self.settings.quorum, members).is_none()
+        {
+            return;
+        }
         match self.candidates.get_mut(&digest) {
             Some(candidate) => {
                 candidate.report.merge(&report);
@@ -281,6 +286,17 @@ impl Aggregation {
             }
         }
         self.certify(digest, members, now);
+    }
+
+    /// Whether its observer has said something newer: messages overtake each other.
+    fn is_outdated(&self, report: &VerifiedReport) -> bool {
+        let (observer, observed_at) = (
+            report.observation().observer(),
+            report.observation().observed_at(),
+        );
+        self.candidates
+            .values()
+            .any(|c| c.report.observation().observer() == observer && c.observed_at() > observed_at)
     }
 
     /// An observer's newer observation replaces its older one, unless that is a certificate already.
