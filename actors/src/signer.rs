@@ -56,8 +56,8 @@ impl Actor for Signer {
 
 impl Supervised for Signer {
     fn restarting(&mut self, _: &mut Context<Self>) {
-        // What the crashed one signed is not known for sure: begin anew, and sign nothing from before.
-        self.journal = SigningJournal::new(self.clock.unix_now());
+        // What the crashed one signed is not known for sure: begin anew, and sign nothing that it may have signed.
+        self.journal = self.journal.successor(self.clock.unix_now());
     }
 }
 

@@ -153,6 +153,14 @@ impl SigningJournal {
         }
     }
 
+    /// The journal of a signer that begins anew at `now` and does not trust its memory: empty, and refusing all that this one
+    /// may have signed, which an observer's clock may have dated ahead of `now`.
+    pub fn successor(&self, now: UnixMillis) -> Self {
+        let after = |at: UnixMillis| UnixMillis::new(at.get().saturating_add(1));
+        let signed = self.order.iter().map(|(_, _, observed_at)| after(*observed_at));
+        Self::new(signed.fold(now.max(self.not_before), UnixMillis::max))
+    }
+
     /// Enters a co-signature, or says why it must not be made. Entering the same one again is fine.
     pub fn enter(&mut self, observation: &Observation, digest: Digest) -> Result<(), Refusal> {
         let (observer, observed_at) = (observation.observer(), observation.observed_at());
@@ -301,6 +309,23 @@ mod tests {
             journal.enter(&before, before.digest(&network)),
             Err(Refusal::BeforeStart)
         );
+    }
+
+    #[test]
+    fn a_successor_refuses_what_was_signed_also_when_it_was_dated_ahead() {
+        let network = "local".parse().unwrap();
+        let mut journal = SigningJournal::new(UnixMillis::new(NOON));
+        let ahead = observation("3000", NOON + 4000);
+        assert_eq!(journal.enter(&ahead, ahead.digest(&network)), Ok(()));
+        let mut successor = journal.successor(UnixMillis::new(NOON + 1000));
+        let mut enter = |price, at| {
+            let observation = observation(price, at);
+            successor.enter(&observation, observation.digest(&network))
+        };
+        assert_eq!(enter("3001", NOON + 4000), Err(Refusal::BeforeStart));
+        assert_eq!(enter("3001", NOON + 4001), Ok(()));
+        let empty = SigningJournal::new(UnixMillis::new(NOON)).successor(UnixMillis::new(NOON + 1000));
+        assert_eq!(empty.not_before, UnixMillis::new(NOON + 1000));
     }
 
     #[test]

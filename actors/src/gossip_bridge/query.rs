@@ -1,10 +1,10 @@
 //! What others may ask the bridge.
 
-use actix::Message;
+use actix::{Handler, Message, MessageResult};
 use libp2p::{Multiaddr, PeerId};
 use quorate_protocol::{Address, Instant};
 
-use super::peers::Via;
+use super::{GossipBridge, peers::Via};
 
 /// Where does the node listen? Actual ports, after port 0 was given; empty while it does not listen yet.
 #[derive(Debug, Clone, Copy, Message)]
@@ -37,4 +37,36 @@ pub struct ConnectedPeer {
     pub agent: Option<String>,
     /// How long the last ping took, there and back.
     pub ping: Option<std::time::Duration>,
+}
+
+impl Handler<ListenAddresses> for GossipBridge {
+    type Result = Vec<Multiaddr>;
+
+    fn handle(&mut self, _: ListenAddresses, _: &mut Self::Context) -> Self::Result {
+        self.swarm
+            .as_ref()
+            .map_or_else(Vec::new, |swarm| swarm.listeners().cloned().collect())
+    }
+}
+
+impl Handler<ConnectedPeers> for GossipBridge {
+    type Result = MessageResult<ConnectedPeers>;
+
+    fn handle(&mut self, _: ConnectedPeers, _: &mut Self::Context) -> Self::Result {
+        let peers = self.peers.iter().filter_map(|(id, peer)| {
+            let connection = peer.connections.first()?;
+            Some(ConnectedPeer {
+                peer: *id,
+                address: peer.address,
+                is_up: peer.is_up(),
+                connections: peer.connections.len(),
+                via: connection.via,
+                remote: connection.remote.clone(),
+                since: connection.since,
+                agent: peer.agent.clone(),
+                ping: peer.ping,
+            })
+        });
+        MessageResult(peers.collect())
+    }
 }

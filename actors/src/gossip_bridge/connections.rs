@@ -1,0 +1,137 @@
+//! Connections that come and go, and who counts as up through them.
+
+use std::hash::BuildHasher;
+
+use libp2p::{PeerId, core::ConnectedPoint, identify, ping, swarm::ConnectionId};
+
+use super::{
+    GossipBridge,
+    bans::BAN,
+    behaviour, identity,
+    peers::{Connection, Via},
+    roster::News,
+};
+use crate::messages::{PeerDown, PeerUp};
+
+/// Two networks on one wire find each other by multicast.
+const OTHER_NETWORK: &str = "it belongs to another network or speaks another version";
+
+impl GossipBridge {
+    pub(super) fn on_up(&mut self, peer: &PeerId) {
+        if let Some(known) = self.peers.get(peer)
+            && let Some(connection) = known.connections.first()
+        {
+            let (address, via, remote) = (known.address, connection.via, &connection.remote);
+            log::info!("peer found: address={address} peer={peer} via={via} addr={remote}");
+        }
+        self.tell_news();
+    }
+
+    pub(super) fn on_connected(&mut self, peer: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
+        let now = self.clock.now();
+        let found = self.redial.connected(connection, peer, now);
+        let via = match endpoint {
+            ConnectedPoint::Dialer { .. } => found.unwrap_or(Via::Static),
+            ConnectedPoint::Listener { .. } => Via::Inbound,
+        };
+        // The gate has refused every peer without an address.
+        let Ok(address) = identity::address(&peer) else {
+            return;
+        };
+        let remote = endpoint.get_remote_address().clone();
+        log::debug!("connected: address={address} peer={peer} via={via} addr={remote}");
+        self.peers
+            .connected(peer, address, Connection::new(connection, via, remote, now));
+    }
+
+    pub(super) fn on_closed(&mut self, peer: &PeerId, connection: ConnectionId, cause: Option<String>) {
+        let Some((gone, farewell)) = self.peers.closed(peer, connection) else {
+            return;
+        };
+        let now = self.clock.now();
+        self.redial.lost(peer, now, self.jitter.hash_one(connection));
+        if farewell == Some(OTHER_NETWORK) {
+            self.redial.not_for_us(peer, now);
+        }
+        let reason = farewell.map_or_else(
+            || cause.unwrap_or_else(|| "it closed the connection".to_owned()),
+            str::to_owned,
+        );
+        let address = gone.address;
+        if gone.is_up() {
+            log::info!("peer lost: address={address} peer={peer} reason=\"{reason}\"");
+        } else {
+            log::debug!("disconnected: address={address} peer={peer} reason=\"{reason}\"");
+        }
+        self.tell_news();
+    }
+
+    pub(super) fn on_introduced(&mut self, peer: &PeerId, info: &identify::Info) {
+        let ours = behaviour::protocol_version(&self.config.judge.network);
+        // Others than quorate's own nodes may call their protocol what they like.
+        if info.protocol_version.starts_with(behaviour::PROTOCOL_PREFIX) && info.protocol_version != ours {
+            self.disconnect(peer, OTHER_NETWORK);
+        } else if self.peers.introduced(peer, Some(&info.agent_version)) {
+            self.on_up(peer);
+        }
+    }
+
+    pub(super) fn on_ping(&mut self, event: &ping::Event) {
+        let took = match &event.result {
+            Ok(took) => Some(*took),
+            Err(ping::Failure::Unsupported) => return,
+            Err(_) => None,
+        };
+        if self.peers.pinged(&event.peer, event.connection, took) {
+            self.peers.bid_farewell(&event.peer, "three pings failed");
+            self.close_connection(event.connection, "three pings failed");
+        }
+    }
+
+    pub(super) fn tell_news(&mut self) {
+        let up = self.peers.up();
+        self.counts.peers(up.len());
+        for news in self.roster.news(&up) {
+            let told = match news {
+                News::Up(address) => self.listeners.peer_up.try_send(PeerUp(address)).is_ok(),
+                News::Down(address) => self.listeners.peer_down.try_send(PeerDown(address)).is_ok(),
+            };
+            if !told {
+                // Its mailbox is full; the next tick tries again.
+                return;
+            }
+            self.roster.told(news);
+        }
+    }
+
+    pub(super) fn disconnect(&mut self, peer: &PeerId, reason: &'static str) {
+        if self.peers.bid_farewell(peer, reason)
+            && let Some(swarm) = &mut self.swarm
+        {
+            let _ = swarm.disconnect_peer_id(*peer);
+        }
+    }
+
+    pub(super) fn close_connection(&mut self, connection: ConnectionId, reason: &'static str) {
+        log::debug!("closing a spare connection: id={connection} reason=\"{reason}\"");
+        if let Some(swarm) = &mut self.swarm {
+            swarm.close_connection(connection);
+        }
+    }
+
+    pub(super) fn ban(&mut self, peer: &PeerId, reason: &'static str) {
+        let Some(swarm) = &mut self.swarm else { return };
+        if swarm.behaviour().gate.is_banned(peer) {
+            return;
+        }
+        swarm.behaviour_mut().gate.ban(*peer);
+        self.counts.banned();
+        let address = show_address(peer);
+        log::warn!("peer banned: address={address} peer={peer} reason=\"{reason}\" for={BAN:?}");
+        self.disconnect(peer, reason);
+    }
+}
+
+pub(super) fn show_address(peer: &PeerId) -> String {
+    identity::address(peer).map_or_else(|_| "none".to_owned(), |address| address.to_string())
+}

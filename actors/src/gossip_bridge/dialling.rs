@@ -1,0 +1,143 @@
+//! Whom the bridge dials, where it finds them, and what it says when they do not answer.
+
+use std::hash::BuildHasher;
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use libp2p::{
+    mdns,
+    swarm::{
+        ConnectionId, DialError,
+        dial_opts::{DialOpts, PeerCondition},
+    },
+};
+
+use super::{
+    GossipBridge,
+    config::DnsPeers,
+    dns,
+    peers::Via,
+    redial::{self, Dial},
+};
+
+impl GossipBridge {
+    pub(super) fn dial_due(&mut self) {
+        let now = self.clock.now();
+        let Some(swarm) = &mut self.swarm else {
+            return;
+        };
+        let gate = &swarm.behaviour().gate;
+        let due = self
+            .redial
+            .due(now, |peer| self.peers.is_connected(peer) || gate.is_banned(peer));
+        for dial in due {
+            let options = dial_options(&dial);
+            let connection = options.connection_id();
+            match swarm.dial(options) {
+                Ok(()) => self.redial.dialling(dial.address, connection),
+                Err(DialError::DialPeerConditionFalse(_)) => self.redial.not_dialled(&dial.address, now),
+                Err(error) => {
+                    let jitter = self.jitter.hash_one(connection);
+                    if let Some(failure) = self.redial.refused(&dial.address, now, jitter) {
+                        log_failure(&failure, &error);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_dial_failed(&mut self, connection: ConnectionId, error: &DialError) {
+        let now = self.clock.now();
+        if matches!(error, DialError::LocalPeerId { .. }) {
+            self.redial.is_ourselves(connection, now);
+        } else if let Some(failure) = self
+            .redial
+            .failed(connection, now, self.jitter.hash_one(connection))
+        {
+            log_failure(&failure, error);
+        }
+    }
+
+    pub(super) fn on_mdns(&mut self, event: mdns::Event) {
+        let now = self.clock.now();
+        match event {
+            mdns::Event::Discovered(found) => {
+                for (peer, address) in found {
+                    let address = address.with_p2p(peer).unwrap_or_else(|address| address);
+                    self.redial.add(address, Via::Mdns, now);
+                }
+                self.dial_due();
+            }
+            mdns::Event::Expired(gone) => {
+                for (_, address) in gone {
+                    self.redial.expired(address);
+                }
+            }
+        }
+    }
+
+    /// Looks a name up now and, when that is done, again and again.
+    pub(super) fn resolve(&mut self, name: DnsPeers, ctx: &mut Context<Self>) {
+        let looked_up = {
+            let name = name.clone();
+            async move { dns::resolve(&name).await }
+        };
+        let done = looked_up.into_actor(self).map(move |found, bridge, ctx| {
+            match found {
+                Ok(addresses) => {
+                    log::debug!("name resolved: name={name} addresses={}", addresses.len());
+                    bridge.redial.resolved(&name, &addresses, bridge.clock.now());
+                    bridge.dial_due();
+                }
+                // What it resolved to before stays: the resolver may be away for a moment.
+                Err(error) => log::debug!("name not resolved: name={name} reason=\"{error}\""),
+            }
+            ctx.run_later(dns::RESOLVE_EVERY, move |bridge, ctx| bridge.resolve(name, ctx));
+        });
+        ctx.spawn(done);
+    }
+}
+
+/// A new port each, since a port in use for listening cannot be used again towards the same peer right after a restart.
+fn dial_options(dial: &Dial) -> DialOpts {
+    match dial.expected {
+        Some(peer) => DialOpts::peer_id(peer)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .addresses(vec![dial.address.clone()])
+            .allocate_new_port()
+            .build(),
+        None => DialOpts::unknown_peer_id()
+            .address(dial.address.clone())
+            .allocate_new_port()
+            .build(),
+    }
+}
+
+/// The first failure of what the operator named is worth a warning; that it goes on failing is not.
+fn log_failure(failure: &redial::Failure, error: &DialError) {
+    let redial::Failure {
+        address,
+        via,
+        failures,
+        pause,
+    } = failure;
+    let level = match (via, failures) {
+        (Via::Static, 1) => log::Level::Warn,
+        _ => log::Level::Debug,
+    };
+    log::log!(
+        level,
+        "peer unreachable: addr={address} via={via} failures={failures} retry_in={pause:?} reason=\"{}\"",
+        with_causes(error)
+    );
+}
+
+/// libp2p's errors keep the interesting half in their source.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text.chars().filter(|c| !c.is_control()).take(300).collect()
+}

@@ -1,0 +1,39 @@
+//! What this node says.
+
+use actix::{Context, Handler};
+use libp2p::gossipsub::PublishError;
+
+use super::{GossipBridge, gossip};
+use crate::messages::Publish;
+
+impl Handler<Publish> for GossipBridge {
+    type Result = ();
+
+    fn handle(&mut self, Publish(message): Publish, _: &mut Context<Self>) {
+        let bytes = message.encode(&self.config.judge.network);
+        let length = bytes.len();
+        self.judge.remember_own(&message);
+        let Some(swarm) = &mut self.swarm else {
+            return self.counts.publish_failed();
+        };
+        let gossip = &mut swarm.behaviour_mut().gossip.gossip;
+        let published = gossip.publish(gossip::topic(), bytes);
+        swarm.behaviour_mut().nudge.all();
+        match published {
+            Ok(_) => self.counts.published(length),
+            Err(PublishError::Duplicate) => {}
+            Err(PublishError::NoPeersSubscribedToTopic) => {
+                self.counts.publish_failed();
+                log::debug!("nobody to publish to: size_bytes={length}");
+            }
+            Err(error) => {
+                self.counts.publish_failed();
+                if let Some(count) = self.unsent.note(self.clock.now()) {
+                    log::warn!(
+                        "messages not published: count={count} size_bytes={length} last_reason=\"{error}\""
+                    );
+                }
+            }
+        }
+    }
+}

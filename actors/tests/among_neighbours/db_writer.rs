@@ -1,0 +1,321 @@
+//! What the DbWriter makes of the database's answers, and of their absence.
+
+use std::time::Duration;
+
+use actix::Addr;
+use quorate_actors::{
+    db_writer::{DbWriter, DbWriterSinks, Terms},
+    messages::{AskLastRecord, LastRecordIs, Write, Wrote},
+    supervisor::{ActorSpec, Fault, StepOutcome, Supervisor},
+};
+use quorate_protocol::{Certificate, UnixMillis, aggregation::WriteOutcome};
+use quorate_store::{DatabaseUrl, Store, StoreConfig};
+use tokio::sync::watch;
+
+use crate::{
+    neighbours::Neighbours,
+    postgres::{Database, LONG, start_server},
+    reports::{certify, feed, key, network, observation, report, unix_now},
+    running::{eventually, in_real_time, panic_and_restart, supervisor},
+};
+
+struct Bench {
+    neighbours: Neighbours,
+    supervisor: Supervisor,
+    writer: Addr<DbWriter>,
+    misfit: watch::Receiver<Option<String>>,
+}
+
+impl Bench {
+    fn new(url: &DatabaseUrl) -> Self {
+        let terms = Terms {
+            write_interval: LONG,
+            min_signatures: 3,
+        };
+        Self::with_terms(url, terms)
+    }
+
+    fn with_terms(url: &DatabaseUrl, terms: Terms) -> Self {
+        let (neighbours, supervisor) = (Neighbours::start(), supervisor());
+        let (sender, misfit) = watch::channel(None);
+        let sinks = DbWriterSinks {
+            wrote: neighbours.recipient(),
+            last_record_is: neighbours.recipient(),
+            misfit: sender,
+        };
+        let store = Store::new(StoreConfig::new(url.clone()));
+        let writer = DbWriter::new(store, key(1).address(), network(), terms, sinks);
+        let slot = supervisor.reserve(ActorSpec::new("DbWriter")).unwrap();
+        Self {
+            neighbours,
+            supervisor,
+            writer: slot.run_here(move |_| writer),
+            misfit,
+        }
+    }
+
+    /// Writes and waits for the answer, which must be about this certificate.
+    async fn write(&self, certificate: &Certificate) -> WriteOutcome {
+        let answers = self.neighbours.all::<Wrote>().len();
+        self.hand_over(certificate).await;
+        let wrote: Wrote = self.neighbours.hears(answers + 1).await;
+        assert_eq!((wrote.feed, wrote.digest), (feed(), certificate.digest()));
+        wrote.outcome
+    }
+
+    async fn hand_over(&self, certificate: &Certificate) {
+        self.writer.send(Write(certificate.clone())).await.unwrap();
+    }
+
+    async fn last_record(&self) -> LastRecordIs {
+        let answers = self.neighbours.all::<LastRecordIs>().len();
+        self.writer.send(AskLastRecord(feed())).await.unwrap();
+        self.neighbours.hears(answers + 1).await
+    }
+}
+
+/// A certificate of the moment `at`, with three signatures.
+fn certificate_of(at: UnixMillis) -> Certificate {
+    let observation = observation(&key(1), "3012.45", at);
+    certify(&report(observation, &key(1), &[&key(2), &key(3)]))
+}
+
+fn certificate() -> Certificate {
+    certificate_of(unix_now())
+}
+
+fn later_than(certificate: &Certificate) -> Certificate {
+    let at = certificate.report().observation().observed_at();
+    certificate_of(UnixMillis::new(at.get() + 1))
+}
+
+fn is_recent(age: Duration) -> bool {
+    age < Duration::from_secs(60)
+}
+
+#[test]
+fn a_certificate_is_written_then_a_duplicate_and_the_next_too_soon() {
+    in_real_time(async {
+        let database = Database::migrated(LONG).await;
+        let bench = Bench::new(&database.node);
+        let before = bench.last_record().await;
+        assert_eq!((before.feed, before.answer), (feed(), Ok(None)));
+
+        let certificate = certificate();
+        let WriteOutcome::Written(written_at) = bench.write(&certificate).await else {
+            panic!("{:?}", bench.neighbours.everything());
+        };
+        assert!(is_recent(unix_now().since(written_at)) && is_recent(written_at.since(unix_now())));
+        let WriteOutcome::Duplicate(Some(last)) = bench.write(&certificate).await else {
+            panic!("{:?}", bench.neighbours.everything());
+        };
+        assert!(last.digest == certificate.digest() && is_recent(last.age));
+        let WriteOutcome::TooSoon(Some(last)) = bench.write(&later_than(&certificate)).await else {
+            panic!("{:?}", bench.neighbours.everything());
+        };
+        assert!(last.digest == certificate.digest() && is_recent(last.age));
+        let last = bench.last_record().await.answer.unwrap().unwrap();
+        assert!(last.digest == certificate.digest() && is_recent(last.age));
+        assert_eq!(database.rows().await, (1, 3));
+        assert_eq!(*bench.misfit.borrow(), None);
+    });
+}
+
+#[test]
+fn what_the_database_will_never_take_is_refused() {
+    in_real_time(async {
+        let database = Database::migrated(LONG).await;
+        let bench = Bench::new(&database.node);
+        let alone = report(observation(&key(1), "3012.45", unix_now()), &key(1), &[]);
+        let outcome = bench.write(&certify(&alone)).await;
+        assert!(matches!(outcome, WriteOutcome::Refused(_)), "{outcome:?}");
+        assert_eq!(database.rows().await, (0, 0));
+    });
+}
+
+#[test]
+fn while_the_server_is_stopped_it_is_unavailable_and_writes_after_its_return() {
+    in_real_time(async {
+        let mut server = start_server();
+        let database = Database::empty_on(&server).await;
+        database.migrate(LONG).await;
+        let bench = Bench::new(&database.node);
+        assert_eq!(
+            bench.last_record().await.answer.map(|last| last.is_none()),
+            Ok(true)
+        );
+
+        server.stop().unwrap();
+        let certificate = certificate();
+        for _ in 0..2 {
+            let outcome = bench.write(&certificate).await;
+            assert!(matches!(outcome, WriteOutcome::Unavailable(_)), "{outcome:?}");
+        }
+        assert!(bench.last_record().await.answer.is_err());
+
+        server.start_again().unwrap();
+        let outcome = bench.write(&certificate).await;
+        assert!(matches!(outcome, WriteOutcome::Written(_)), "{outcome:?}");
+        assert_eq!(database.rows().await, (1, 3));
+    });
+}
+
+#[test]
+fn a_server_that_is_not_there_at_the_start_is_waited_for() {
+    in_real_time(async {
+        let mut server = start_server();
+        let database = Database::empty_on(&server).await;
+        database.migrate(LONG).await;
+        server.stop().unwrap();
+        let bench = Bench::new(&database.node);
+        assert!(bench.last_record().await.answer.is_err());
+        assert_eq!(*bench.misfit.borrow(), None, "no reason to end the process");
+        server.start_again().unwrap();
+        assert!(bench.last_record().await.answer.is_ok());
+    });
+}
+
+#[test]
+fn a_panic_in_the_middle_of_a_write_makes_its_outcome_unknown_and_a_retry_writes_no_second_row() {
+    in_real_time(async {
+        let database = Database::migrated(LONG).await;
+        let bench = Bench::new(&database.node);
+        let held = database.hold_writes().await;
+        let certificate = certificate();
+        bench.hand_over(&certificate).await;
+        bench.writer.send(AskLastRecord(feed())).await.unwrap();
+        bench.neighbours.hears::<LastRecordIs>(1).await;
+        database.has_a_write_waiting().await;
+
+        panic_and_restart(&bench.supervisor, "DbWriter").await;
+        let lost: Wrote = bench.neighbours.hears(1).await;
+        assert_eq!((lost.feed, lost.digest), (feed(), certificate.digest()));
+        assert_eq!(
+            lost.outcome,
+            WriteOutcome::Unavailable("the writer was restarted".to_owned())
+        );
+        assert_eq!(
+            bench.neighbours.all::<LastRecordIs>().len(),
+            1,
+            "what was answered is not answered again"
+        );
+
+        held.batch_execute("COMMIT").await.unwrap();
+        let outcome = bench.write(&certificate).await;
+        let stands = matches!(
+            outcome,
+            WriteOutcome::Written(_) | WriteOutcome::Duplicate(Some(_))
+        );
+        assert!(stands, "{outcome:?}");
+        assert_eq!(database.rows().await, (1, 3));
+    });
+}
+
+#[test]
+fn a_question_that_a_panic_cut_off_is_answered_too() {
+    in_real_time(async {
+        let database = Database::migrated(LONG).await;
+        let bench = Bench::new(&database.node);
+        // Handled in one turn: the question has left and cannot be answered yet.
+        bench.writer.send(AskLastRecord(feed())).await.unwrap();
+        bench.supervisor.inject("DbWriter", Fault::Panic).unwrap();
+        let answered: LastRecordIs = bench.neighbours.hears(1).await;
+        assert_eq!(
+            answered.answer.unwrap_err(),
+            "the writer was restarted",
+            "its outcome is unknown"
+        );
+        assert!(bench.last_record().await.answer.is_ok());
+    });
+}
+
+#[test]
+fn settings_that_are_not_the_nodes_are_told_with_both_values() {
+    in_real_time(async {
+        let database = Database::migrated(LONG).await;
+        let terms = Terms {
+            write_interval: Duration::from_secs(30),
+            min_signatures: 2,
+        };
+        let bench = Bench::with_terms(&database.node, terms);
+        let outcome = bench.write(&certificate()).await;
+        let told = eventually("the misfit", || bench.misfit.borrow().clone()).await;
+        for value in ["30s", "3600s", "minimum is 2", "requires 3"] {
+            assert!(told.contains(value), "{value} in {told}");
+        }
+        assert_eq!(outcome, WriteOutcome::Unavailable(told));
+        assert_eq!(database.rows().await, (0, 0), "nothing is written on other terms");
+    });
+}
+
+#[test]
+fn a_change_of_settings_is_noticed_after_a_restart() {
+    in_real_time(async {
+        let database = Database::migrated(LONG).await;
+        let bench = Bench::new(&database.node);
+        assert!(bench.last_record().await.answer.is_ok());
+        database.migrate(LONG / 2).await;
+        panic_and_restart(&bench.supervisor, "DbWriter").await;
+        assert!(bench.last_record().await.answer.is_err());
+        assert!(bench.misfit.borrow().is_some());
+    });
+}
+
+#[test]
+fn a_database_without_a_schema_says_what_to_run_and_works_after_that() {
+    in_real_time(async {
+        // The role must be able to log in before its database is set up.
+        Database::migrated(LONG).await;
+        let database = Database::empty().await;
+        let bench = Bench::new(&database.node);
+        let certificate = certificate();
+        let WriteOutcome::Unavailable(reason) = bench.write(&certificate).await else {
+            panic!("{:?}", bench.neighbours.everything());
+        };
+        assert!(reason.contains("run `quorate migrate`"), "{reason}");
+        let reason = bench.last_record().await.answer.unwrap_err();
+        assert!(reason.contains("run `quorate migrate`"), "{reason}");
+        assert_eq!(*bench.misfit.borrow(), None, "it is waited for");
+
+        database.migrate(LONG).await;
+        let outcome = bench.write(&certificate).await;
+        assert!(matches!(outcome, WriteOutcome::Written(_)), "{outcome:?}");
+    });
+}
+
+#[test]
+fn a_shutdown_waits_for_the_write_on_its_way() {
+    in_real_time(async {
+        let database = Database::migrated(LONG).await;
+        let bench = Bench::new(&database.node);
+        let held = database.hold_writes().await;
+        let certificate = certificate();
+        bench.hand_over(&certificate).await;
+        let shutdown = bench.supervisor.shutdown(&["DbWriter"], Duration::from_secs(10));
+        let release = async {
+            database.has_a_write_waiting().await;
+            assert!(bench.neighbours.all::<Wrote>().is_empty());
+            held.batch_execute("COMMIT").await.unwrap();
+        };
+        let (report, ()) = tokio::join!(shutdown, release);
+        assert_eq!(report.steps, [("DbWriter", StepOutcome::Drained)]);
+        let wrote: Wrote = bench.neighbours.hears(1).await;
+        assert!(matches!(wrote.outcome, WriteOutcome::Written(_)), "{wrote:?}");
+        assert_eq!(database.rows().await, (1, 3));
+        assert!(!bench.writer.connected());
+    });
+}
+
+#[test]
+fn a_shutdown_with_nothing_on_its_way_ends_at_once() {
+    in_real_time(async {
+        let database = Database::migrated(LONG).await;
+        let bench = Bench::new(&database.node);
+        let outcome = bench.write(&certificate()).await;
+        assert!(matches!(outcome, WriteOutcome::Written(_)), "{outcome:?}");
+        let grace = Duration::from_secs(10);
+        let begun = tokio::time::Instant::now();
+        assert!(bench.supervisor.shutdown(&["DbWriter"], grace).await.is_clean());
+        assert!(begun.elapsed() < grace / 2);
+    });
+}

@@ -1,0 +1,306 @@
+//! What the Signer puts its name to, and what it refuses.
+
+use std::{sync::Mutex, time::Duration};
+
+use actix::Addr;
+use quorate_actors::{
+    Clock,
+    messages::{Announce, Beat, CoSign, CoSigned, Observed, OwnReport, Publish},
+    signer::{Signer, SignerSinks},
+    supervisor::{ActorSpec, Supervisor},
+};
+use quorate_protocol::{
+    Address, Digest, Heartbeat, Message, NodeKey, Observation, Signature, UnixMillis, cosign::Refusal,
+};
+use tokio::time::sleep;
+
+use crate::{
+    neighbours::Neighbours,
+    reports::{certify, evidence, feed, key, network, observation, report},
+    running::{in_paused_time, panic_and_restart, supervisor},
+};
+
+const NOON: UnixMillis = UnixMillis::new(1_700_000_000_000);
+
+struct Bench {
+    key: NodeKey,
+    clock: Clock,
+    neighbours: Neighbours,
+    supervisor: Supervisor,
+    signer: Addr<Signer>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with_key(key(9))
+    }
+
+    fn with_key(key: NodeKey) -> Self {
+        let (clock, neighbours, supervisor) = (Clock::starting_at(NOON), Neighbours::start(), supervisor());
+        let sinks = SignerSinks {
+            own_report: neighbours.recipient(),
+            cosigned: neighbours.recipient(),
+            publish: neighbours.recipient(),
+        };
+        let slot = supervisor.reserve(ActorSpec::new("Signer")).unwrap();
+        let signer = Signer::new(key.clone(), network(), clock, sinks);
+        let signer = slot.run_here(move |_| signer);
+        Self {
+            key,
+            clock,
+            neighbours,
+            supervisor,
+            signer,
+        }
+    }
+
+    async fn observe(&self, price: &str) {
+        let observed = Observed {
+            feed: feed(),
+            observed_at: self.clock.unix_now(),
+            observed_instant: self.clock.now(),
+            evidence: evidence(price),
+        };
+        self.signer.send(observed).await.unwrap();
+    }
+
+    /// Asks for a co-signature and waits for the answer.
+    async fn cosign(&self, observation: Observation) -> CoSigned {
+        let answers = self.neighbours.all::<CoSigned>().len();
+        let digest = observation.digest(&network());
+        self.signer.send(CoSign { observation, digest }).await.unwrap();
+        self.neighbours.hears(answers + 1).await
+    }
+}
+
+#[test]
+fn an_own_observation_is_signed_published_and_told_to_the_aggregator() {
+    in_paused_time(async {
+        let bench = Bench::new();
+        bench.observe("3012.45").await;
+        let OwnReport(own) = bench.neighbours.hears(1).await;
+        let said = own.observation();
+        assert_eq!(said.observer(), bench.key.address());
+        assert_eq!((said.observed_at(), said.feed().clone()), (NOON, feed()));
+        assert_eq!(said.evidence(), &evidence("3012.45"));
+        let signature = own.signatures()[&bench.key.address()];
+        assert_eq!(
+            signature.recover(said.digest(&network())),
+            Ok(bench.key.address())
+        );
+        let Publish(published) = bench.neighbours.hears(1).await;
+        assert_eq!(published, Message::Report(own.to_report()));
+        assert_eq!(bench.neighbours.everything().len(), 2, "once each");
+    });
+}
+
+#[test]
+fn it_cosigns_what_it_is_asked_to_and_the_signature_recovers() {
+    in_paused_time(async {
+        let bench = Bench::new();
+        let theirs = observation(&key(1), "3012.45", NOON);
+        let answer = bench.cosign(theirs.clone()).await;
+        assert_eq!(answer.feed, feed());
+        assert_eq!(answer.digest, theirs.digest(&network()));
+        let attestation = answer.answer.unwrap();
+        assert_eq!(attestation.signer, bench.key.address());
+        assert_eq!(
+            attestation.signature.recover(theirs.digest(&network())),
+            Ok(bench.key.address())
+        );
+        let again = bench.cosign(theirs).await;
+        assert_eq!(
+            again.answer,
+            Ok(attestation),
+            "the same statement again is no other"
+        );
+    });
+}
+
+#[test]
+fn it_signs_what_it_is_shown_whatever_digest_it_is_told() {
+    in_paused_time(async {
+        let bench = Bench::new();
+        let shown = observation(&key(1), "3012.45", NOON);
+        let told = observation(&key(1), "9999", NOON).digest(&network());
+        let ask = CoSign {
+            observation: shown.clone(),
+            digest: told,
+        };
+        bench.signer.send(ask).await.unwrap();
+        let answer: CoSigned = bench.neighbours.hears(1).await;
+        let signature = answer.answer.unwrap().signature;
+        assert_eq!(
+            signature.recover(shown.digest(&network())),
+            Ok(bench.key.address())
+        );
+        assert_ne!(signature.recover(told), Ok(bench.key.address()));
+    });
+}
+
+#[test]
+fn a_second_statement_of_one_observer_for_one_moment_is_refused() {
+    in_paused_time(async {
+        let bench = Bench::new();
+        let observer = key(1);
+        assert!(
+            bench
+                .cosign(observation(&observer, "3012.45", NOON))
+                .await
+                .answer
+                .is_ok()
+        );
+        let refusal = bench
+            .cosign(observation(&observer, "3012.46", NOON))
+            .await
+            .answer
+            .unwrap_err();
+        assert_eq!(refusal.label(), "signed_another");
+        assert_eq!(
+            refusal,
+            Refusal::SignedAnother {
+                observer: observer.address()
+            }
+        );
+        for other in [
+            observation(&observer, "3012.46", UnixMillis::new(NOON.get() + 1)),
+            observation(&key(2), "3012.46", NOON),
+        ] {
+            assert!(
+                bench.cosign(other).await.answer.is_ok(),
+                "another moment, or another observer"
+            );
+        }
+    });
+}
+
+#[test]
+fn after_a_restart_it_refuses_what_was_observed_before() {
+    in_paused_time(async {
+        let bench = Bench::new();
+        sleep(Duration::from_secs(1)).await;
+        let before = observation(&key(1), "3012.45", bench.clock.unix_now());
+        assert!(bench.cosign(before.clone()).await.answer.is_ok());
+
+        panic_and_restart(&bench.supervisor, "Signer").await;
+        let contradiction = observation(&key(1), "3012.46", before.observed_at());
+        for from_before in [before, contradiction] {
+            let refusal = bench.cosign(from_before).await.answer.unwrap_err();
+            assert_eq!(refusal, Refusal::BeforeStart);
+            assert_eq!(refusal.label(), "before_start");
+        }
+        sleep(Duration::from_millis(1)).await;
+        let after = observation(&key(1), "3012.45", bench.clock.unix_now());
+        assert!(bench.cosign(after).await.answer.is_ok());
+    });
+}
+
+#[test]
+fn after_a_restart_it_refuses_what_it_may_have_signed_ahead_of_its_time() {
+    in_paused_time(async {
+        let bench = Bench::new();
+        let ahead = UnixMillis::new(NOON.get() + 4000);
+        assert!(
+            bench
+                .cosign(observation(&key(1), "3012.45", ahead))
+                .await
+                .answer
+                .is_ok()
+        );
+        panic_and_restart(&bench.supervisor, "Signer").await;
+        assert!(bench.clock.unix_now() < ahead);
+        let contradiction = bench.cosign(observation(&key(1), "3012.46", ahead)).await;
+        assert_eq!(contradiction.answer, Err(Refusal::BeforeStart));
+    });
+}
+
+#[test]
+fn news_and_signs_of_life_are_signed_and_published() {
+    in_paused_time(async {
+        let bench = Bench::new();
+        let record = observation(&key(1), "3012.45", NOON);
+        let certificate = certify(&report(record, &key(1), &[&key(2)]));
+        let announce = Announce {
+            certificate: certificate.clone(),
+            written_at: NOON,
+        };
+        bench.signer.send(announce).await.unwrap();
+        let Publish(Message::Written(news)) = bench.neighbours.hears(1).await else {
+            panic!("{:?}", bench.neighbours.everything());
+        };
+        assert!(news.is_authentic(&network(), certificate.digest()));
+        assert_eq!(news.writer, bench.key.address());
+
+        let blank = Heartbeat {
+            node: Address::new([0; 20]),
+            version: "0.1.0".to_owned(),
+            feeds: vec![feed()],
+            sent_at: NOON,
+            last_observation: NOON,
+            last_record: Digest::new([0; 32]),
+            uptime_s: 1,
+            signature: Signature::new([0; 65]),
+        };
+        bench.signer.send(Beat(blank)).await.unwrap();
+        let Publish(Message::Heartbeat(beat)) = bench.neighbours.hears(2).await else {
+            panic!("{:?}", bench.neighbours.everything());
+        };
+        assert!(beat.is_authentic(&network()));
+        assert_eq!(beat.node, bench.key.address(), "its own name, whoever asked");
+    });
+}
+
+/// All lines that were logged in this process since it was installed.
+struct LogBook(Mutex<Vec<String>>);
+
+static LOG_BOOK: LogBook = LogBook(Mutex::new(Vec::new()));
+
+impl log::Log for LogBook {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        self.0.lock().unwrap().push(record.args().to_string());
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn the_key_is_shown_neither_in_logs_nor_in_what_is_sent() {
+    log::set_logger(&LOG_BOOK).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
+    // A key of its own: other tests' lines are in the book too.
+    let secret = NodeKey::generate();
+    in_paused_time(async {
+        let bench = Bench::with_key(secret.clone());
+        bench.observe("3012.45").await;
+        assert!(
+            bench
+                .cosign(observation(&key(1), "3012.45", NOON))
+                .await
+                .answer
+                .is_ok()
+        );
+        assert!(
+            bench
+                .cosign(observation(&key(1), "3012.46", NOON))
+                .await
+                .answer
+                .is_err()
+        );
+        panic_and_restart(&bench.supervisor, "Signer").await;
+        let said = bench.neighbours.everything();
+        let shown = format!("{:?} {said:?}", bench.key);
+        let logged = LOG_BOOK.0.lock().unwrap().join("\n");
+        assert!(logged.contains("actor failed: actor=Signer"), "the book is kept");
+        let bytes = secret.secret_bytes();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let list = format!("{bytes:?}");
+        for text in [shown, logged] {
+            let lower = text.to_lowercase();
+            assert!(!lower.contains(&hex) && !lower.contains(list.trim_matches(['[', ']'])));
+        }
+    });
+}
