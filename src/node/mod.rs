@@ -2,10 +2,10 @@
 
 mod wiring;
 
-use std::{error::Error, process::ExitCode, time::Duration};
+use std::{error::Error, io, process::ExitCode, thread, time::Duration};
 
 use quorate_actors::supervisor::SHUTDOWN_GRACE;
-use tokio::{io::AsyncReadExt, sync::watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::{config::node::NodeConfig, http};
 
@@ -66,11 +66,22 @@ async fn misfit_of(told: &mut watch::Receiver<Option<String>>) -> String {
 }
 
 /// Ends when standard input does: whoever started this node is gone, however it went.
+///
+/// On a thread of its own, which nobody waits for: tokio's own standard input would keep the process from ending for as
+/// long as it is open.
 async fn end_of_stdin(wanted: bool) {
     if !wanted {
         return std::future::pending().await;
     }
-    let mut stdin = tokio::io::stdin();
-    let mut sink = [0; 64];
-    while stdin.read(&mut sink).await.is_ok_and(|read| read > 0) {}
+    let (sender, ended) = oneshot::channel();
+    let read = move || {
+        // An error is an end too.
+        let _read = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        let _nobody_waits = sender.send(());
+    };
+    if let Err(error) = thread::Builder::new().name("stdin".to_owned()).spawn(read) {
+        log::error!("standard input is not watched: reason=\"{error}\"");
+        return std::future::pending().await;
+    }
+    let _sent = ended.await;
 }

@@ -1,0 +1,265 @@
+//! The whole network: planned, started, watched by its records.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+use quorate_protocol::{Address, NodeKey, UnixMillis};
+use quorate_store::Record;
+use tempfile::TempDir;
+use toml::{Table, Value};
+
+use super::{
+    WINDOW,
+    database::Database,
+    exchange::Exchange,
+    node::Node,
+    ports,
+    process::read_log,
+    turn::Turn,
+    wait::{eventually, unix_now},
+};
+
+/// The name of all of these networks; they do not know each other's addresses.
+pub(crate) const NAME: &str = "e2e";
+
+/// What is out of the ordinary about a network.
+pub(crate) struct Plan {
+    pub(crate) nodes: usize,
+    /// How many of them run from the start.
+    pub(crate) running: usize,
+    pub(crate) fault_injection: bool,
+    /// Members besides the nodes: keys that the test holds.
+    pub(crate) other_members: Vec<NodeKey>,
+    /// Faults of the exchange from the start.
+    pub(crate) faults: &'static [&'static str],
+    /// The number of a node that asks an exchange of its own, and the faults of that.
+    pub(crate) own_exchange: Option<(usize, &'static [&'static str])>,
+    /// Its database has a server of its own, to be stopped and started.
+    pub(crate) own_server: bool,
+    /// That server is away, and empty, when the nodes start.
+    pub(crate) server_absent: bool,
+}
+
+impl Plan {
+    /// All of `nodes` nodes run, three signatures make a record, three sources agree.
+    pub(crate) fn of(nodes: usize) -> Self {
+        Self {
+            nodes,
+            running: nodes,
+            fault_injection: false,
+            other_members: vec![],
+            faults: &[],
+            own_exchange: None,
+            own_server: false,
+            server_absent: false,
+        }
+    }
+}
+
+const MIN_SIGNATURES: usize = 3;
+const SOURCES: [&str; 3] = ["coinbase", "kraken", "bitstamp"];
+
+pub(crate) struct Network {
+    // In the order of their end.
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) exchange: Exchange,
+    own_exchange: Option<Exchange>,
+    pub(crate) database: Database,
+    _folder: TempDir,
+    _turn: Turn,
+}
+
+impl Network {
+    pub(crate) fn start(plan: Plan) -> Self {
+        let turn = Turn::take();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let mut database = if plan.own_server {
+            Database::own()
+        } else {
+            Database::shared()
+        };
+        if plan.server_absent {
+            database.stop();
+        } else {
+            database.migrate(MIN_SIGNATURES);
+        }
+        let exchange = Exchange::start(&path.join("exchange.log"), plan.faults);
+        let own_exchange = plan
+            .own_exchange
+            .map(|(_, faults)| Exchange::start(&path.join("own-exchange.log"), faults));
+
+        let nodes: Vec<Node> = (1..=plan.nodes).map(|number| node(path, number)).collect();
+        let members = nodes.iter().map(|node| &node.key).chain(&plan.other_members);
+        let members: String = members.map(|key| format!("{}\n", key.address())).collect();
+        fs::write(path.join("members"), members).unwrap();
+        fs::write(path.join("database-url"), database.node.reveal()).unwrap();
+        let ports: Vec<u16> = nodes.iter().map(|node| node.port).collect();
+        for (index, node) in nodes.iter().enumerate() {
+            let asked = match (&plan.own_exchange, &own_exchange) {
+                (Some((number, _)), Some(own)) if *number == node.number => own,
+                _ => &exchange,
+            };
+            // Each dials those before it.
+            let config = config(path, node, &ports[..index], asked.port, plan.fault_injection);
+            fs::write(&node.config, config.to_string()).unwrap();
+        }
+        let mut network = Self {
+            nodes,
+            exchange,
+            own_exchange,
+            database,
+            _folder: folder,
+            _turn: turn,
+        };
+        network.nodes[..plan.running].iter_mut().for_each(Node::start);
+        network
+    }
+
+    /// Waits until all nodes that were started are up, and says when that was.
+    pub(crate) fn is_up(&self) -> UnixMillis {
+        let started = self.nodes.iter().filter(|node| node.process.is_some());
+        started.for_each(Node::is_up);
+        unix_now()
+    }
+
+    /// Whether no node has ended.
+    pub(crate) fn all_run(&mut self) -> bool {
+        self.nodes.iter_mut().all(Node::is_running)
+    }
+
+    pub(crate) fn addresses(&self) -> BTreeSet<Address> {
+        self.nodes.iter().map(Node::address).collect()
+    }
+
+    /// All records, after checking each: digest, signatures, that its signers are at least three nodes of this network, and
+    /// that it was written no less than a window after the one before.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        let records = self.database.records().unwrap();
+        let nodes = self.addresses();
+        for record in &records {
+            let signers = record
+                .verify()
+                .unwrap_or_else(|fault| panic!("{}: {fault}", record.digest));
+            assert!(signers.len() >= MIN_SIGNATURES, "{record:?}");
+            assert!(signers.is_subset(&nodes), "signed by a stranger: {record:?}");
+            assert!(nodes.contains(&record.written_by), "{record:?}");
+            assert_eq!(record.network, NAME);
+        }
+        for gap in gaps(&records) {
+            assert!(gap >= WINDOW, "two records within {gap:?}");
+        }
+        records
+    }
+
+    /// Waits until there are so many records; all of them.
+    pub(crate) fn has_records(&self, count: usize, within: Duration) -> Vec<Record> {
+        eventually(&format!("{count} records"), within, || {
+            // An outage may be what the test is about.
+            let written = self.database.records().unwrap_or_default().len();
+            (written >= count).then(|| self.records())
+        })
+    }
+
+    /// Waits for a record written after `since`.
+    pub(crate) fn has_record_after(&self, since: UnixMillis, within: Duration) -> Record {
+        eventually("a new record", within, || {
+            let records = self.database.records().unwrap_or_default();
+            records.into_iter().find(|record| record.written_at > since)
+        })
+    }
+
+    /// Waits for `count` records more than there are.
+    pub(crate) fn has_further_records(&self, count: usize, within: Duration) -> Vec<Record> {
+        self.has_records(self.records().len() + count, within)
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            for node in &self.nodes {
+                eprintln!(
+                    "\n--- node {} {}\n{}",
+                    node.number,
+                    node.address(),
+                    node.log_tail()
+                );
+            }
+            let exchanges = [Some(&self.exchange), self.own_exchange.as_ref()];
+            for exchange in exchanges.into_iter().flatten() {
+                eprintln!("\n--- exchange\n{}", read_log(&exchange.log));
+            }
+        }
+    }
+}
+
+/// From each record to the next, by the database's clock.
+pub(crate) fn gaps(records: &[Record]) -> Vec<Duration> {
+    let pairs = records.windows(2);
+    pairs
+        .map(|pair| pair[1].written_at.since(pair[0].written_at))
+        .collect()
+}
+
+fn node(folder: &Path, number: usize) -> Node {
+    let key = NodeKey::generate();
+    let hex: String = key.secret_bytes().iter().map(|b| format!("{b:02x}")).collect();
+    // Only its owner may read it, or the node refuses it.
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(folder.join(key_name(number)))
+        .unwrap();
+    file.write_all(hex.as_bytes()).unwrap();
+    Node {
+        number,
+        key,
+        port: ports::free(),
+        api_port: ports::free(),
+        config: folder.join(format!("node-{number}.toml")),
+        log: folder.join(format!("node-{number}.log")),
+        process: None,
+    }
+}
+
+fn key_name(number: usize) -> String {
+    format!("node-{number}.key")
+}
+
+fn config(folder: &Path, node: &Node, peers: &[u16], exchange: u16, fault_injection: bool) -> Table {
+    let file = |name: &str| folder.join(name).display().to_string();
+    let listens = |port: &u16| format!("/ip4/127.0.0.1/tcp/{port}");
+    let peers: Vec<String> = peers.iter().map(listens).collect();
+    let sources = SOURCES.map(|source| format!("{source}=http://127.0.0.1:{exchange}"));
+    let window = format!("{}s", WINDOW.as_secs());
+    let settings: [(&str, Value); 14] = [
+        ("network", NAME.into()),
+        ("listen", vec![listens(&node.port)].into()),
+        ("peer", peers.into()),
+        ("mdns", false.into()),
+        ("key-file", file(&key_name(node.number)).into()),
+        ("members", file("members").into()),
+        ("database-url-file", file("database-url").into()),
+        ("source", sources.to_vec().into()),
+        ("fetch-interval", window.clone().into()),
+        ("write-interval", window.into()),
+        ("min-signatures", MIN_SIGNATURES.to_string().into()),
+        ("api-listen", format!("127.0.0.1:{}", node.api_port).into()),
+        ("fault-injection", fault_injection.into()),
+        ("stop-with-stdin", true.into()),
+    ];
+    settings
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}

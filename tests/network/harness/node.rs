@@ -1,0 +1,163 @@
+//! One node: its files, its process, its log and its API.
+
+use std::{collections::BTreeMap, io, path::PathBuf, process::Command, time::Duration};
+
+use quorate_protocol::{Address, NodeKey};
+use serde::Deserialize;
+
+use super::{
+    SOON, http,
+    process::{Process, read_log},
+    wait::eventually,
+};
+
+/// Lines of a log that are told after a panic.
+const TAIL: usize = 40;
+
+pub(crate) struct Node {
+    /// From 1.
+    pub(crate) number: usize,
+    pub(crate) key: NodeKey,
+    /// Where it listens for peers.
+    pub(crate) port: u16,
+    pub(super) api_port: u16,
+    pub(super) config: PathBuf,
+    pub(super) log: PathBuf,
+    pub(super) process: Option<Process>,
+}
+
+/// What `/api/v1/actors` tells of one.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct ActorStatus {
+    name: String,
+    pub(crate) state: String,
+    pub(crate) restarts: u64,
+}
+
+impl Node {
+    pub(crate) fn address(&self) -> Address {
+        self.key.address()
+    }
+
+    /// Starts its process with its configuration and `options`.
+    pub(crate) fn start_with(&mut self, options: &[&str]) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
+        command
+            .args(["node", "--config"])
+            .arg(&self.config)
+            .args(options)
+            .env_clear();
+        self.process = Some(Process::start(command, &self.log));
+    }
+
+    pub(crate) fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// Waits until its API answers.
+    pub(crate) fn is_up(&self) {
+        eventually(&format!("node {} is up", self.number), SOON, || {
+            self.health().is_ok_and(|status| status == 200).then_some(())
+        });
+    }
+
+    fn process(&mut self) -> &mut Process {
+        self.process.as_mut().unwrap()
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::is_running)
+    }
+
+    /// Ends it hard, without a goodbye.
+    pub(crate) fn kill(&mut self) {
+        self.process().kill();
+        self.process = None;
+    }
+
+    /// Sends it SIGTERM.
+    pub(crate) fn terminate(&mut self) {
+        self.process().terminate();
+    }
+
+    pub(crate) fn close_stdin(&mut self) {
+        self.process().close_stdin();
+    }
+
+    /// Waits for its end by itself; its exit code, if no signal ended it.
+    pub(crate) fn exit_code(&mut self, within: Duration) -> Option<i32> {
+        self.process().exit_code(within)
+    }
+
+    pub(crate) fn resident_kib(&mut self) -> u64 {
+        self.process().resident_kib()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        read_log(&self.log)
+    }
+
+    /// How many lines of its log contain all of these.
+    pub(crate) fn logged(&self, parts: &[&str]) -> usize {
+        let log = self.log();
+        log.lines()
+            .filter(|line| parts.iter().all(|part| line.contains(part)))
+            .count()
+    }
+
+    /// Waits until a line of its log contains all of these.
+    pub(crate) fn has_logged(&self, parts: &[&str]) {
+        eventually(&format!("node {} logs {parts:?}", self.number), SOON, || {
+            (self.logged(parts) > 0).then_some(())
+        });
+    }
+
+    /// The last lines of its log.
+    pub(super) fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(TAIL)..].join("\n")
+    }
+
+    /// The status of `/healthz`.
+    pub(crate) fn health(&self) -> io::Result<u16> {
+        http::ask("GET", self.api_port, "/healthz", "").map(|(status, _)| status)
+    }
+
+    /// Lets an actor fail.
+    pub(crate) fn inject(&self, actor: &str, fault: &str) {
+        let path = format!("/api/v1/actors/{actor}/fault/{fault}");
+        let (status, body) = http::ask("POST", self.api_port, &path, "").unwrap();
+        assert_eq!(status, 202, "{actor} {fault}: {body}");
+    }
+
+    /// Its actors by name.
+    pub(crate) fn actors(&self) -> BTreeMap<String, ActorStatus> {
+        #[derive(Deserialize)]
+        struct Answer {
+            actors: Vec<ActorStatus>,
+        }
+        let (_, body) = http::ask("GET", self.api_port, "/api/v1/actors", "").unwrap();
+        let answer: Answer = serde_json::from_str(&body).unwrap();
+        answer
+            .actors
+            .into_iter()
+            .map(|actor| (actor.name.clone(), actor))
+            .collect()
+    }
+
+    /// How many of its peers' messages were found to be so.
+    pub(crate) fn found(&self, finding: &str) -> u64 {
+        self.metric(&format!("quorate_messages_total{{finding=\"{finding}\"}}"))
+    }
+
+    /// A figure of `/metrics`.
+    pub(crate) fn metric(&self, sample: &str) -> u64 {
+        let (_, body) = http::ask("GET", self.api_port, "/metrics", "").unwrap();
+        let line = body
+            .lines()
+            .find(|line| line.split(' ').next() == Some(sample))
+            .unwrap();
+        line.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+}

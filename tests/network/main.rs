@@ -1,0 +1,17 @@
+//! Whole networks of the built executable, each node a process of its own: what users, operators and attackers meet.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "in tests a panic is the verdict, and standard error is where its circumstances are told"
+)]
+
+mod harness;
+
+mod database;
+mod ending;
+mod hostility;
+mod quorum;
+mod records;
+mod restart;
+mod sources;
+mod supervision;
