@@ -10,10 +10,15 @@ use std::{io, net::SocketAddr, sync::Arc};
 use actix::Addr;
 use actix_web::{App, HttpServer, dev::Server, web};
 use quorate_actors::{aggregator::Aggregator, gossip_bridge::Counts, supervisor::Supervisor};
+use quorate_protocol::{Address, Network};
 
 /// What the handlers look at.
 #[derive(Clone)]
 pub(crate) struct Views {
+    /// Who this node is.
+    pub(crate) address: Address,
+    /// Where it belongs.
+    pub(crate) network: Network,
     /// The actors' states.
     pub(crate) supervisor: Supervisor,
     /// The feeds' states.

@@ -28,9 +28,12 @@ pub(super) async fn readyz(views: web::Data<Views>) -> HttpResponse {
 #[get("/api/v1/status")]
 pub(super) async fn status(views: web::Data<Views>) -> HttpResponse {
     match statuses(&views).await {
-        Some(feeds) => {
-            HttpResponse::Ok().json(json!({ "version": env!("CARGO_PKG_VERSION"), "feeds": feeds }))
-        }
+        Some(feeds) => HttpResponse::Ok().json(json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "node": views.address,
+            "network": views.network.as_str(),
+            "feeds": feeds,
+        })),
         None => HttpResponse::ServiceUnavailable().json(json!({ "error": "the Aggregator does not answer" })),
     }
 }

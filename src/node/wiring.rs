@@ -16,6 +16,7 @@ use quorate_actors::{
     supervisor::{ActorSpec, Supervisor, SupervisorConfig},
 };
 use quorate_protocol::{
+    Address, Network,
     aggregation::{Settings, Timing},
     cosign::CosignPolicy,
     judge::JudgeConfig,
@@ -31,6 +32,8 @@ const AGGREGATOR_MAILBOX: usize = 1024;
 /// A running node.
 pub(super) struct Node {
     pub(super) supervisor: Supervisor,
+    address: Address,
+    network: Network,
     aggregator: Addr<Aggregator>,
     counts: Arc<Counts>,
 }
@@ -38,6 +41,8 @@ pub(super) struct Node {
 impl Node {
     pub(super) fn views(&self) -> Views {
         Views {
+            address: self.address,
+            network: self.network.clone(),
             supervisor: self.supervisor.clone(),
             aggregator: self.aggregator.clone(),
             counts: Arc::clone(&self.counts),
@@ -129,7 +134,7 @@ pub(super) fn wire(
         cosigned: to_aggregator.clone().recipient(),
         publish: to_gossip_bridge.clone().recipient(),
     };
-    let signer_network = network;
+    let signer_network = network.clone();
     signer.run(move |_| Signer::new(key, signer_network, clock, sinks))?;
 
     let sinks = AggregatorSinks {
@@ -180,6 +185,8 @@ pub(super) fn wire(
 
     Ok(Node {
         supervisor,
+        address: me,
+        network,
         aggregator: to_aggregator,
         counts,
     })
