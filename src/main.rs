@@ -73,7 +73,7 @@ fn exit_with(done: Result<ExitCode, Box<dyn Error>>) -> ExitCode {
 }
 
 fn execute(command: Command) -> Result<ExitCode, Box<dyn Error>> {
-    let system = actix::System::new();
+    let system = actix_rt::System::new();
     match command {
         Command::Node(config) => return system.block_on(node::run(*config)),
         Command::Devnet(config) => system.block_on(devnet::run(*config))?,

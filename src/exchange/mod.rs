@@ -59,7 +59,7 @@ impl Exchange {
 pub(crate) fn start(args: &ExchangeArgs) -> Result<Exchange, ExchangeError> {
     let (url, server) = open(args, false)?;
     let handle = server.handle();
-    actix_web::rt::spawn(server);
+    actix_rt::spawn(server);
     Ok(Exchange { url, handle })
 }
 

@@ -29,7 +29,7 @@ pub(crate) async fn run(config: NodeConfig) -> Result<ExitCode, Box<dyn Error>> 
                 format!("--api-listen: {listen} cannot be listened on ({error}): use another port")
             })?;
             let handle = server.handle();
-            actix::spawn(server);
+            actix_rt::spawn(server);
             log::info!("api listening: url=http://{listen}");
             Some(handle)
         }
