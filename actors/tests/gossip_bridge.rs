@@ -2,8 +2,10 @@
 
 mod gossip_bridge_support;
 
+use std::time::Duration;
+
 use gossip_bridge_support::{
-    Node, all_up, config, eventually, free_tcp, heartbeat, quic0, report, taken_udp, tcp0,
+    Node, all_up, config, crossing, eventually, free_tcp, heartbeat, quic0, report, taken_udp, tcp0,
 };
 use libp2p::Multiaddr;
 use quorate_actors::gossip_bridge::{DnsPeers, Via};
@@ -102,6 +104,28 @@ async fn nodes_that_dial_each_other_keep_one_connection() {
     b.has_heard(1).await;
     b.publish(report(&b.key)).await;
     a.has_heard(1).await;
+    assert_eq!((a.told(|told| told.downs), b.told(|told| told.downs)), (0, 0));
+}
+
+/// After the first of two connections is closed as spare, gossipsub does not notice that the second has something to send: see
+/// `nudge.rs`.
+#[actix_rt::test]
+async fn nodes_that_dialled_each_other_at_once_hear_each_other_promptly_after_a_quiet_time() {
+    /// A message arrives within milliseconds; without the nudge, with the next ping, some 20 s later.
+    const PROMPTLY: Duration = Duration::from_secs(2);
+    /// Long enough for gossipsub to have grafted its mesh and to have nothing more to say.
+    const QUIET: Duration = Duration::from_secs(3);
+
+    let (a, b) = crossing::pair().await;
+    for node in [&a, &b] {
+        crossing::connections(node, 1).await;
+    }
+    tokio::time::sleep(QUIET).await;
+    for (from, to) in [(&a, &b), (&b, &a)] {
+        from.publish(report(&from.key)).await;
+        let heard = tokio::time::timeout(PROMPTLY, to.has_heard(1)).await;
+        assert!(heard.is_ok(), "nothing was heard for {PROMPTLY:?}");
+    }
     assert_eq!((a.told(|told| told.downs), b.told(|told| told.downs)), (0, 0));
 }
 

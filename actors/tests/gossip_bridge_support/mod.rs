@@ -38,6 +38,7 @@ use quorate_protocol::{
     judge::{JudgeConfig, Verified},
 };
 
+pub mod crossing;
 pub mod hostile;
 
 /// Generous: the machine may be busy. What is waited for takes well below a second otherwise.
