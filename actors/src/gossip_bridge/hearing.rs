@@ -56,7 +56,7 @@ impl GossipBridge {
         let label = finding.label();
         log::debug!("message refused: finding={label} peer={source} reason=\"{finding}\"");
         let since = match (finding.verdict(), finding) {
-            (Verdict::Reject, _) => self.rejected.note(now),
+            (Verdict::Reject, _) | (_, Finding::Equivocation(_)) => self.rejected.note(now),
             (_, Finding::Overload) => self.overloaded.note(now),
             _ => None,
         };
