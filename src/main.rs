@@ -13,7 +13,6 @@ mod node;
 mod output;
 mod prices;
 mod secret;
-mod show_prices;
 
 use std::{env, error::Error, process::ExitCode, time::SystemTime};
 
@@ -80,7 +79,7 @@ fn execute(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Devnet(config) => system.block_on(devnet::run(*config))?,
         Command::Exchange(args) => system.block_on(exchange::run(args))?,
         Command::Migrate(config) => system.block_on(migrate::run(config))?,
-        Command::Prices(config) => system.block_on(show_prices::run(config))?,
+        Command::Prices(config) => system.block_on(prices::run(config))?,
         Command::KeysNew(config) => {
             let key = NodeKey::generate();
             keys::save(&key, &config.out, &config.format)

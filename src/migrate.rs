@@ -2,19 +2,17 @@
 
 use std::error::Error;
 
-use quorate_store::{DatabaseUrl, MigrateOptions, Secret};
+use quorate_store::MigrateOptions;
 
 use crate::{config::migrate::MigrateConfig, output};
 
 /// Migrates, and says what was done.
 pub(crate) async fn run(config: MigrateConfig) -> Result<(), Box<dyn Error>> {
-    let url: DatabaseUrl = config.database_url.expose().parse()?;
+    let url = config.database_url;
     let options = MigrateOptions {
         write_interval: Some(config.write_interval),
         min_signatures: Some(config.min_signatures),
-        node_password: config
-            .node_password
-            .map(|password| Secret::new(password.expose())),
+        node_password: config.node_password,
     };
     let with_password = options.node_password.is_some();
     let migrated = quorate_store::migrate(&url, options).await?;

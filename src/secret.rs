@@ -1,13 +1,11 @@
 //! Values that must not be seen, and how they are kept out of logs, errors and listings.
 
 use std::{
-    fmt, fs, io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
-/// A text that shows as `[hidden]` however it is formatted. [`Secret::expose`] is the one way to its content.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(String);
+pub(crate) use quorate_store::Secret;
 
 /// Why a file gave no secret. Never holds any of the file's content.
 #[derive(Debug, thiserror::Error)]
@@ -25,42 +23,18 @@ pub(crate) enum SecretFileError {
     Empty(PathBuf),
 }
 
-impl Secret {
-    /// Wraps a text.
-    pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+/// Reads a file and drops one line end at its end, which editors and `echo` leave there.
+pub(crate) fn read(path: &Path) -> Result<Secret, SecretFileError> {
+    let text = fs::read_to_string(path).map_err(|error| SecretFileError::Unreadable {
+        path: path.to_owned(),
+        error,
+    })?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() {
+        return Err(SecretFileError::Empty(path.to_owned()));
     }
-
-    /// Reads a file and drops one line end at its end, which editors and `echo` leave there.
-    pub(crate) fn read(path: &Path) -> Result<Self, SecretFileError> {
-        let text = fs::read_to_string(path).map_err(|error| SecretFileError::Unreadable {
-            path: path.to_owned(),
-            error,
-        })?;
-        let line = text.strip_suffix('\n').unwrap_or(&text);
-        let line = line.strip_suffix('\r').unwrap_or(line);
-        if line.is_empty() {
-            return Err(SecretFileError::Empty(path.to_owned()));
-        }
-        Ok(Self::new(line))
-    }
-
-    /// The content, for the one who needs it.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[hidden]")
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[hidden]")
-    }
+    Ok(Secret::new(line))
 }
 
 /// Hides what looks like a secret in a text that a user typed in the wrong place: the credentials of a URL, `password=…`,
@@ -120,16 +94,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_hidden_however_it_is_formatted() {
-        let secret = Secret::new("hunter2");
-        assert_eq!(
-            format!("{secret} {secret:?} {:?}", Some(&secret)),
-            "[hidden] [hidden] Some([hidden])"
-        );
-        assert_eq!(secret.expose(), "hunter2");
-    }
-
-    #[test]
     fn a_file_loses_one_line_end_and_must_hold_something() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
@@ -140,13 +104,13 @@ mod tests {
             (" a\n\n", " a\n"),
         ] {
             fs::write(&path, content).unwrap();
-            assert_eq!(Secret::read(&path).unwrap().expose(), secret);
+            assert_eq!(read(&path).unwrap().reveal(), secret);
         }
         for empty in ["", "\n", "\r\n"] {
             fs::write(&path, empty).unwrap();
-            assert!(matches!(Secret::read(&path), Err(SecretFileError::Empty(_))));
+            assert!(matches!(read(&path), Err(SecretFileError::Empty(_))));
         }
-        let missing = Secret::read(&folder.path().join("missing"));
+        let missing = read(&folder.path().join("missing"));
         assert!(matches!(missing, Err(SecretFileError::Unreadable { .. })));
     }
 

@@ -120,3 +120,37 @@ fn alloy_computes_the_same_heartbeat() {
     let digest = theirs.eip712_signing_hash(&domain(&network));
     assert_eq!(digest, B256::from(*ours.digest(&network).as_bytes()));
 }
+
+#[test]
+fn alloy_agrees_with_the_golden_vectors() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/vectors.json");
+    let golden: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let network: Network = text(&golden["network"]).parse().unwrap();
+    for case in golden["cases"].as_array().unwrap() {
+        let observation = &case["observation"];
+        let evidence = alloy_primitives::keccak256(text(&case["evidence_text"]));
+        assert_eq!(evidence.to_string(), text(&case["evidence"]));
+        let theirs = PriceObservation {
+            feed: text(&observation["feed"]),
+            price: text(&observation["price_scaled"]).parse().unwrap(),
+            observedAt: observation["observed_at"].as_u64().unwrap(),
+            observer: text(&observation["observer"]).parse().unwrap(),
+            evidence,
+        };
+        let digest = theirs.eip712_signing_hash(&domain(&network));
+        assert_eq!(digest.to_string(), text(&case["digest"]), "{}", case["name"]);
+        let signatures = case["signatures"].as_object().unwrap();
+        assert_eq!(signatures.len(), 3);
+        for (signer, signature) in signatures {
+            let signature: EthSignature = text(signature).parse().unwrap();
+            assert_eq!(
+                signature
+                    .recover_address_from_prehash(&digest)
+                    .unwrap()
+                    .to_string(),
+                *signer
+            );
+        }
+    }
+}

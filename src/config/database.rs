@@ -1,11 +1,12 @@
 //! The database's address, which holds its password.
 
+use quorate_store::DatabaseUrl;
+
 use super::{
     problem::wrong,
     reader::Reader,
     setting::{Kind, Setting},
 };
-use crate::secret::Secret;
 
 const HEADING: &str = "Database";
 
@@ -33,18 +34,16 @@ pub(crate) const DATABASE_URL_FILE: Setting = Setting {
 pub(crate) const SETTINGS: [&Setting; 2] = [&DATABASE_URL, &DATABASE_URL_FILE];
 
 /// Reads [`SETTINGS`]; one of them must be given.
-pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Secret> {
+pub(crate) fn read(reader: &mut Reader<'_>) -> Option<DatabaseUrl> {
     let Some(url) = reader.secret(&DATABASE_URL, &DATABASE_URL_FILE)? else {
         let remedy = "name a file that holds the URL with --database-url-file, or set QUORATE_DATABASE_URL";
         reader.reject(&DATABASE_URL, wrong("is missing", remedy));
         return None;
     };
-    let is_postgres = ["postgres://", "postgresql://"]
-        .iter()
-        .any(|scheme| url.expose().starts_with(scheme));
-    if is_postgres {
-        return Some(url);
-    }
+    let problem = match url.reveal().parse::<DatabaseUrl>() {
+        Ok(url) => return Some(url),
+        Err(problem) => problem,
+    };
     let setting = if reader.is_default(&DATABASE_URL) {
         &DATABASE_URL_FILE
     } else {
@@ -57,7 +56,10 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Secret> {
     };
     reader.reject(
         setting,
-        wrong(rule, "write postgres://USER:PASSWORD@HOST:5432/DATABASE"),
+        wrong(
+            format!("{rule} ({problem})"),
+            "write postgres://USER:PASSWORD@HOST:5432/DATABASE",
+        ),
     );
     None
 }
@@ -77,7 +79,7 @@ mod tests {
         let from_file = testing::read(&[("database-url-file", &[path.to_str().unwrap()])], read).unwrap();
         let from_flag =
             testing::read(&[("database-url", &["postgresql://q:hunter2@db/prices"])], read).unwrap();
-        assert_eq!(from_file.config.expose(), from_flag.config.expose());
+        assert_eq!(from_file.config.reveal(), from_flag.config.reveal());
         assert!(!format!("{from_file:?} {from_flag:?}").contains("hunter2"));
     }
 
@@ -109,7 +111,8 @@ mod tests {
         assert_eq!(
             wrong,
             [
-                "--database-url: the hidden value is not a Postgres URL: write postgres://USER:PASSWORD@HOST:5432/DATABASE"
+                "--database-url: the hidden value is not a Postgres URL (a database URL starts with postgres:// or \
+                 postgresql://): write postgres://USER:PASSWORD@HOST:5432/DATABASE"
             ]
         );
         let swapped =

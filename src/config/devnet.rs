@@ -303,8 +303,8 @@ mod tests {
     #[test]
     fn what_belongs_to_the_simulation_needs_it() {
         assert_eq!(
-            testing::read(&[("exchange-option", &["delay=2s"])], read).unwrap_err(),
-            ["--exchange-option: \"delay=2s\" is for the simulated exchange: add --simulate"]
+            testing::read(&[("exchange-option", &["seed=7"])], read).unwrap_err(),
+            ["--exchange-option: \"seed=7\" is for the simulated exchange: add --simulate"]
         );
         let simulated = |option: &'static str| {
             testing::read(&[("exchange-option", &[option]), ("simulate", &["true"])], read)

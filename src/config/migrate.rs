@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use quorate_store::DatabaseUrl;
+
 use super::{
     agreement, database,
     reader::Reader,
@@ -23,7 +25,7 @@ pub(crate) const NODE_PASSWORD_FILE: Setting = Setting {
 #[derive(Debug, Clone)]
 pub(crate) struct MigrateConfig {
     /// `postgres://…` of the owner of the schema.
-    pub(crate) database_url: Secret,
+    pub(crate) database_url: DatabaseUrl,
     /// The least time between two records of a feed.
     pub(crate) write_interval: Duration,
     /// The fewest signatures of a record.

@@ -1,6 +1,7 @@
 //! `quorate node`: the parts together, and the rules between them.
 
 use quorate_protocol::Members;
+use quorate_store::DatabaseUrl;
 
 use super::{
     agreement::{self, AgreementConfig, MEMBERS},
@@ -14,7 +15,6 @@ use super::{
     reader::Reader,
     setting::Setting,
 };
-use crate::secret::Secret;
 
 /// One node.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub(crate) struct NodeConfig {
     /// Its rules.
     pub(crate) agreement: AgreementConfig,
     /// Its database: `postgres://…`, with the password.
-    pub(crate) database_url: Secret,
+    pub(crate) database_url: DatabaseUrl,
     /// Its API.
     pub(crate) api: ApiConfig,
     /// Whether it ends when its standard input does.
@@ -109,7 +109,7 @@ mod tests {
         keys::{Format, save},
     };
 
-    const DATABASE: (&str, &[&str]) = ("database-url", &["postgres://db/prices"]);
+    const DATABASE: (&str, &[&str]) = ("database-url", &["postgres://q:hunter2@db/prices"]);
     const STRANGER: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
 
     #[test]
@@ -121,7 +121,7 @@ mod tests {
             "open network, key for this run: {:?}",
             resolved.warnings
         );
-        assert!(!format!("{resolved:?}").contains("postgres://"));
+        assert!(!format!("{resolved:?}").contains("hunter2"));
     }
 
     #[test]

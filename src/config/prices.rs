@@ -1,6 +1,7 @@
 //! `quorate prices`: which records to show, and how.
 
 use quorate_protocol::{Feed, UnixMillis};
+use quorate_store::DatabaseUrl;
 
 use super::{
     database,
@@ -9,7 +10,7 @@ use super::{
     setting::{Kind, Setting},
     value::{choice, moment, number, parsed},
 };
-use crate::{prices::Output, secret::Secret};
+use crate::prices::Output;
 
 const HEADING: &str = "Records";
 
@@ -78,7 +79,7 @@ const MOST_RECORDS: u32 = 10_000;
 #[derive(Debug, Clone)]
 pub(crate) struct PricesConfig {
     /// `postgres://…`; a role that can read is enough.
-    pub(crate) database_url: Secret,
+    pub(crate) database_url: DatabaseUrl,
     /// Empty: all feeds.
     pub(crate) feeds: Vec<Feed>,
     /// Inclusive.

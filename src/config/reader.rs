@@ -8,7 +8,7 @@ use super::{
     setting::{Kind, Setting},
     value::switch,
 };
-use crate::secret::Secret;
+use crate::secret::{self, Secret};
 
 /// Collects problems and warnings while a command's configuration is read. A `None` from its methods means that the value is
 /// wrong and that the problem is noted.
@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
         let Some(path) = self.path(setting)? else {
             return Some(None);
         };
-        match Secret::read(&path) {
+        match secret::read(&path) {
             Ok(secret) => Some(Some(secret)),
             Err(error) => {
                 let remedy = "name a file that this user can read and that holds the secret alone";

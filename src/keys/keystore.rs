@@ -28,7 +28,7 @@ pub(crate) fn encrypt(key: &NodeKey, password: &Secret, target: &Path) -> Result
         &folder.0,
         &mut OsRng,
         key.secret_bytes(),
-        password.expose(),
+        password.reveal(),
         Some("keystore"),
     )
     .map_err(|error| unwritable(io::Error::other(error)))?;
@@ -48,7 +48,7 @@ pub(crate) fn decrypt(text: &str, password: &Secret, path: &Path) -> Result<Node
     let keystore: EthKeystore =
         serde_json::from_str(text).map_err(|_| refused("it is not JSON of that form"))?;
     check(&keystore).map_err(refused)?;
-    let bytes = eth_keystore::decrypt_key(path, password.expose()).map_err(|error| match error {
+    let bytes = eth_keystore::decrypt_key(path, password.reveal()).map_err(|error| match error {
         KeystoreError::MacMismatch => KeyFileError::WrongPassword(path.to_owned()),
         error => refused(&error.to_string()),
     })?;

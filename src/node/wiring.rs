@@ -20,7 +20,7 @@ use quorate_protocol::{
     cosign::CosignPolicy,
     judge::JudgeConfig,
 };
-use quorate_store::{DatabaseUrl, Store, StoreConfig};
+use quorate_store::{Store, StoreConfig};
 use tokio::sync::watch;
 
 use crate::{config::node::NodeConfig, http::Views};
@@ -54,7 +54,7 @@ pub(super) fn wire(
     let key = config.key.key.clone();
     let me = key.address();
     let network = config.gossip.network.clone();
-    let url: DatabaseUrl = config.database_url.expose().parse()?;
+    let url = config.database_url.clone();
     log::info!(
         "node starting: version={} address={me} network={network} feeds={} database={url}",
         env!("CARGO_PKG_VERSION"),

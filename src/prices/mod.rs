@@ -1,12 +1,14 @@
-//! Showing records: to people as a table, to programs as JSON or CSV. Pure: rows in, text out.
+//! Showing records: to people as a table, to programs as JSON or CSV. The formats are pure: rows in, text out.
 
 mod csv;
 mod json;
 mod row;
+mod show;
 mod table;
 mod time;
 
 pub(crate) use row::PriceRow;
+pub(crate) use show::run;
 
 /// The form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,7 +29,7 @@ impl Aggregation {
                 return;
             }
         }
-        self.lament();
+        self.lament(now);
     }
 
     /// Drops what nobody would sign any more; a certificate stays until it is written or superseded.
@@ -164,11 +164,15 @@ impl Aggregation {
     }
 
     /// Tells once a round why there is no quorum.
-    fn lament(&mut self) {
+    fn lament(&mut self, now: Now) {
         if self.round_lamented {
             return;
         }
         self.round_lamented = true;
+        // These observations were made before the newcomers listened; new ones are on their way.
+        if self.awaiting_anew.is_some_and(|until| now.instant < until) {
+            return;
+        }
         let best = self
             .candidates
             .values()

@@ -95,6 +95,8 @@ pub struct Aggregation {
     asking: Option<Instant>,
     /// The last [`Effect::FetchFor`] since the last price.
     fetch_for: Option<Instant>,
+    /// Until when a price for newcomers, which was asked for, may still come.
+    awaiting_anew: Option<Instant>,
     effects: Vec<Effect>,
     wakeup: Option<Instant>,
 }
@@ -114,6 +116,7 @@ impl Aggregation {
             writing: None,
             asking: None,
             fetch_for: None,
+            awaiting_anew: None,
             effects: Vec::new(),
             wakeup: None,
         };
@@ -130,6 +133,11 @@ impl Aggregation {
     /// How many nodes are known to be alive, this one among them.
     pub fn live(&self) -> usize {
         self.roster.len()
+    }
+
+    /// How many observations are on their way to a quorum; never more than a fixed number.
+    pub fn candidates(&self) -> usize {
+        self.candidates.len()
     }
 
     /// The last record known, zeros if none.
@@ -150,7 +158,7 @@ impl Aggregation {
     /// This node has a price of its own; its report comes separately, from the signer.
     pub fn on_own_price(&mut self, price: OwnPrice, now: Now) -> Vec<Effect> {
         self.own_price = Some(price);
-        self.fetch_for = None;
+        (self.fetch_for, self.awaiting_anew) = (None, None);
         for candidate in self
             .candidates
             .values_mut()
@@ -242,6 +250,7 @@ impl Aggregation {
         // price is the way to a quorum.
         if is_new && self.wants_price(now) && self.roster.len() >= self.required() {
             self.effects.push(Effect::FetchAnew);
+            self.awaiting_anew = Some(now.instant + self.settings.timing.refetch);
         }
     }
 
@@ -254,6 +263,11 @@ impl Aggregation {
         } else {
             Mine::Undecided
         };
+        let is_known = self.candidates.contains_key(&digest);
+        if !is_known && self.is_outdated(&report) && report.certify(&self.settings.quorum, members).is_none()
+        {
+            return;
+        }
         match self.candidates.get_mut(&digest) {
             Some(candidate) => {
                 candidate.report.merge(&report);
@@ -272,6 +286,17 @@ impl Aggregation {
             }
         }
         self.certify(digest, members, now);
+    }
+
+    /// Whether its observer has said something newer: messages overtake each other.
+    fn is_outdated(&self, report: &VerifiedReport) -> bool {
+        let (observer, observed_at) = (
+            report.observation().observer(),
+            report.observation().observed_at(),
+        );
+        self.candidates
+            .values()
+            .any(|c| c.report.observation().observer() == observer && c.observed_at() > observed_at)
     }
 
     /// An observer's newer observation replaces its older one, unless that is a certificate already.
@@ -380,19 +405,25 @@ impl Aggregation {
         std::mem::take(&mut self.effects)
     }
 
-    /// Says when the next price is wanted: just before the window opens; soon, if it is open and nothing is certified.
+    /// Says when the next price is wanted: just before the window opens; while it is open and nothing is certified, every
+    /// few seconds, whether the last wish brought a price that came to nothing, or none at all.
     fn schedule_fetch(&mut self, now: Now) {
-        let timing = &self.settings.timing;
+        let timing = self.settings.timing;
         let last = self.own_price.map(|own| own.observed);
-        let wanted = match self.window.opens {
-            Some(opens) if now.instant < opens => {
-                let served = last.is_some_and(|last| self.active_from().is_some_and(|active| last >= active));
-                (!served).then(|| opens.before(timing.lead))
+        let wanted = if let Some(opens) = self.window.opens.filter(|opens| now.instant < *opens) {
+            let served = last.is_some_and(|last| self.active_from().is_some_and(|active| last >= active));
+            (!served).then(|| opens.before(timing.lead))
+        } else if self.wants_price(now) && self.roster.len() >= self.required() {
+            match self.fetch_for {
+                None => Some(last.unwrap_or(now.instant) + timing.refetch),
+                Some(wish) if now.instant < wish + timing.refetch => {
+                    self.wake_at(wish + timing.refetch);
+                    None
+                }
+                Some(_) => Some(now.instant),
             }
-            _ if self.wants_price(now) && self.roster.len() >= self.required() => {
-                last.map(|last| last + timing.refetch)
-            }
-            _ => None,
+        } else {
+            None
         };
         if let Some(at) = wanted
             && self.fetch_for != wanted

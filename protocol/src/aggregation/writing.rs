@@ -52,15 +52,21 @@ impl Aggregation {
                 self.database_answered(now);
                 self.wrote(digest, written_at, now);
             }
-            WriteOutcome::Duplicate(last) => {
+            WriteOutcome::Duplicate(Some(last)) => {
                 self.database_answered(now);
-                self.learn(last, now);
+                self.learn(Some(last), now);
             }
-            WriteOutcome::TooSoon(last) => {
+            WriteOutcome::TooSoon(Some(last)) => {
                 self.database_answered(now);
-                let last_age = last.map(|last| last.age).unwrap_or_default();
-                self.note(Note::TooSoon { digest, last_age });
-                self.learn(last, now);
+                self.note(Note::TooSoon {
+                    digest,
+                    last_age: last.age,
+                });
+                self.learn(Some(last), now);
+            }
+            // There is a record, and it could not be read: without its age, trying again at once would be a guess.
+            WriteOutcome::Duplicate(None) | WriteOutcome::TooSoon(None) => {
+                self.database_failed("the last record cannot be read".to_owned(), now);
             }
             WriteOutcome::Refused(reason) => {
                 self.database_answered(now);

@@ -299,11 +299,12 @@ impl Simulation {
                 }
                 Effect::FetchFor(at) => {
                     let start = at.since_start().saturating_sub(FETCH_ESTIMATE).max(self.now);
-                    self.fetch_from(index, start);
+                    if !self.is_fetching(index) {
+                        self.fetch_from(index, start);
+                    }
                 }
                 Effect::FetchAnew => {
-                    // A fetch under way serves too.
-                    if self.nodes[index].next_fetch.saturating_sub(self.now) > FETCH_ESTIMATE * 2 {
+                    if !self.is_fetching(index) {
                         self.fetch_from(index, self.now + FETCH_ESTIMATE);
                     }
                 }
@@ -314,6 +315,12 @@ impl Simulation {
             let at = at.since_start().max(self.now);
             self.at(at, Event::Tick(index));
         }
+    }
+
+    /// Whether answers are on their way: they take up to 600 ms. A wish that comes meanwhile is said again after them.
+    fn is_fetching(&self, index: usize) -> bool {
+        let done = self.nodes[index].next_fetch;
+        done >= self.now && done - self.now < FETCH_ESTIMATE * 2
     }
 
     fn start_fetch(&mut self, index: usize) {

@@ -2,20 +2,16 @@
 
 use std::error::Error;
 
-use quorate_store::{DatabaseUrl, Record, RecordQuery, Store, StoreConfig};
+use quorate_store::{Record, RecordQuery, Store, StoreConfig};
 
-use crate::{
-    config::prices::PricesConfig,
-    output,
-    prices::{self, PriceRow},
-};
+use super::{PriceRow, format};
+use crate::{config::prices::PricesConfig, output};
 
 /// Reads the records that were asked for and prints them, the newest first.
 pub(crate) async fn run(config: PricesConfig) -> Result<(), Box<dyn Error>> {
-    let url: DatabaseUrl = config.database_url.expose().parse()?;
     let store = Store::new(StoreConfig {
         application_name: "quorate prices".to_owned(),
-        ..StoreConfig::new(url)
+        ..StoreConfig::new(config.database_url)
     });
     let feeds = if config.feeds.is_empty() {
         vec![None]
@@ -36,7 +32,7 @@ pub(crate) async fn run(config: PricesConfig) -> Result<(), Box<dyn Error>> {
     records.sort_by_key(|record| std::cmp::Reverse((record.written_at, record.id)));
     records.truncate(config.limit as usize);
     let rows: Vec<PriceRow> = records.into_iter().map(to_row).collect();
-    Ok(output::print(&prices::format(&rows, config.output))?)
+    Ok(output::print(&format(&rows, config.output))?)
 }
 
 fn to_row(record: Record) -> PriceRow {

@@ -1,0 +1,330 @@
+//! Single rules of the aggregation that whole networks do not reach.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the verdict")]
+
+use std::{collections::BTreeSet, time::Duration};
+
+use quorate_protocol::{
+    Attestation, Certificate, Digest, Evidence, Fraction, Instant, Members, Network, NodeKey, Observation,
+    QuorumRule, Quote, UnixMillis, VerifiedReport,
+    aggregation::{Aggregation, Effect, LastRecord, Note, Now, Settings, Timing, WriteOutcome},
+    cosign::{CosignPolicy, OwnPrice},
+};
+
+const WINDOW: Duration = Duration::from_secs(30);
+const NOON: u64 = 1_763_820_000_000;
+
+fn key(n: u8) -> NodeKey {
+    NodeKey::from_bytes([n; 32]).unwrap()
+}
+
+fn network() -> Network {
+    "local".parse().unwrap()
+}
+
+fn at(ms: u64) -> Now {
+    Now {
+        instant: Instant::after_start(Duration::from_millis(ms)),
+        unix: UnixMillis::new(NOON + ms),
+    }
+}
+
+fn rule(min_signatures: usize) -> QuorumRule {
+    QuorumRule {
+        min_signatures,
+        fraction: None,
+        validators: BTreeSet::new(),
+    }
+}
+
+fn settings(quorum: QuorumRule) -> Settings {
+    Settings {
+        feed: "ETH/USD".parse().unwrap(),
+        me: key(1).address(),
+        members: Members::Closed((1..=9).map(|n| key(n).address()).collect()),
+        quorum,
+        write_interval: WINDOW,
+        fetch_interval: WINDOW,
+        policy: CosignPolicy {
+            max_deviation_bps: 50,
+            max_age: Settings::max_age(WINDOW),
+        },
+        timing: Timing::for_intervals(WINDOW, WINDOW),
+    }
+}
+
+fn report(signers: &[u8], ms: u64) -> VerifiedReport {
+    let when = at(ms).unix;
+    let quote = Quote {
+        source: "coinbase".parse().unwrap(),
+        price: "3000".parse().unwrap(),
+        at: when,
+    };
+    let evidence = Evidence::new(vec![quote]).unwrap();
+    let observer = key(signers[0]);
+    let observation = Observation::new("ETH/USD".parse().unwrap(), when, observer.address(), evidence);
+    let mut report = VerifiedReport::sign_own(observation, &network(), &observer).unwrap();
+    for n in &signers[1..] {
+        let signature = key(*n).sign(report.digest());
+        report
+            .add(Attestation {
+                signer: key(*n).address(),
+                signature,
+            })
+            .unwrap();
+    }
+    report
+}
+
+fn certificate(signers: &[u8], ms: u64) -> Certificate {
+    report(signers, ms).certify(&rule(signers.len()), 0).unwrap()
+}
+
+/// A machine that has heard from an empty database.
+fn ready(quorum: QuorumRule) -> Aggregation {
+    let (mut machine, effects) = Aggregation::start(settings(quorum), at(0));
+    assert_eq!(effects, [Effect::AskLastRecord]);
+    machine.on_last_record(Ok(None), at(1));
+    machine
+}
+
+fn has_write(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Write(_)))
+}
+
+/// Lets time pass until a write is asked for, and returns when.
+fn next_write(machine: &mut Aggregation, mut now: u64, until: u64) -> Option<(u64, Digest)> {
+    while now <= until {
+        let effects = machine.on_tick(at(now));
+        for effect in effects {
+            if let Effect::Write(certificate) = effect {
+                return Some((now, certificate.digest()));
+            }
+        }
+        now += 1;
+    }
+    None
+}
+
+#[test]
+fn a_certificate_that_forms_in_an_open_window_is_written_when_its_turn_comes() {
+    let mut machine = ready(rule(3));
+    let effects = machine.on_report(report(&[2, 3, 4], 100), at(100));
+    let written = has_write(&effects) || next_write(&mut machine, 100, 1200).is_some();
+    assert!(written, "within the longest wait for a turn");
+}
+
+#[test]
+fn nothing_is_written_before_the_window_opens() {
+    let mut machine = ready(rule(3));
+    let last = LastRecord {
+        digest: Digest::new([7; 32]),
+        age: Duration::from_secs(25),
+    };
+    machine.on_write_outcome(Digest::new([1; 32]), WriteOutcome::TooSoon(Some(last)), at(1000));
+    machine.on_report(report(&[2, 3, 4], 5500), at(5500));
+    let (when, _) = next_write(&mut machine, 5500, 8000).unwrap();
+    assert!(
+        when >= 6000,
+        "the window opens 5 s after 1000 ms, written at {when}"
+    );
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_no_reason_to_try_again_at_once() {
+    let mut machine = ready(rule(3));
+    let digest = report(&[2, 3, 4], 100).digest();
+    machine.on_report(report(&[2, 3, 4], 100), at(100));
+    next_write(&mut machine, 100, 1200).unwrap();
+    let effects = machine.on_write_outcome(digest, WriteOutcome::TooSoon(None), at(1300));
+    assert!(!has_write(&effects));
+    let (when, _) = next_write(&mut machine, 1300, 3000).unwrap();
+    assert!(when >= 1550, "tried again at {when}");
+}
+
+#[test]
+fn a_lost_answer_to_a_write_is_given_up_and_the_write_tried_again() {
+    let mut machine = ready(rule(3));
+    machine.on_report(report(&[2, 3, 4], 100), at(100));
+    let (first, digest) = next_write(&mut machine, 100, 1200).unwrap();
+    let (second, again) = next_write(&mut machine, first + 1, first + 12_000).unwrap();
+    assert!(second >= first + 10_000, "after {} ms", second - first);
+    assert_eq!(digest, again);
+}
+
+#[test]
+fn a_refused_certificate_is_not_tried_again() {
+    let mut machine = ready(rule(3));
+    machine.on_report(report(&[2, 3, 4], 100), at(100));
+    let (when, digest) = next_write(&mut machine, 100, 1200).unwrap();
+    let effects = machine.on_write_outcome(digest, WriteOutcome::Refused("check".into()), at(when + 1));
+    assert!(
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Note(Note::WriteRefused { .. })))
+    );
+    assert_eq!(next_write(&mut machine, when + 1, when + 20_000), None);
+}
+
+#[test]
+fn news_of_a_record_cancels_the_wait_and_is_confirmed_within_bounds() {
+    let mut machine = ready(rule(3));
+    machine.on_report(report(&[2, 3, 4], 100), at(100));
+    machine.on_written(certificate(&[2, 3, 4], 100), key(2).address(), at(101));
+    let mut asked = None;
+    for ms in 102..6000 {
+        let effects = machine.on_tick(at(ms));
+        assert!(!has_write(&effects), "wrote at {ms} what is written");
+        if asked.is_none() && effects.contains(&Effect::AskLastRecord) {
+            asked = Some(ms);
+        }
+    }
+    assert!(asked.is_some_and(|ms| ms < 5000), "asked at {asked:?}");
+}
+
+#[test]
+fn nothing_is_added_to_a_certificate() {
+    let mut machine = ready(rule(3));
+    let own = OwnPrice {
+        price: "3000".parse().unwrap(),
+        observed: at(90).instant,
+    };
+    machine.on_own_price(own, at(90));
+    machine.on_report(report(&[2, 3], 100), at(100));
+    // Asked to sign, and overtaken by somebody else's signature.
+    let asked = (100..400).any(|ms| {
+        machine
+            .on_tick(at(ms))
+            .iter()
+            .any(|effect| matches!(effect, Effect::CoSign { .. }))
+    });
+    assert!(asked);
+    machine.on_report(report(&[2, 3, 4], 100), at(401));
+    let digest = report(&[2, 3], 100).digest();
+    let attestation = Attestation {
+        signer: key(1).address(),
+        signature: key(1).sign(digest),
+    };
+    let effects = machine.on_cosigned(digest, Ok(attestation), at(402));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Publish(_))));
+}
+
+#[test]
+fn a_validator_is_waited_for_by_name() {
+    let mut quorum = rule(3);
+    quorum.validators.insert(key(5).address());
+    let mut machine = ready(quorum);
+    let own = OwnPrice {
+        price: "3000".parse().unwrap(),
+        observed: at(90).instant,
+    };
+    machine.on_report(report(&[2, 3, 4], 100), at(100));
+    machine.on_own_price(own, at(100));
+    let waits = |effect: &Effect| {
+        matches!(
+            effect,
+            Effect::Note(Note::Waiting {
+                validator_missing: true,
+                ..
+            })
+        )
+    };
+    assert!((100..2000).any(|ms| machine.on_tick(at(ms)).iter().any(waits)));
+    machine.on_report(report(&[2, 5], 100), at(2001));
+    assert!(next_write(&mut machine, 2001, 4000).is_some());
+}
+
+#[test]
+fn in_an_open_network_the_quorum_follows_who_is_alive() {
+    let fraction: Fraction = "1/2".parse().unwrap();
+    let quorum = QuorumRule {
+        fraction: Some(fraction),
+        ..rule(2)
+    };
+    let (mut machine, _) = Aggregation::start(
+        Settings {
+            members: Members::Open,
+            ..settings(quorum)
+        },
+        at(0),
+    );
+    assert_eq!(machine.required(), 2);
+    for n in 2..=7 {
+        machine.on_peer_up(key(n).address(), at(10));
+    }
+    assert_eq!((machine.live(), machine.required()), (7, 4));
+    machine.on_peer_down(key(7).address(), at(20));
+    machine.on_peer_down(key(6).address(), at(20));
+    assert_eq!((machine.live(), machine.required()), (5, 3));
+    machine.on_tick(at(200_000));
+    assert_eq!(machine.live(), 1, "silence for three prices");
+}
+
+#[test]
+fn candidates_are_bounded_however_many_observers_there_are() {
+    let (mut machine, _) = Aggregation::start(
+        Settings {
+            members: Members::Open,
+            ..settings(rule(3))
+        },
+        at(0),
+    );
+    for n in 1..=400u32 {
+        let mut secret = [3; 32];
+        secret[..4].copy_from_slice(&n.to_be_bytes());
+        let stranger = NodeKey::from_bytes(secret).unwrap();
+        let when = at(u64::from(n)).unix;
+        let quote = Quote {
+            source: "coinbase".parse().unwrap(),
+            price: "3000".parse().unwrap(),
+            at: when,
+        };
+        let evidence = Evidence::new(vec![quote]).unwrap();
+        let own = Observation::new("ETH/USD".parse().unwrap(), when, stranger.address(), evidence);
+        machine.on_report(
+            VerifiedReport::sign_own(own, &network(), &stranger).unwrap(),
+            at(u64::from(n)),
+        );
+    }
+    assert_eq!(machine.candidates(), 256);
+}
+
+#[test]
+fn in_an_open_window_a_price_is_asked_for_every_few_seconds_until_one_comes() {
+    let mut machine = ready(rule(3));
+    let mut wishes = vec![];
+    let mut take = |ms: u64, effects: Vec<Effect>| {
+        let is_wish = |effect: &Effect| matches!(effect, Effect::FetchFor(_));
+        wishes.extend(effects.iter().filter(|effect| is_wish(effect)).map(|_| ms));
+    };
+    // Two nodes are no quorum: prices would come to nothing.
+    take(10, machine.on_peer_up(key(2).address(), at(10)));
+    for ms in 11..1000 {
+        take(ms, machine.on_tick(at(ms)));
+    }
+    take(1000, machine.on_peer_up(key(3).address(), at(1000)));
+    for ms in 1001..30_000 {
+        take(ms, machine.on_tick(at(ms)));
+    }
+    assert!((5..=6).contains(&wishes.len()), "{wishes:?}");
+    assert!(
+        wishes[0] == 1000 && wishes.windows(2).all(|pair| pair[1] - pair[0] >= 5000),
+        "{wishes:?}"
+    );
+}
+
+#[test]
+fn an_observation_that_was_overtaken_does_not_take_the_newer_ones_place() {
+    let mut machine = ready(rule(3));
+    machine.on_report(report(&[2], 600), at(700));
+    machine.on_report(report(&[2], 100), at(701));
+    assert_eq!(machine.candidates(), 1);
+    let newer = report(&[2, 3, 4], 600);
+    let effects = machine.on_report(newer.clone(), at(702));
+    let is_quorum = |effect: &Effect| matches!(effect, Effect::Note(Note::Quorum { digest, .. }) if *digest == newer.digest());
+    assert!(
+        effects.iter().any(is_quorum),
+        "it had lost what was known of it: {effects:?}"
+    );
+    assert_eq!(machine.candidates(), 1);
+}
