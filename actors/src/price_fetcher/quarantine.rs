@@ -54,7 +54,8 @@ impl Quarantine {
         let rest = match cause {
             Cause::Failed => doubled(FIRST_REST),
             Cause::Outlier => doubled(FIRST_OUTLIER_REST),
-            Cause::Demanded(demanded) => demanded.min(LONGEST_DEMANDED_REST).max(doubled(FIRST_REST)),
+            // It knows best: no longer than that, however many errors there were before.
+            Cause::Demanded(demanded) => demanded.clamp(FIRST_REST, LONGEST_DEMANDED_REST),
         };
         let percent = u32::try_from(jitter % u64::from(JITTER_PERCENT + 1)).unwrap_or_default();
         let rest = rest + rest * percent / 100;
@@ -193,6 +194,12 @@ mod tests {
             FIRST_REST,
             "at least what an error costs"
         );
+        let mut broken = Quarantine::default();
+        for _ in 0..8 {
+            broken.rest(Cause::Failed, at(0), 0);
+        }
+        let rest = broken.rest(Cause::Demanded(secs(20)), at(1000), 0);
+        assert_eq!(rest, secs(20), "after many errors it still knows best");
     }
 
     #[test]

@@ -141,7 +141,7 @@ fn shown_wait(wait: Option<Duration>) -> String {
     )
 }
 
-/// For how long a source that limits us without saying for how long is left alone at first.
+/// For how long a source that limits us without saying for how long is left alone.
 const UNSAID_WAIT: Duration = Duration::from_secs(60);
 
 impl QuoteError {
