@@ -12,9 +12,11 @@
 //! 5. News of a record closes the window at once; the database is asked shortly afterwards whether it was true.
 
 mod candidate;
+mod collecting;
 mod courting;
 mod database;
 mod effect;
+mod fetching;
 mod rank;
 mod roster;
 mod settings;
@@ -39,9 +41,6 @@ use crate::{
     report::VerifiedReport,
     time::{Instant, UnixMillis},
 };
-
-/// Candidates kept: one for each live observer and its certificates. Beyond it the oldest gives way.
-const MAX_CANDIDATES: usize = 256;
 
 /// The moment at which something is decided, on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -254,137 +253,12 @@ impl Aggregation {
         }
     }
 
-    /// Takes a report in, merging it with what is known of its observation.
-    fn add(&mut self, report: VerifiedReport, now: Now) {
-        let digest = report.digest();
-        let members = self.member_count();
-        let mine = if report.signatures().contains_key(&self.settings.me) {
-            Mine::Signed
-        } else {
-            Mine::Undecided
-        };
-        let is_known = self.candidates.contains_key(&digest);
-        if !is_known && self.is_outdated(&report) && report.certify(&self.settings.quorum, members).is_none()
-        {
-            return;
-        }
-        match self.candidates.get_mut(&digest) {
-            Some(candidate) => {
-                candidate.report.merge(&report);
-                if mine == Mine::Signed {
-                    candidate.mine = mine;
-                }
-            }
-            None => {
-                // After every earlier observation had its chance, a new one begins a new round.
-                if self.round_lamented {
-                    self.end_round();
-                }
-                self.replace_older(&report);
-                self.candidates
-                    .insert(digest, Candidate::new(report, now.instant, mine));
-            }
-        }
-        self.certify(digest, members, now);
-    }
-
-    /// Whether its observer has said something newer: messages overtake each other.
-    fn is_outdated(&self, report: &VerifiedReport) -> bool {
-        let (observer, observed_at) = (
-            report.observation().observer(),
-            report.observation().observed_at(),
-        );
-        self.candidates
-            .values()
-            .any(|c| c.report.observation().observer() == observer && c.observed_at() > observed_at)
-    }
-
-    /// An observer's newer observation replaces its older one, unless that is a certificate already.
-    fn replace_older(&mut self, report: &VerifiedReport) {
-        let observer = report.observation().observer();
-        self.candidates.retain(|_, other| {
-            other.certified.is_some() || other.report.observation().observer() != observer
-        });
-        if self.candidates.len() >= MAX_CANDIDATES
-            && let Some(oldest) = self
-                .candidates
-                .iter()
-                .min_by_key(|(_, c)| c.first_seen)
-                .map(|(digest, _)| *digest)
-        {
-            self.candidates.remove(&oldest);
-        }
-    }
-
-    /// Marks a candidate that has become a certificate, and drops the certificates that it supersedes.
-    fn certify(&mut self, digest: Digest, members: usize, now: Now) {
-        let Some(candidate) = self.candidates.get_mut(&digest).filter(|c| c.certified.is_none()) else {
-            return;
-        };
-        let Some(certificate) = candidate.report.certify(&self.settings.quorum, members) else {
-            return;
-        };
-        let observed_at = candidate.report.observation().observed_at();
-        let note = Note::Quorum {
-            digest,
-            price: candidate.report.observation().price(),
-            signatures: candidate.report.signatures().len(),
-            required: self.settings.quorum.required(members),
-        };
-        candidate.certified = Some(Certified {
-            at: now.instant,
-            certificate,
-        });
-        self.note(note);
-        self.end_round();
-        let in_flight = self.writing.map(|(digest, _)| digest);
-        let superseded: Vec<Digest> = self
-            .candidates
-            .iter()
-            .filter(|(other, c)| {
-                c.certified.is_some() && c.observed_at() < observed_at && Some(**other) != in_flight
-            })
-            .map(|(other, _)| *other)
-            .collect();
-        for older in superseded {
-            self.candidates.remove(&older);
-            self.note(Note::Superseded { digest: older });
-        }
-    }
-
-    fn end_round(&mut self) {
-        self.round_began = None;
-        self.round_lamented = false;
-    }
-
     /// `n` of the quorum rule: the members, or who is alive when the network is open.
     fn member_count(&self) -> usize {
         match &self.settings.members {
             Members::Open => self.roster.len(),
             Members::Closed(members) => members.len(),
         }
-    }
-
-    /// The freshest certificate at hand.
-    fn best_certificate(&self) -> Option<&Certified> {
-        self.candidates
-            .values()
-            .filter_map(|candidate| candidate.certified.as_ref())
-            .max_by_key(|certified| (certified.observed_at(), certified.certificate.digest()))
-    }
-
-    /// Whether only a new price can bring the next record: the window is open, and no certificate is at hand.
-    fn wants_price(&self, now: Now) -> bool {
-        !self.window.is_closed(now.instant) && self.best_certificate().is_none()
-    }
-
-    /// A new record is known: what was collected for its window has served.
-    fn begin_window(&mut self, anchor: Digest, opens: Instant) {
-        self.window.anchor = anchor;
-        self.window.opens = Some(opens);
-        self.window.unconfirmed = None;
-        self.candidates.clear();
-        self.end_round();
     }
 
     /// When the coming window's observations begin to count; those from before are the last window's.
@@ -403,34 +277,6 @@ impl Aggregation {
         self.write(now);
         self.schedule_fetch(now);
         std::mem::take(&mut self.effects)
-    }
-
-    /// Says when the next price is wanted: just before the window opens; while it is open and nothing is certified, every
-    /// few seconds, whether the last wish brought a price that came to nothing, or none at all.
-    fn schedule_fetch(&mut self, now: Now) {
-        let timing = self.settings.timing;
-        let last = self.own_price.map(|own| own.observed);
-        let wanted = if let Some(opens) = self.window.opens.filter(|opens| now.instant < *opens) {
-            let served = last.is_some_and(|last| self.active_from().is_some_and(|active| last >= active));
-            (!served).then(|| opens.before(timing.lead))
-        } else if self.wants_price(now) && self.roster.len() >= self.required() {
-            match self.fetch_for {
-                None => Some(last.unwrap_or(now.instant) + timing.refetch),
-                Some(wish) if now.instant < wish + timing.refetch => {
-                    self.wake_at(wish + timing.refetch);
-                    None
-                }
-                Some(_) => Some(now.instant),
-            }
-        } else {
-            None
-        };
-        if let Some(at) = wanted
-            && self.fetch_for != wanted
-        {
-            self.fetch_for = wanted;
-            self.effects.push(Effect::FetchFor(at));
-        }
     }
 
     fn wake_at(&mut self, at: Instant) {
