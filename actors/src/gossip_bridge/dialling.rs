@@ -127,8 +127,23 @@ fn log_failure(failure: &redial::Failure, error: &DialError) {
     log::log!(
         level,
         "peer unreachable: addr={address} via={via} failures={failures} retry_in={pause:?} reason=\"{}\"",
-        with_causes(error)
+        why(error)
     );
+}
+
+/// The transports' errors hold each other, and each tells the whole chain: the innermost says it all.
+fn why(error: &DialError) -> String {
+    let DialError::Transport(failed) = error else {
+        return with_causes(error);
+    };
+    let Some((_, first)) = failed.first() else {
+        return with_causes(error);
+    };
+    let mut innermost: &dyn std::error::Error = first;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    with_causes(innermost)
 }
 
 /// libp2p's errors keep the interesting half in their source.
