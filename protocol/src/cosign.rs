@@ -21,6 +21,8 @@ pub struct CosignPolicy {
     pub max_deviation_bps: u32,
     /// Oldest observation to sign, and oldest price of one's own to compare with.
     pub max_age: Duration,
+    /// How far ahead of this node's clock an observation may be dated.
+    pub future_tolerance: Duration,
 }
 
 /// A node's own latest price.
@@ -66,8 +68,28 @@ pub enum Refusal {
         /// The oldest that counts.
         limit: Duration,
     },
-    /// We have signed another observation of that observer for that time.
-    #[error("{observer} stated something else for the same moment, and that is signed already")]
+    /// The observation is dated ahead of our clock: one of two clocks is wrong.
+    #[error("it is dated {ahead:?} ahead, the limit is {limit:?}")]
+    Future {
+        /// How far ahead.
+        ahead: Duration,
+        /// The tolerance.
+        limit: Duration,
+    },
+    /// Its observer made two statements for one window not long ago.
+    #[error("its observer equivocated, and is in quarantine for another {left:?}")]
+    Quarantined {
+        /// How long it stays there.
+        left: Duration,
+    },
+    /// A validator vouches for the other signers too, and has not heard of this one.
+    #[error("its signer {signer} is not known to be alive")]
+    SignerNotAlive {
+        /// Who signed it.
+        signer: Address,
+    },
+    /// We have signed another observation of that observer for that window.
+    #[error("{observer} stated something else for the same window, and that is signed already")]
     SignedAnother {
         /// Who made both.
         observer: Address,
@@ -78,6 +100,19 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Every [`Refusal::label`].
+    pub const LABELS: [&'static str; 9] = [
+        "no_own_price",
+        "own_price_stale",
+        "price_deviates",
+        "observation_stale",
+        "observation_future",
+        "quarantined",
+        "signer_not_alive",
+        "signed_another",
+        "before_start",
+    ];
+
     /// The name under which it is counted.
     pub fn label(&self) -> &'static str {
         match self {
@@ -85,14 +120,31 @@ impl Refusal {
             Self::OwnPriceStale { .. } => "own_price_stale",
             Self::Deviates { .. } => "price_deviates",
             Self::Stale { .. } => "observation_stale",
+            Self::Future { .. } => "observation_future",
+            Self::Quarantined { .. } => "quarantined",
+            Self::SignerNotAlive { .. } => "signer_not_alive",
             Self::SignedAnother { .. } => "signed_another",
             Self::BeforeStart => "before_start",
         }
     }
 
-    /// Whether a new price of our own may change the answer.
+    /// Whether it is for lack of knowledge, and says nothing about the observer.
     pub fn is_abstention(&self) -> bool {
-        matches!(self, Self::NoOwnPrice | Self::OwnPriceStale { .. })
+        matches!(
+            self,
+            Self::NoOwnPrice | Self::OwnPriceStale { .. } | Self::BeforeStart
+        )
+    }
+
+    /// Whether a new price of our own, or news of who is alive, may change the answer.
+    pub fn may_change(&self) -> bool {
+        matches!(
+            self,
+            Self::NoOwnPrice
+                | Self::OwnPriceStale { .. }
+                | Self::Deviates { .. }
+                | Self::SignerNotAlive { .. }
+        )
     }
 }
 
@@ -109,6 +161,13 @@ impl CosignPolicy {
         let age = unix_now.since(observation.observed_at());
         if age > limit {
             return Err(Refusal::Stale { age, limit });
+        }
+        let (ahead, tolerance) = (observation.observed_at().since(unix_now), self.future_tolerance);
+        if ahead > tolerance {
+            return Err(Refusal::Future {
+                ahead,
+                limit: tolerance,
+            });
         }
         let own = own.ok_or(Refusal::NoOwnPrice)?;
         let own_age = now.since(own.observed);
@@ -131,58 +190,70 @@ impl CosignPolicy {
 
 /// What the signer has put its name to: the last gate, beside the key, whatever it is asked.
 ///
-/// It lives as long as the signer's memory; a new one refuses everything observed before it began, since its
-/// predecessor may have signed the opposite.
+/// Of each observer, this node's own statements included, it signs one observation for one window. It refuses everything
+/// observed before it began, since the process before it may have signed the opposite.
 #[derive(Debug)]
 pub struct SigningJournal {
     not_before: UnixMillis,
-    signed: HashMap<(Feed, Address, UnixMillis), Digest>,
+    one_window: Duration,
+    signed: HashMap<(Feed, Address), Vec<(UnixMillis, Digest)>>,
     order: VecDeque<(Feed, Address, UnixMillis)>,
 }
 
-/// Entries kept: at one co-signature a second, over an hour, and no observation lives that long.
+/// Entries kept: at one signature a second, over an hour, and no observation lives that long.
 const MAX_JOURNAL: usize = 4096;
 
 impl SigningJournal {
-    /// An empty journal that begins at `now`.
-    pub fn new(now: UnixMillis) -> Self {
+    /// An empty journal that begins at `now`. Two observations of one observer less than `one_window` apart
+    /// ([`crate::one_window`]) are for the same window.
+    pub fn new(now: UnixMillis, one_window: Duration) -> Self {
         Self {
             not_before: now,
+            one_window,
             signed: HashMap::new(),
             order: VecDeque::new(),
         }
     }
 
-    /// The journal of a signer that begins anew at `now` and does not trust its memory: empty, and refusing all that this one
-    /// may have signed, which an observer's clock may have dated ahead of `now`.
-    pub fn successor(&self, now: UnixMillis) -> Self {
-        let after = |at: UnixMillis| UnixMillis::new(at.get().saturating_add(1));
-        let signed = self.order.iter().map(|(_, _, observed_at)| after(*observed_at));
-        Self::new(signed.fold(now.max(self.not_before), UnixMillis::max))
-    }
-
-    /// Enters a co-signature, or says why it must not be made. Entering the same one again is fine.
+    /// Enters a signature, or says why it must not be made. Entering the same one again is fine.
     pub fn enter(&mut self, observation: &Observation, digest: Digest) -> Result<(), Refusal> {
         let (observer, observed_at) = (observation.observer(), observation.observed_at());
         if observed_at < self.not_before {
             return Err(Refusal::BeforeStart);
         }
-        let key = (observation.feed().clone(), observer, observed_at);
-        match self.signed.get(&key) {
-            Some(signed) if *signed == digest => return Ok(()),
-            Some(_) => return Err(Refusal::SignedAnother { observer }),
-            None => {}
+        let key = (observation.feed().clone(), observer);
+        let signed = self.signed.get(&key).map_or(&[][..], Vec::as_slice);
+        if signed.contains(&(observed_at, digest)) {
+            return Ok(());
         }
-        if self.order.len() == MAX_JOURNAL
-            && let Some(oldest) = self.order.pop_front()
+        if signed
+            .iter()
+            .any(|(at, _)| at.apart(observed_at) < self.one_window)
         {
-            // What is forgotten must never be signed anew.
-            self.not_before = self.not_before.max(UnixMillis::new(oldest.2.get() + 1));
-            self.signed.remove(&oldest);
+            return Err(Refusal::SignedAnother { observer });
         }
-        self.order.push_back(key.clone());
-        self.signed.insert(key, digest);
+        if self.order.len() == MAX_JOURNAL {
+            self.forget_oldest();
+        }
+        self.order.push_back((key.0.clone(), observer, observed_at));
+        self.signed.entry(key).or_default().push((observed_at, digest));
         Ok(())
+    }
+
+    /// What is forgotten must never be signed anew, nor contradicted.
+    fn forget_oldest(&mut self) {
+        let Some((feed, observer, observed_at)) = self.order.pop_front() else {
+            return;
+        };
+        let after = observed_at.get().saturating_add(1);
+        self.not_before = self.not_before.max(UnixMillis::new(after));
+        let key = (feed, observer);
+        if let Some(signed) = self.signed.get_mut(&key) {
+            signed.retain(|(at, _)| *at != observed_at);
+            if signed.is_empty() {
+                self.signed.remove(&key);
+            }
+        }
     }
 }
 
@@ -195,7 +266,9 @@ mod tests {
     const POLICY: CosignPolicy = CosignPolicy {
         max_deviation_bps: 50,
         max_age: LIMIT,
+        future_tolerance: Duration::from_secs(5),
     };
+    const WINDOW: Duration = Duration::from_secs(15);
     const NOON: u64 = 1_700_000_000_000;
 
     fn observation(price: &str, at: u64) -> Observation {
@@ -283,9 +356,24 @@ mod tests {
     }
 
     #[test]
-    fn a_signer_never_puts_its_name_to_two_statements_for_one_moment() {
+    fn an_observation_that_is_dated_ahead_is_refused_by_name() {
+        let vouch = |at: u64| {
+            POLICY.vouch(
+                &observation("3000", at),
+                Some(&own("3000")),
+                self::at(100),
+                UnixMillis::new(NOON),
+            )
+        };
+        assert_eq!(vouch(NOON + 5000), Ok(()));
+        let (ahead, limit) = (Duration::from_millis(5001), Duration::from_secs(5));
+        assert_eq!(vouch(NOON + 5001), Err(Refusal::Future { ahead, limit }));
+    }
+
+    #[test]
+    fn a_signer_never_puts_its_name_to_two_statements_for_one_window() {
         let network = "local".parse().unwrap();
-        let mut journal = SigningJournal::new(UnixMillis::new(NOON));
+        let mut journal = SigningJournal::new(UnixMillis::new(NOON), WINDOW);
         let (first, second) = (observation("3000", NOON), observation("3001", NOON));
         assert_eq!(journal.enter(&first, first.digest(&network)), Ok(()));
         assert_eq!(
@@ -298,12 +386,23 @@ mod tests {
             journal.enter(&second, second.digest(&network)),
             Err(Refusal::SignedAnother { observer })
         );
+        for (ms, entered) in [
+            (14_999, Err(Refusal::SignedAnother { observer })),
+            (15_000, Ok(())),
+        ] {
+            let later = observation("3001", NOON + ms);
+            assert_eq!(
+                journal.enter(&later, later.digest(&network)),
+                entered,
+                "{ms} ms later"
+            );
+        }
     }
 
     #[test]
-    fn a_new_signer_refuses_what_its_predecessor_may_have_signed() {
+    fn a_new_process_refuses_what_the_one_before_may_have_signed() {
         let network = "local".parse().unwrap();
-        let mut journal = SigningJournal::new(UnixMillis::new(NOON));
+        let mut journal = SigningJournal::new(UnixMillis::new(NOON), WINDOW);
         let before = observation("3000", NOON - 1);
         assert_eq!(
             journal.enter(&before, before.digest(&network)),
@@ -312,31 +411,14 @@ mod tests {
     }
 
     #[test]
-    fn a_successor_refuses_what_was_signed_also_when_it_was_dated_ahead() {
-        let network = "local".parse().unwrap();
-        let mut journal = SigningJournal::new(UnixMillis::new(NOON));
-        let ahead = observation("3000", NOON + 4000);
-        assert_eq!(journal.enter(&ahead, ahead.digest(&network)), Ok(()));
-        let mut successor = journal.successor(UnixMillis::new(NOON + 1000));
-        let mut enter = |price, at| {
-            let observation = observation(price, at);
-            successor.enter(&observation, observation.digest(&network))
-        };
-        assert_eq!(enter("3001", NOON + 4000), Err(Refusal::BeforeStart));
-        assert_eq!(enter("3001", NOON + 4001), Ok(()));
-        let empty = SigningJournal::new(UnixMillis::new(NOON)).successor(UnixMillis::new(NOON + 1000));
-        assert_eq!(empty.not_before, UnixMillis::new(NOON + 1000));
-    }
-
-    #[test]
     fn what_the_journal_forgets_can_never_be_signed_again() {
         let network = "local".parse().unwrap();
-        let mut journal = SigningJournal::new(UnixMillis::new(NOON));
+        let mut journal = SigningJournal::new(UnixMillis::new(NOON), WINDOW);
         for n in 0..=MAX_JOURNAL as u64 {
-            let observation = observation("3000", NOON + n);
+            let observation = observation("3000", NOON + n * 15_000);
             assert_eq!(journal.enter(&observation, observation.digest(&network)), Ok(()));
         }
-        assert_eq!(journal.signed.len(), MAX_JOURNAL);
+        assert_eq!(journal.signed.values().map(Vec::len).sum::<usize>(), MAX_JOURNAL);
         let forgotten = observation("3001", NOON);
         assert_eq!(
             journal.enter(&forgotten, forgotten.digest(&network)),

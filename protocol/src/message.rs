@@ -2,7 +2,10 @@
 
 use serde::{Serialize, de::DeserializeOwned, de::IgnoredAny};
 
-use crate::{heartbeat::Heartbeat, network::Network, report::Report, written::Written};
+use crate::{
+    equivocation::Equivocation, heartbeat::Heartbeat, network::Network, refusal_notice::RefusalNotice,
+    report::Report, written::Written,
+};
 
 /// The version of the wire format. Another one is not understood, and rejected.
 pub const PROTOCOL_VERSION: u64 = 1;
@@ -10,12 +13,14 @@ pub const PROTOCOL_VERSION: u64 = 1;
 /// Longest message: a report with [`crate::MAX_ATTESTATIONS`] signatures and [`crate::MAX_QUOTES`] quotes fits.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 
-/// Nesting of arrays that decoding follows; our own messages need 5.
+/// Nesting of arrays that decoding follows; our own messages need 6.
 const MAX_DEPTH: usize = 8;
 
 const REPORT: u64 = 0;
 const WRITTEN: u64 = 1;
 const HEARTBEAT: u64 = 2;
+const REFUSAL: u64 = 3;
+const EQUIVOCATION: u64 = 4;
 
 /// One gossiped message. On the wire: the array `[version, network, kind, body]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +31,10 @@ pub enum Message {
     Written(Written),
     /// Kind 2: a sign of life.
     Heartbeat(Heartbeat),
+    /// Kind 3: why a node did not sign an observation.
+    Refusal(RefusalNotice),
+    /// Kind 4: two contradicting statements of one observer.
+    Equivocation(Equivocation),
 }
 
 /// Why bytes are no message: the sender speaks another protocol, or none.
@@ -58,6 +67,8 @@ impl Message {
             Self::Report(report) => encode(network, REPORT, report),
             Self::Written(written) => encode(network, WRITTEN, written),
             Self::Heartbeat(heartbeat) => encode(network, HEARTBEAT, heartbeat),
+            Self::Refusal(notice) => encode(network, REFUSAL, notice),
+            Self::Equivocation(claim) => encode(network, EQUIVOCATION, claim),
         }
     }
 
@@ -77,6 +88,8 @@ impl Message {
             REPORT => Self::Report(body(bytes)?),
             WRITTEN => Self::Written(body(bytes)?),
             HEARTBEAT => Self::Heartbeat(body(bytes)?),
+            REFUSAL => Self::Refusal(body(bytes)?),
+            EQUIVOCATION => Self::Equivocation(body(bytes)?),
             unknown => return Err(DecodeError::Kind(unknown)),
         };
         if message.encode(network) == bytes {

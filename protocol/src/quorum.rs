@@ -52,18 +52,30 @@ impl fmt::Display for Fraction {
     }
 }
 
-/// What makes a certificate of a report: enough distinct signers and, where validators are named, one of them.
+/// How many signatures, and of whom, make a certificate of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuorumRule {
     /// Never fewer signatures than this.
     pub min_signatures: usize,
     /// With a fraction `f` and `n` members, more than `f * n` signatures too.
     pub fraction: Option<Fraction>,
-    /// If there are any, at least one of them must have signed. Its signature counts like any other.
+    /// The nodes that must sign besides the number. Their signatures count like any other.
     pub validators: BTreeSet<Address>,
+    /// If there are validators, so many of them must have signed.
+    pub min_validators: usize,
 }
 
 impl QuorumRule {
+    /// So many signatures, and no more is asked.
+    pub fn at_least(min_signatures: usize) -> Self {
+        Self {
+            min_signatures,
+            fraction: None,
+            validators: BTreeSet::new(),
+            min_validators: 1,
+        }
+    }
+
     /// `max(min_signatures, floor(fraction * members) + 1)`.
     pub fn required(&self, members: usize) -> usize {
         let share = self.fraction.map_or(0, |fraction| {
@@ -73,15 +85,13 @@ impl QuorumRule {
         self.min_signatures.max(share)
     }
 
-    /// Whether these distinct signers are a quorum among `members` nodes.
-    pub fn is_met<'a>(&self, signers: impl ExactSizeIterator<Item = &'a Address>, members: usize) -> bool {
-        let enough = signers.len() >= self.required(members);
-        enough && self.has_validator(signers)
-    }
-
-    /// Whether a validator is among the signers, or none is asked for.
-    pub fn has_validator<'a>(&self, mut signers: impl Iterator<Item = &'a Address>) -> bool {
-        self.validators.is_empty() || signers.any(|signer| self.validators.contains(signer))
+    /// How many validators have yet to sign.
+    pub fn validators_missing<'a>(&self, signers: impl Iterator<Item = &'a Address>) -> usize {
+        if self.validators.is_empty() {
+            return 0;
+        }
+        let signed = signers.filter(|signer| self.validators.contains(signer));
+        self.min_validators.saturating_sub(signed.count())
     }
 }
 
@@ -93,9 +103,8 @@ mod tests {
 
     fn rule(min_signatures: usize, fraction: &str) -> QuorumRule {
         QuorumRule {
-            min_signatures,
             fraction: fraction.parse().ok(),
-            validators: BTreeSet::new(),
+            ..QuorumRule::at_least(min_signatures)
         }
     }
 
@@ -144,19 +153,16 @@ mod tests {
     }
 
     #[test]
-    fn a_validator_is_required_besides_the_number() {
+    fn validators_are_missing_until_enough_of_them_have_signed() {
         let nodes: Vec<Address> = (1..=4).map(|n| Address::new([n; 20])).collect();
         let mut rule = rule(3, "");
-        rule.validators.insert(nodes[3]);
-        assert!(
-            !rule.is_met(nodes[..3].iter(), 4),
-            "three signatures, none a validator's"
-        );
-        assert!(rule.is_met(nodes[1..].iter(), 4));
-        assert!(
-            !rule.is_met(nodes[2..].iter(), 4),
-            "a validator's signature, but only two"
-        );
+        assert_eq!(rule.validators_missing(nodes.iter()), 0, "nobody is one");
+        rule.validators.extend([nodes[2], nodes[3]]);
+        assert_eq!(rule.validators_missing(nodes[..2].iter()), 1);
+        assert_eq!(rule.validators_missing(nodes[..3].iter()), 0);
+        rule.min_validators = 2;
+        assert_eq!(rule.validators_missing(nodes[..3].iter()), 1);
+        assert_eq!(rule.validators_missing(nodes.iter()), 0);
     }
 
     proptest! {

@@ -7,10 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use crate::{
     address::Address,
     attestation::Attestation,
+    electorate::Electorate,
     keccak::Digest,
     network::Network,
     observation::Observation,
-    quorum::QuorumRule,
     signature::{Signature, SignatureError},
     wire::bounded_list,
 };
@@ -214,10 +214,24 @@ impl VerifiedReport {
         true
     }
 
-    /// The certificate, if these signatures are a quorum among `live_members` nodes.
-    pub fn certify(&self, rule: &QuorumRule, live_members: usize) -> Option<Certificate> {
-        rule.is_met(self.signatures.keys(), live_members)
+    /// The certificate, if these signatures are a quorum of this electorate; `live` nodes count in an open network.
+    pub fn certify(&self, electorate: &Electorate, live: usize) -> Option<Certificate> {
+        electorate
+            .is_quorum(self.signatures.keys(), live)
             .then(|| Certificate(self.clone()))
+    }
+
+    /// The same with the observer's signature only.
+    pub(crate) fn by_its_observer(&self) -> Self {
+        let observer = self.observation.observer();
+        let signatures = self.signatures.iter().filter(|(signer, _)| **signer == observer);
+        Self {
+            observation: self.observation.clone(),
+            digest: self.digest,
+            signatures: signatures
+                .map(|(signer, signature)| (*signer, *signature))
+                .collect(),
+        }
     }
 
     /// As it travels.

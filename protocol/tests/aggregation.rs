@@ -2,16 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the verdict")]
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use quorate_protocol::{
-    Attestation, Certificate, Digest, Evidence, Fraction, Instant, Members, Network, NodeKey, Observation,
-    QuorumRule, Quote, UnixMillis, VerifiedReport,
-    aggregation::{Aggregation, Effect, LastRecord, Note, Now, Settings, Timing, WriteOutcome},
-    cosign::{CosignPolicy, OwnPrice},
+    Attestation, Certificate, Digest, Electorate, Evidence, Fraction, Instant, Members, Network, NodeKey,
+    Observation, QuorumRule, Quote, UnixMillis, VerifiedReport,
+    aggregation::{Aggregation, Effect, LastRecord, Note, Now, Quoted, Settings, Timing, WriteOutcome},
+    cosign::CosignPolicy,
 };
 
 const WINDOW: Duration = Duration::from_secs(30);
+const QUARANTINE: Duration = Duration::from_secs(600);
 const NOON: u64 = 1_763_820_000_000;
 
 fn key(n: u8) -> NodeKey {
@@ -30,26 +31,31 @@ fn at(ms: u64) -> Now {
 }
 
 fn rule(min_signatures: usize) -> QuorumRule {
-    QuorumRule {
-        min_signatures,
-        fraction: None,
-        validators: BTreeSet::new(),
-    }
+    QuorumRule::at_least(min_signatures)
+}
+
+fn members() -> Members {
+    Members::Closed((1..=9).map(|n| key(n).address()).collect())
 }
 
 fn settings(quorum: QuorumRule) -> Settings {
     Settings {
         feed: "ETH/USD".parse().unwrap(),
         me: key(1).address(),
-        members: Members::Closed((1..=9).map(|n| key(n).address()).collect()),
-        quorum,
+        electorate: Electorate {
+            members: members(),
+            rule: quorum,
+        },
         write_interval: WINDOW,
         fetch_interval: WINDOW,
         policy: CosignPolicy {
             max_deviation_bps: 50,
             max_age: Settings::max_age(WINDOW),
+            future_tolerance: Duration::from_secs(5),
         },
-        timing: Timing::for_intervals(WINDOW, WINDOW),
+        timing: Timing::for_interval(WINDOW),
+        quarantine: QUARANTINE,
+        predecessor_ended: None,
     }
 }
 
@@ -76,8 +82,29 @@ fn report(signers: &[u8], ms: u64) -> VerifiedReport {
     report
 }
 
+fn quoted(ms: u64) -> Quoted {
+    let Now {
+        instant: observed,
+        unix: observed_at,
+    } = at(ms);
+    let quote = Quote {
+        source: "coinbase".parse().unwrap(),
+        price: "3000".parse().unwrap(),
+        at: observed_at,
+    };
+    Quoted {
+        evidence: Evidence::new(vec![quote]).unwrap(),
+        observed_at,
+        observed,
+    }
+}
+
 fn certificate(signers: &[u8], ms: u64) -> Certificate {
-    report(signers, ms).certify(&rule(signers.len()), 0).unwrap()
+    let electorate = Electorate {
+        members: members(),
+        rule: rule(signers.len()),
+    };
+    report(signers, ms).certify(&electorate, 0).unwrap()
 }
 
 /// A machine that has heard from an empty database.
@@ -185,11 +212,7 @@ fn news_of_a_record_cancels_the_wait_and_is_confirmed_within_bounds() {
 #[test]
 fn nothing_is_added_to_a_certificate() {
     let mut machine = ready(rule(3));
-    let own = OwnPrice {
-        price: "3000".parse().unwrap(),
-        observed: at(90).instant,
-    };
-    machine.on_own_price(own, at(90));
+    machine.on_own_price(quoted(90), at(90));
     machine.on_report(report(&[2, 3], 100), at(100));
     // Asked to sign, and overtaken by somebody else's signature.
     let asked = (100..400).any(|ms| {
@@ -214,17 +237,13 @@ fn a_validator_is_waited_for_by_name() {
     let mut quorum = rule(3);
     quorum.validators.insert(key(5).address());
     let mut machine = ready(quorum);
-    let own = OwnPrice {
-        price: "3000".parse().unwrap(),
-        observed: at(90).instant,
-    };
     machine.on_report(report(&[2, 3, 4], 100), at(100));
-    machine.on_own_price(own, at(100));
+    machine.on_own_price(quoted(90), at(100));
     let waits = |effect: &Effect| {
         matches!(
             effect,
             Effect::Note(Note::Waiting {
-                validator_missing: true,
+                validators_missing: 1,
                 ..
             })
         )
@@ -243,7 +262,10 @@ fn in_an_open_network_the_quorum_follows_who_is_alive() {
     };
     let (mut machine, _) = Aggregation::start(
         Settings {
-            members: Members::Open,
+            electorate: Electorate {
+                members: Members::Open,
+                rule: quorum.clone(),
+            },
             ..settings(quorum)
         },
         at(0),
@@ -253,18 +275,34 @@ fn in_an_open_network_the_quorum_follows_who_is_alive() {
         machine.on_peer_up(key(n).address(), at(10));
     }
     assert_eq!((machine.live(), machine.required()), (7, 4));
-    machine.on_peer_down(key(7).address(), at(20));
-    machine.on_peer_down(key(6).address(), at(20));
-    assert_eq!((machine.live(), machine.required()), (5, 3));
+    for n in 5..=7 {
+        machine.on_peer_down(key(n).address(), at(20));
+    }
+    assert_eq!(
+        (machine.live(), machine.required()),
+        (4, 4),
+        "it falls by one node a window"
+    );
+    machine.on_tick(at(30_010));
+    assert_eq!(machine.required(), 4);
+    machine.on_tick(at(60_010));
+    assert_eq!(
+        (machine.live(), machine.required()),
+        (1, 3),
+        "silence for three heartbeats"
+    );
     machine.on_tick(at(200_000));
-    assert_eq!(machine.live(), 1, "silence for three prices");
+    assert_eq!(machine.required(), 2);
 }
 
 #[test]
 fn candidates_are_bounded_however_many_observers_there_are() {
     let (mut machine, _) = Aggregation::start(
         Settings {
-            members: Members::Open,
+            electorate: Electorate {
+                members: Members::Open,
+                rule: rule(3),
+            },
             ..settings(rule(3))
         },
         at(0),

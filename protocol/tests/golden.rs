@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the verdict")]
 
+use std::time::Duration;
+
 use quorate_protocol::{
-    Address, Attestation, Digest, Evidence, Heartbeat, Message, Network, NodeKey, Observation, QuorumRule,
-    Quote, Signature, UnixMillis, VerifiedReport, Written,
+    Address, Attestation, Digest, Electorate, Evidence, Heartbeat, Members, Message, Network, NodeKey,
+    Observation, ProvenEquivocation, QuorumRule, Quote, RefusalNotice, Signature, UnixMillis, VerifiedReport,
+    Written,
 };
 use serde_json::{Value, json};
 
@@ -64,12 +67,11 @@ fn vectors() -> Value {
                     })
                     .unwrap();
             }
-            let rule = QuorumRule {
-                min_signatures: 3,
-                fraction: None,
-                validators: Default::default(),
+            let electorate = Electorate {
+                members: Members::Open,
+                rule: QuorumRule::at_least(3),
             };
-            let certificate = report.certify(&rule, 3).unwrap();
+            let certificate = report.certify(&electorate, 3).unwrap();
             let written = Written::sign(
                 &certificate,
                 UnixMillis::new(1_763_820_001_000),
@@ -100,6 +102,20 @@ fn vectors() -> Value {
         signature: Signature::new([0; 65]),
     }
     .signed(&network, &keys[2]);
+    let refusal = RefusalNotice::sign(
+        Digest::new([7; 32]),
+        keys[0].address(),
+        "price_deviates",
+        at,
+        &network,
+        &keys[2],
+    );
+    let statements = ["3000", "3001"].map(|price| {
+        let evidence = Evidence::new(vec![quote("coinbase", price, at.get())]).unwrap();
+        let observation = Observation::new("ETH/USD".parse().unwrap(), at, keys[0].address(), evidence);
+        VerifiedReport::sign_own(observation, &network, &keys[0]).unwrap()
+    });
+    let proof = ProvenEquivocation::of(&statements[0], &statements[1], Duration::from_secs(15)).unwrap();
     json!({
         "network": network.as_str(),
         "keys": keys.iter().map(|key| json!({
@@ -111,6 +127,8 @@ fn vectors() -> Value {
             "digest": heartbeat.digest(&network),
             "cbor": hex(&Message::Heartbeat(heartbeat).encode(&network)),
         },
+        "refusal": { "cbor": hex(&Message::Refusal(refusal).encode(&network)) },
+        "equivocation": { "cbor": hex(&Message::Equivocation(proof.to_claim()).encode(&network)) },
     })
 }
 
@@ -156,6 +174,8 @@ fn golden_messages_decode_to_what_encodes_to_them() {
             check(&case[name]);
         }
     }
-    check(&golden["heartbeat"]["cbor"]);
-    assert_eq!(seen, 10);
+    for kind in ["heartbeat", "refusal", "equivocation"] {
+        check(&golden[kind]["cbor"]);
+    }
+    assert_eq!(seen, 12);
 }

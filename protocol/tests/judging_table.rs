@@ -5,8 +5,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use quorate_protocol::{
-    Address, Attestation, Digest, Evidence, Heartbeat, Members, Message, Network, NodeKey, Observation,
-    QuorumRule, Quote, Signature, UnixMillis, VerifiedReport, Written,
+    Address, Attestation, Digest, Electorate, Evidence, Heartbeat, Members, Message, Network, NodeKey,
+    Observation, ProvenEquivocation, QuorumRule, Quote, RefusalNotice, Signature, UnixMillis, VerifiedReport,
+    Written,
     judge::{Finding, Judge, JudgeConfig, Verdict, Verified},
 };
 
@@ -66,12 +67,11 @@ fn bytes(report: &VerifiedReport) -> Vec<u8> {
 
 fn news(signers: &[u8], writer: u8, when: UnixMillis) -> Vec<u8> {
     let report = report(signers, when);
-    let rule = QuorumRule {
-        min_signatures: 1,
-        fraction: None,
-        validators: Default::default(),
+    let electorate = Electorate {
+        members: Members::Open,
+        rule: QuorumRule::at_least(1),
     };
-    let certificate = report.certify(&rule, 0).unwrap();
+    let certificate = report.certify(&electorate, 0).unwrap();
     Message::Written(Written::sign(&certificate, when, &network(), &key(writer))).encode(&network())
 }
 
@@ -89,21 +89,50 @@ fn heartbeat(node: u8, when: UnixMillis) -> Heartbeat {
     .signed(&network(), &key(node))
 }
 
+/// Which node judges.
+const ME: u8 = 5;
+
 /// Members are 1 to 5; three signatures are a quorum.
 fn judge() -> Judge {
     let members = Members::Closed((1..=5).map(|n| key(n).address()).collect());
-    let quorum = QuorumRule {
-        min_signatures: 3,
-        fraction: None,
-        validators: Default::default(),
-    };
-    Judge::new(JudgeConfig::new(
+    let rule = QuorumRule::at_least(3);
+    let config = JudgeConfig::new(
         network(),
         ["ETH/USD".parse().unwrap()].into(),
-        members,
-        quorum,
+        key(ME).address(),
+        Electorate { members, rule },
         WINDOW,
-    ))
+    );
+    Judge::new(config, at(-60_000))
+}
+
+fn statement(by: u8, price: &str, when: UnixMillis) -> VerifiedReport {
+    let by = key(by);
+    VerifiedReport::sign_own(observation(&by, "ETH/USD", price, when), &network(), &by).unwrap()
+}
+
+fn claim(one: VerifiedReport, other: VerifiedReport) -> Vec<u8> {
+    let proof = ProvenEquivocation::of(&one, &other, Duration::from_secs(15)).unwrap();
+    Message::Equivocation(proof.to_claim()).encode(&network())
+}
+
+/// A claim that no honest node makes of these two.
+fn doctored_claim(one: VerifiedReport, other: VerifiedReport) -> Vec<u8> {
+    let proof = ProvenEquivocation::of(&one, &other, Duration::MAX).unwrap();
+    Message::Equivocation(proof.to_claim()).encode(&network())
+}
+
+fn refusal(by: u8, of: u8, when: UnixMillis) -> Vec<u8> {
+    let observation = Digest::new([7; 32]);
+    let notice = RefusalNotice::sign(
+        observation,
+        key(of).address(),
+        "price_deviates",
+        when,
+        &network(),
+        &key(by),
+    );
+    Message::Refusal(notice).encode(&network())
 }
 
 /// Flips a bit of the last signature of a report, which stands at the end of its message.
@@ -344,13 +373,13 @@ fn cases() -> Vec<Case> {
         news(&[1, 2, 3], 9, at(0)),
     );
 
-    let flood: Vec<Vec<u8>> = (0..32).map(|n| bytes(&report(&[1], at(-n)))).collect();
+    let refusals: Vec<Vec<u8>> = (0..32).map(|n| refusal(1, 2, at(-n))).collect();
     case(
         "overload",
         Ignore,
-        "the 33rd observation at a time",
-        &flood,
-        bytes(&report(&[1], at(-32))),
+        "the 33rd refusal of one node in a window",
+        &refusals,
+        refusal(1, 2, at(-32)),
     );
 
     case(
@@ -364,7 +393,7 @@ fn cases() -> Vec<Case> {
         "bad_signature",
         Reject,
         "a forged signature beside known ones",
-        &[valid],
+        std::slice::from_ref(&valid),
         forged(bytes(&report(&[1, 2, 3], at(0)))),
     );
     case(
@@ -379,14 +408,97 @@ fn cases() -> Vec<Case> {
     });
 
     case(
-        "equivocation",
+        "bad_signature",
+        Reject,
+        "a forged refusal",
+        &[],
+        forged(refusal(1, 2, at(0))),
+    );
+    case(
+        "bad_signature",
+        Reject,
+        "a proof with a forged statement",
+        &[],
+        forged(claim(statement(1, "3000", at(0)), statement(1, "3001", at(0)))),
+    );
+
+    for (what, ms) in [
+        ("two prices for one moment", 0),
+        ("two prices for one window", -14_999),
+    ] {
+        let first = std::slice::from_ref(&valid);
+        case(
+            "equivocation",
+            Ignore,
+            what,
+            first,
+            bytes(&statement(1, "3001", at(ms))),
+        );
+    }
+    case(
+        "accepted",
+        Accept,
+        "two prices for two windows",
+        std::slice::from_ref(&valid),
+        bytes(&statement(1, "3001", at(-15_000))),
+    );
+    let proof = claim(statement(1, "3000", at(0)), statement(1, "3001", at(-14_999)));
+    case(
+        "accepted",
+        Accept,
+        "a proof of an equivocation",
+        &[],
+        proof.clone(),
+    );
+    case(
+        "duplicate",
         Ignore,
-        "two prices for one moment",
-        &[bytes(&report(&[1], at(0)))],
-        {
-            let other = observation(&key(1), "ETH/USD", "3001", at(0));
-            bytes(&VerifiedReport::sign_own(other, &network(), &key(1)).unwrap())
-        },
+        "a proof again",
+        std::slice::from_ref(&proof),
+        proof.clone(),
+    );
+    case(
+        "unknown_signer",
+        Ignore,
+        "a proof about a stranger",
+        &[],
+        claim(statement(9, "3000", at(0)), statement(9, "3001", at(0))),
+    );
+    case(
+        "no_proof",
+        Reject,
+        "a proof of two statements for two windows",
+        &[],
+        doctored_claim(statement(1, "3000", at(0)), statement(1, "3001", at(-15_000))),
+    );
+    case("accepted", Accept, "a refusal", &[], refusal(1, 2, at(0)));
+    case(
+        "unknown_signer",
+        Ignore,
+        "a stranger's refusal",
+        &[],
+        refusal(9, 2, at(0)),
+    );
+    case(
+        "unknown_signer",
+        Ignore,
+        "a refusal of a stranger's price",
+        &[],
+        refusal(1, 9, at(0)),
+    );
+    case(
+        "our_key",
+        Ignore,
+        "our own heartbeat that we did not send",
+        &[],
+        Message::Heartbeat(heartbeat(ME, at(0))).encode(&network()),
+    );
+    case(
+        "our_key",
+        Ignore,
+        "our own observation that we did not make",
+        &[],
+        bytes(&report(&[ME], at(0))),
     );
 
     case(
@@ -423,7 +535,7 @@ fn documented() -> BTreeMap<String, String> {
 #[test]
 fn every_row_of_the_table_is_as_documented() {
     let documented = documented();
-    assert_eq!(documented.len(), 12, "{documented:?}");
+    assert_eq!(documented.len(), 14, "{documented:?}");
     let mut covered = BTreeMap::new();
     for mut case in cases() {
         let judged = case.judge.judge(&case.message, at(0));
@@ -443,20 +555,54 @@ fn every_row_of_the_table_is_as_documented() {
 }
 
 #[test]
-fn two_statements_for_one_moment_are_kept_as_evidence() {
+fn two_statements_for_one_window_are_a_proof_that_others_accept() {
     let mut judge = judge();
-    judge.judge(&bytes(&report(&[1], at(0))), at(0)).unwrap();
-    let other = observation(&key(1), "ETH/USD", "3001", at(0));
-    let other = VerifiedReport::sign_own(other, &network(), &key(1)).unwrap();
-    assert!(matches!(
-        judge.judge(&bytes(&other), at(0)),
-        Err(Finding::Equivocation(_))
-    ));
-    let kept: Vec<_> = judge.equivocations().collect();
+    judge.judge(&bytes(&report(&[1, 2], at(0))), at(0)).unwrap();
+    let other = statement(1, "3001", at(-9_000));
+    let Err(Finding::Equivocation(proof)) = judge.judge(&bytes(&other), at(0)) else {
+        panic!("it was accepted");
+    };
+    assert_eq!(proof.observer(), key(1).address());
+    let told = Message::Equivocation(proof.to_claim()).encode(&network());
     assert_eq!(
-        (kept.len(), kept[0].observer, kept[0].second),
-        (1, key(1).address(), other.digest())
+        self::judge().judge(&told, at(0)),
+        Ok(Verified::Equivocation(proof)),
+        "a node that saw neither"
     );
+}
+
+fn electorate(members: std::ops::RangeInclusive<u8>) -> Electorate {
+    let members = Members::Closed(members.map(|n| key(n).address()).collect());
+    Electorate {
+        members,
+        rule: QuorumRule::at_least(3),
+    }
+}
+
+#[test]
+fn a_replaced_member_counts_for_what_was_in_flight_and_for_one_window_only() {
+    let mut judge = judge();
+    judge.replace_electorate(electorate(2..=6), at(0));
+    let stranger = |n: u8| Err(Finding::UnknownSigner(key(n).address()));
+    let mut verdict = |signers: &[u8], observed, seen| {
+        judge
+            .judge(&bytes(&report(signers, at(observed))), at(seen))
+            .map(|_| ())
+    };
+    assert_eq!(verdict(&[2, 1], -1000, 500), Ok(()), "observed before the change");
+    assert_eq!(verdict(&[3, 1], 400, 500), stranger(1), "observed after it");
+    assert_eq!(verdict(&[6, 2], 400, 500), Ok(()), "the new member");
+    assert_eq!(verdict(&[4, 1], 0, 30_000), Ok(()), "a window later");
+}
+
+#[test]
+fn news_of_a_record_by_the_old_members_is_believed_for_one_window() {
+    for (seen, believed) in [(30_000, true), (30_001, false)] {
+        let mut judge = judge();
+        judge.replace_electorate(electorate(2..=6), at(0));
+        let verdict = judge.judge(&news(&[1, 2, 3], 1, at(-1)), at(seen));
+        assert_eq!(verdict.is_ok(), believed, "{seen}: {verdict:?}");
+    }
 }
 
 #[test]
@@ -470,13 +616,13 @@ fn our_own_messages_come_back_as_known() {
 #[test]
 fn memory_stays_bounded_however_much_is_heard() {
     // An open network, so that strangers count: each with an observation of its own.
-    let quorum = QuorumRule {
-        min_signatures: 3,
-        fraction: None,
-        validators: Default::default(),
+    let electorate = Electorate {
+        members: Members::Open,
+        rule: QuorumRule::at_least(3),
     };
     let feeds = ["ETH/USD".parse().unwrap()].into();
-    let mut judge = Judge::new(JudgeConfig::new(network(), feeds, Members::Open, quorum, WINDOW));
+    let config = JudgeConfig::new(network(), feeds, key(ME).address(), electorate, WINDOW);
+    let mut judge = Judge::new(config, at(0));
     let mut accepted = 0;
     for n in 1..=1500u32 {
         let mut secret = [1; 32];

@@ -1,6 +1,9 @@
 //! One observation on its way to a quorum.
 
+use std::collections::BTreeSet;
+
 use crate::{
+    address::Address,
     report::{Certificate, VerifiedReport},
     time::{Instant, UnixMillis},
 };
@@ -14,10 +17,11 @@ pub(super) enum Mine {
     Asked,
     /// Its signature is in the report.
     Signed,
-    /// It will not vouch for it.
-    Refused,
-    /// It cannot vouch for it before it has a newer price of its own.
-    Abstained,
+    /// It does not vouch for it; a newer price of its own, or news of who is alive, may change that.
+    Declined {
+        /// Whether it may.
+        may_change: bool,
+    },
 }
 
 /// An observation and the signatures that are known.
@@ -26,6 +30,10 @@ pub(super) struct Candidate {
     pub(super) report: VerifiedReport,
     pub(super) first_seen: Instant,
     pub(super) mine: Mine,
+    /// The reason for which it was declined last.
+    pub(super) declined_for: Option<&'static str>,
+    /// Whether its price is far from ours: its signers are told on, and those who were.
+    pub(super) outlier_signers: Option<BTreeSet<Address>>,
     /// When this node began to court it, if it did.
     pub(super) courted: Option<Instant>,
     pub(super) certified: Option<Certified>,
@@ -50,6 +58,8 @@ impl Candidate {
             report,
             first_seen: now,
             mine,
+            declined_for: None,
+            outlier_signers: None,
             courted: None,
             certified: None,
         }

@@ -4,7 +4,11 @@ use super::{
     Aggregation, Note, Now,
     candidate::{Candidate, Certified, Mine},
 };
-use crate::{keccak::Digest, report::VerifiedReport, time::Instant};
+use crate::{
+    keccak::Digest,
+    report::{Certificate, VerifiedReport},
+    time::Instant,
+};
 
 /// Candidates kept: one for each live observer and its certificates. Beyond it the oldest gives way.
 const MAX_CANDIDATES: usize = 256;
@@ -13,15 +17,13 @@ impl Aggregation {
     /// Takes a report in, merging it with what is known of its observation.
     pub(super) fn add(&mut self, report: VerifiedReport, now: Now) {
         let digest = report.digest();
-        let members = self.member_count();
         let mine = if report.signatures().contains_key(&self.settings.me) {
             Mine::Signed
         } else {
             Mine::Undecided
         };
         let is_known = self.candidates.contains_key(&digest);
-        if !is_known && self.is_outdated(&report) && report.certify(&self.settings.quorum, members).is_none()
-        {
+        if !is_known && self.is_outdated(&report) && self.certificate_of(&report, now).is_none() {
             return;
         }
         match self.candidates.get_mut(&digest) {
@@ -41,7 +43,12 @@ impl Aggregation {
                     .insert(digest, Candidate::new(report, now.instant, mine));
             }
         }
-        self.certify(digest, members, now);
+        self.tell_on_signers(digest);
+        self.certify(digest, now);
+    }
+
+    fn certificate_of(&self, report: &VerifiedReport, now: Now) -> Option<Certificate> {
+        self.electorates.certify(report, self.headcount.get(), now.unix)
     }
 
     /// Whether its observer has said something newer: messages overtake each other.
@@ -73,11 +80,13 @@ impl Aggregation {
     }
 
     /// Marks a candidate that has become a certificate, and drops the certificates that it supersedes.
-    pub(super) fn certify(&mut self, digest: Digest, members: usize, now: Now) {
-        let Some(candidate) = self.candidates.get_mut(&digest).filter(|c| c.certified.is_none()) else {
+    pub(super) fn certify(&mut self, digest: Digest, now: Now) {
+        let uncertified = self.candidates.get(&digest).filter(|c| c.certified.is_none());
+        let Some(certificate) = uncertified.and_then(|c| self.certificate_of(&c.report, now)) else {
             return;
         };
-        let Some(certificate) = candidate.report.certify(&self.settings.quorum, members) else {
+        let required = self.required();
+        let Some(candidate) = self.candidates.get_mut(&digest) else {
             return;
         };
         let observed_at = candidate.report.observation().observed_at();
@@ -85,7 +94,7 @@ impl Aggregation {
             digest,
             price: candidate.report.observation().price(),
             signatures: candidate.report.signatures().len(),
-            required: self.settings.quorum.required(members),
+            required,
         };
         candidate.certified = Some(Certified {
             at: now.instant,

@@ -1,9 +1,7 @@
 //! Rules 1 and 2: which observation to vouch for, and when it is this node's turn to.
 
-use std::collections::BTreeSet;
-
 use super::{Aggregation, Effect, Note, Now, candidate::Mine, rank};
-use crate::{address::Address, keccak::Digest, time::Instant};
+use crate::{address::Address, cosign::Refusal, keccak::Digest, report::VerifiedReport, time::Instant};
 
 impl Aggregation {
     /// Courts the best-ranked observation that this node can vouch for.
@@ -78,29 +76,14 @@ impl Aggregation {
             return false;
         }
         let undecided = match candidate.mine {
-            Mine::Refused | Mine::Abstained => return false,
+            Mine::Declined { .. } => return false,
             Mine::Undecided => true,
             Mine::Asked | Mine::Signed => false,
         };
         if undecided {
-            let observation = candidate.report.observation();
-            let vouched =
-                self.settings
-                    .policy
-                    .vouch(observation, self.own_price.as_ref(), now.instant, now.unix);
-            if let Err(refusal) = vouched {
-                let observer = observation.observer();
-                let mine = if refusal.is_abstention() {
-                    Mine::Abstained
-                } else {
-                    Mine::Refused
-                };
-                self.note(Note::Refused {
-                    digest,
-                    observer,
-                    refusal,
-                });
-                self.set_mine(digest, mine);
+            let observer = candidate.report.observation().observer();
+            if let Err(refusal) = self.vouch(&candidate.report, now) {
+                self.decline(digest, observer, refusal, now);
                 return false;
             }
         }
@@ -112,13 +95,53 @@ impl Aggregation {
         self.wake_at(gives_up(courted));
         if undecided {
             let turn = courted + timing.turn * self.turns_before(digest);
-            if now.instant < turn {
+            if now.instant < turn && !self.is_validators_turn(digest) {
                 self.wake_at(turn);
             } else {
                 self.ask_signer(digest);
             }
         }
         true
+    }
+
+    /// Whether this node may put its name to what is reported, and to the company it would be in.
+    fn vouch(&self, report: &VerifiedReport, now: Now) -> Result<(), Refusal> {
+        let observation = report.observation();
+        if let Some(left) = self.quarantined.left(&observation.observer(), now.instant) {
+            return Err(Refusal::Quarantined { left });
+        }
+        self.settings
+            .policy
+            .vouch(observation, self.own_price.as_ref(), now.instant, now.unix)?;
+        if self.is_validator() {
+            let ttl = self.settings.timing.roster_ttl;
+            let is_alive = |signer: &&Address| {
+                **signer == self.settings.me || self.roster.has_heard(signer, now.instant, ttl)
+            };
+            if let Some(signer) = report.signatures().keys().find(|signer| !is_alive(signer)) {
+                return Err(Refusal::SignerNotAlive { signer: *signer });
+            }
+        }
+        Ok(())
+    }
+
+    fn is_validator(&self) -> bool {
+        self.electorates
+            .current()
+            .rule
+            .validators
+            .contains(&self.settings.me)
+    }
+
+    /// A validator vouches for the other signers, so it signs when its name is all that is missing.
+    fn is_validators_turn(&self, digest: Digest) -> bool {
+        let rule = &self.electorates.current().rule;
+        self.is_validator()
+            && self.candidates.get(&digest).is_some_and(|candidate| {
+                let signers = candidate.report.signatures();
+                let missing = rule.validators_missing(signers.keys());
+                missing > 0 && signers.len() + missing >= self.required()
+            })
     }
 
     fn ask_signer(&mut self, digest: Digest) {
@@ -135,28 +158,27 @@ impl Aggregation {
         }
     }
 
-    /// How many turns to wait before signing: none for validators and for as many as are needed, then one for each
-    /// further group of a quarter of that.
+    /// How many turns to wait before signing: none for as many as are needed, then one for each further group of a quarter
+    /// of that. Validators come last, so that they see whom they vouch for; one turn each, in case the others do not come.
     fn turns_before(&self, digest: Digest) -> u32 {
-        let validators = &self.settings.quorum.validators;
+        let rule = &self.electorates.current().rule;
         let me = self.settings.me;
-        if validators.contains(&me) {
-            return 0;
-        }
         let observer = self
             .candidates
             .get(&digest)
             .map(|c| c.report.observation().observer());
-        let others: BTreeSet<Address> = self
+        let is_mine = self.is_validator();
+        let rivals = self
             .roster
             .others()
-            .copied()
-            .filter(|node| Some(*node) != observer)
-            .collect();
-        let at_once = u32::try_from(self.required().saturating_sub(1))
-            .unwrap_or(u32::MAX)
-            .max(1);
-        let before = rank::turn_of(digest, me, others.iter());
+            .filter(|node| Some(**node) != observer && rule.validators.contains(*node) == is_mine);
+        let before = rank::turn_of(digest, me, rivals);
+        if is_mine {
+            return 1 + before;
+        }
+        let validators_missing = rule.validators_missing(observer.iter());
+        let others = self.required().saturating_sub(1 + validators_missing);
+        let at_once = u32::try_from(others).unwrap_or(u32::MAX).max(1);
         match before.checked_sub(at_once) {
             None => 0,
             Some(late) => 1 + late / (at_once / 4).max(1),
@@ -184,7 +206,7 @@ impl Aggregation {
                 signatures: signers.len(),
                 required: self.required(),
                 live: self.roster.len(),
-                validator_missing: !self.settings.quorum.has_validator(signers.keys()),
+                validators_missing: self.electorates.current().rule.validators_missing(signers.keys()),
             };
             self.note(note);
         }

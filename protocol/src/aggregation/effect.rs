@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::Quoted;
 use crate::{
     address::Address,
     cosign::Refusal,
+    equivocation::ProvenEquivocation,
     keccak::Digest,
     observation::Observation,
     price::Price,
@@ -22,8 +24,23 @@ pub enum Effect {
         /// Its digest.
         digest: Digest,
     },
+    /// Sign this price of our own, and gossip it.
+    State(Quoted),
     /// Gossip this report: it carries our new signature.
     Publish(Report),
+    /// Tell the network why we do not sign an observation.
+    Object {
+        /// Which.
+        digest: Digest,
+        /// Whose.
+        observer: Address,
+        /// The reason's name.
+        reason: &'static str,
+    },
+    /// Tell the network that an observer made two statements for one window.
+    Accuse(ProvenEquivocation),
+    /// Keep this proof in the database.
+    KeepEvidence(ProvenEquivocation),
     /// Write this certificate to the database.
     Write(Certificate),
     /// Tell the network that we wrote this.
@@ -68,6 +85,28 @@ pub enum Note {
         /// Why.
         refusal: Refusal,
     },
+    /// Another node does not vouch for an observation.
+    RefusedElsewhere {
+        /// Which.
+        digest: Digest,
+        /// Whose.
+        observer: Address,
+        /// Who refused.
+        node: Address,
+        /// Why.
+        reason: &'static str,
+    },
+    /// An observer made two statements for one window, and is in quarantine.
+    Equivocated {
+        /// Who.
+        observer: Address,
+        /// One digest that it signed.
+        first: Digest,
+        /// The other.
+        second: Digest,
+        /// For how long it stays there.
+        quarantine: Duration,
+    },
     /// A report is a certificate.
     Quorum {
         /// Which.
@@ -87,8 +126,8 @@ pub enum Note {
         required: usize,
         /// Nodes known to be alive, this one among them.
         live: usize,
-        /// Whether enough signatures are there, but none of a validator.
-        validator_missing: bool,
+        /// Validators' signatures that are missing, whatever the number of all.
+        validators_missing: usize,
     },
     /// A record was written.
     Written {

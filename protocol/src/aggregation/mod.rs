@@ -9,7 +9,9 @@
 //! 3. A quorum ends it: no signature is added to, and nothing re-emitted about, a certificate.
 //! 4. The freshest certificate is written at the moment the window opens, or at once while it is open. Writers take
 //!    turns too; the news of a record cancels the wait.
-//! 5. News of a record closes the window at once; the database is asked shortly afterwards whether it was true.
+//! 5. News of a record closes the window at once; the database is asked right afterwards whether it was true, and whoever
+//!    lied is not believed again for a while.
+//! 6. A node states one price for a window. An observer that is proven to have stated two is in quarantine.
 
 mod candidate;
 mod collecting;
@@ -17,9 +19,14 @@ mod courting;
 mod database;
 mod effect;
 mod fetching;
+mod headcount;
+mod ledger;
+mod quarantine;
 mod rank;
 mod roster;
 mod settings;
+mod stating;
+mod suspecting;
 mod window;
 mod writing;
 
@@ -28,16 +35,24 @@ use std::{collections::BTreeMap, time::Duration};
 use candidate::{Candidate, Certified, Mine};
 use database::Database;
 pub use effect::{Effect, Note};
+use headcount::Headcount;
+use ledger::Ledger;
+pub use ledger::Mark;
+use quarantine::Quarantine;
+pub use roster::Alive;
 use roster::Roster;
-pub use settings::{Settings, Timing};
+pub use settings::{HEARTBEAT_INTERVAL, Settings, Timing};
+pub use stating::Quoted;
+use suspecting::Objections;
 use window::Window;
 
 use crate::{
     address::Address,
     attestation::Attestation,
     cosign::{OwnPrice, Refusal},
+    electorate::{Electorate, Electorates},
+    heartbeat::Heartbeat,
     keccak::Digest,
-    members::Members,
     report::VerifiedReport,
     time::{Instant, UnixMillis},
 };
@@ -79,8 +94,22 @@ pub enum WriteOutcome {
 #[derive(Debug)]
 pub struct Aggregation {
     settings: Settings,
+    electorates: Electorates,
     roster: Roster,
+    headcount: Headcount,
+    /// Observers that equivocated.
+    quarantined: Quarantine,
+    /// Writers that announced what they had not written.
+    distrusted: Quarantine,
+    ledger: Ledger,
+    objections: Objections,
     own_price: Option<OwnPrice>,
+    /// The last price, as long as it may still be stated.
+    unstated: Option<Quoted>,
+    /// When the last statement was observed.
+    stated_at: Option<UnixMillis>,
+    /// Whether the database had seen no record for two windows when it first answered.
+    was_at_rest: Option<bool>,
     window: Window,
     database: Database,
     candidates: BTreeMap<Digest, Candidate>,
@@ -104,9 +133,18 @@ impl Aggregation {
     /// A machine that knows nothing; its first effects ask the database for the last record.
     pub fn start(settings: Settings, now: Now) -> (Self, Vec<Effect>) {
         let mut machine = Self {
+            electorates: Electorates::new(settings.electorate.clone(), settings.write_interval),
             settings,
             roster: Roster::default(),
+            headcount: Headcount::new(now.instant),
+            quarantined: Quarantine::default(),
+            distrusted: Quarantine::default(),
+            ledger: Ledger::default(),
+            objections: Objections::default(),
             own_price: None,
+            unstated: None,
+            stated_at: None,
+            was_at_rest: None,
             window: Window::unknown(),
             database: Database::default(),
             candidates: BTreeMap::new(),
@@ -146,7 +184,27 @@ impl Aggregation {
 
     /// Signatures that make a quorum now.
     pub fn required(&self) -> usize {
-        self.settings.quorum.required(self.member_count())
+        self.electorates.current().required(self.headcount.get())
+    }
+
+    /// Who counts now.
+    pub fn electorate(&self) -> &Electorate {
+        self.electorates.current()
+    }
+
+    /// The live nodes and what is known of them, this one not among them.
+    pub fn roster(&self) -> impl Iterator<Item = (&Address, &Alive)> {
+        self.roster.iter()
+    }
+
+    /// What was found about nodes since the start.
+    pub fn marks(&self) -> impl Iterator<Item = (&Address, &BTreeMap<Mark, u64>)> {
+        self.ledger.iter()
+    }
+
+    /// How long an observer that equivocated stays in quarantine; `None` if it is not in it.
+    pub fn quarantined(&self, observer: &Address, now: Now) -> Option<Duration> {
+        self.quarantined.left(observer, now.instant)
     }
 
     /// Time has passed.
@@ -154,24 +212,45 @@ impl Aggregation {
         self.advance(now)
     }
 
-    /// This node has a price of its own; its report comes separately, from the signer.
-    pub fn on_own_price(&mut self, price: OwnPrice, now: Now) -> Vec<Effect> {
-        self.own_price = Some(price);
+    /// From now on, others count. Reports in flight keep the old electorate for one window.
+    pub fn on_electorate(&mut self, electorate: Electorate, now: Now) -> Vec<Effect> {
+        self.roster.retain(|node| electorate.members.admit(node));
+        self.settings.electorate = electorate.clone();
+        self.electorates.replace(electorate, now.unix);
+        self.advance(now)
+    }
+
+    /// This node has a price of its own. The report of it, if it is stated, comes from the signer.
+    pub fn on_own_price(&mut self, quoted: Quoted, now: Now) -> Vec<Effect> {
+        self.own_price = Some(OwnPrice {
+            price: quoted.evidence.median(),
+            observed: quoted.observed,
+        });
+        self.unstated = Some(quoted);
         (self.fetch_for, self.awaiting_anew) = (None, None);
-        for candidate in self
+        self.reconsider();
+        self.advance(now)
+    }
+
+    /// What was declined for a reason that may have changed is looked at again.
+    fn reconsider(&mut self) {
+        let open = self
             .candidates
             .values_mut()
-            .filter(|candidate| candidate.mine == Mine::Abstained)
-        {
-            candidate.mine = Mine::Undecided;
-        }
-        self.advance(now)
+            .filter(|c| matches!(c.mine, Mine::Declined { may_change: true }));
+        open.for_each(|candidate| candidate.mine = Mine::Undecided);
     }
 
     /// A report, a peer's or our own.
     pub fn on_report(&mut self, report: VerifiedReport, now: Now) -> Vec<Effect> {
         for signer in report.signatures().keys() {
             self.saw(*signer, now);
+        }
+        let observation = report.observation();
+        let (observer, observed_at) = (observation.observer(), observation.observed_at());
+        if now.unix.since(observed_at) <= self.settings.policy.max_age {
+            self.heard(observer, now);
+            self.roster.observed(&observer, observed_at);
         }
         if report.digest() != self.window.anchor {
             self.add(report, now);
@@ -186,7 +265,7 @@ impl Aggregation {
         answer: Result<Attestation, Refusal>,
         now: Now,
     ) -> Vec<Effect> {
-        let (members, required) = (self.member_count(), self.required());
+        let required = self.required();
         if let Some(candidate) = self.candidates.get_mut(&digest) {
             let observer = candidate.report.observation().observer();
             match answer {
@@ -206,17 +285,10 @@ impl Aggregation {
                         };
                         self.effects.push(Effect::Publish(candidate.report.to_report()));
                         self.effects.push(Effect::Note(note));
-                        self.certify(digest, members, now);
+                        self.certify(digest, now);
                     }
                 }
-                Err(refusal) => {
-                    candidate.mine = Mine::Refused;
-                    self.note(Note::Refused {
-                        digest,
-                        observer,
-                        refusal,
-                    });
-                }
+                Err(refusal) => self.decline(digest, observer, refusal, now),
             }
         }
         self.advance(now)
@@ -224,7 +296,7 @@ impl Aggregation {
 
     /// A peer is connected and listens.
     pub fn on_peer_up(&mut self, peer: Address, now: Now) -> Vec<Effect> {
-        self.saw(peer, now);
+        self.heard(peer, now);
         self.advance(now)
     }
 
@@ -235,29 +307,44 @@ impl Aggregation {
     }
 
     /// A peer is alive, wherever it is.
-    pub fn on_heartbeat(&mut self, node: Address, now: Now) -> Vec<Effect> {
-        self.saw(node, now);
+    pub fn on_heartbeat(&mut self, heartbeat: &Heartbeat, now: Now) -> Vec<Effect> {
+        self.heard(heartbeat.node, now);
+        self.roster.heard_heartbeat(heartbeat, now.unix);
         self.advance(now)
     }
 
     fn saw(&mut self, node: Address, now: Now) {
-        if node == self.settings.me || !self.settings.members.admit(&node) {
-            return;
-        }
-        let is_new = self.roster.saw(node, now.instant);
-        // What was emitted before this node listened is lost on it. With the window open and nothing certified, a new
-        // price is the way to a quorum.
-        if is_new && self.wants_price(now) && self.roster.len() >= self.required() {
-            self.effects.push(Effect::FetchAnew);
-            self.awaiting_anew = Some(now.instant + self.settings.timing.refetch);
+        if self.counts(&node) && self.roster.saw(node, now.instant) {
+            self.welcome(now);
         }
     }
 
-    /// `n` of the quorum rule: the members, or who is alive when the network is open.
-    fn member_count(&self) -> usize {
-        match &self.settings.members {
-            Members::Open => self.roster.len(),
-            Members::Closed(members) => members.len(),
+    fn heard(&mut self, node: Address, now: Now) {
+        if self.counts(&node) {
+            let was_heard = self
+                .roster
+                .has_heard(&node, now.instant, self.settings.timing.roster_ttl);
+            if self.roster.heard(node, now.instant) {
+                self.welcome(now);
+            }
+            if !was_heard {
+                self.reconsider();
+            }
+        }
+    }
+
+    fn counts(&self, node: &Address) -> bool {
+        *node != self.settings.me && self.electorates.current().members.admit(node)
+    }
+
+    /// What was emitted before this node listened is lost on it. With the window open and nothing certified, a new price is
+    /// the way to a quorum, unless one is at hand that was not stated yet.
+    fn welcome(&mut self, now: Now) {
+        self.headcount
+            .follow(self.roster.len(), now.instant, self.settings.write_interval);
+        if self.wants_price(now) && self.unstated.is_none() && self.roster.len() >= self.required() {
+            self.effects.push(Effect::FetchAnew);
+            self.awaiting_anew = Some(now.instant + self.settings.timing.refetch);
         }
     }
 
@@ -272,6 +359,11 @@ impl Aggregation {
     fn advance(&mut self, now: Now) -> Vec<Effect> {
         self.wakeup = None;
         self.roster.expire(now.instant, self.settings.timing.roster_ttl);
+        self.headcount
+            .follow(self.roster.len(), now.instant, self.settings.write_interval);
+        self.quarantined.release(now.instant);
+        self.distrusted.release(now.instant);
+        self.state(now);
         self.confirm(now);
         self.court(now);
         self.write(now);

@@ -1,42 +1,122 @@
-//! Who is known to be alive.
+//! Who is known to be alive, and what they said of themselves.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::{address::Address, time::Instant};
+use crate::{
+    address::Address,
+    heartbeat::Heartbeat,
+    time::{Instant, UnixMillis},
+};
 
 /// Nodes remembered. A closed network's members are far fewer; in an open one, this bounds what strangers can fill.
 const MAX_NODES: usize = 1024;
 
+/// A live node, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alive {
+    /// When there was last a sign of life.
+    pub last_seen: Instant,
+    /// When it last spoke for itself: a heartbeat, an observation, a connection. A signature of its key on somebody else's
+    /// observation is none.
+    pub last_heard: Option<Instant>,
+    /// The version of its software, once it has told.
+    pub version: Option<String>,
+    /// When it last observed a price, by its clock.
+    pub last_observation: Option<UnixMillis>,
+    /// How far its clock is ahead of ours, in milliseconds, less the time that its last message took.
+    pub clock_offset_ms: Option<i64>,
+}
+
 /// Who gave a sign of life, and when last.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    last_seen: BTreeMap<Address, Instant>,
+    nodes: BTreeMap<Address, Alive>,
 }
 
 impl Roster {
     /// Notes a sign of life; whether the node was not known to be alive before.
     pub(super) fn saw(&mut self, node: Address, now: Instant) -> bool {
-        if self.last_seen.len() >= MAX_NODES && !self.last_seen.contains_key(&node) {
-            return false;
+        self.note(node, now).is_some_and(|(_, is_new)| is_new)
+    }
+
+    /// Notes that a node spoke for itself; whether it was not known to be alive before.
+    pub(super) fn heard(&mut self, node: Address, now: Instant) -> bool {
+        let noted = self.note(node, now);
+        noted.is_some_and(|(alive, is_new)| {
+            alive.last_heard = Some(now);
+            is_new
+        })
+    }
+
+    /// Notes what a live node said of itself.
+    pub(super) fn heard_heartbeat(&mut self, heartbeat: &Heartbeat, seen_at: UnixMillis) {
+        if let Some(alive) = self.nodes.get_mut(&heartbeat.node) {
+            alive.version = Some(heartbeat.version.clone());
+            alive.clock_offset_ms = Some(offset_ms(heartbeat.sent_at, seen_at));
+            if heartbeat.last_observation.get() > 0 {
+                alive.last_observation = alive.last_observation.max(Some(heartbeat.last_observation));
+            }
         }
-        self.last_seen.insert(node, now).is_none()
+    }
+
+    /// Notes that a live node observed a price.
+    pub(super) fn observed(&mut self, node: &Address, observed_at: UnixMillis) {
+        if let Some(alive) = self.nodes.get_mut(node) {
+            alive.last_observation = alive.last_observation.max(Some(observed_at));
+        }
+    }
+
+    fn note(&mut self, node: Address, now: Instant) -> Option<(&mut Alive, bool)> {
+        let is_new = !self.nodes.contains_key(&node);
+        if is_new && self.nodes.len() >= MAX_NODES {
+            return None;
+        }
+        let alive = self.nodes.entry(node).or_insert(Alive {
+            last_seen: now,
+            last_heard: None,
+            version: None,
+            last_observation: None,
+            clock_offset_ms: None,
+        });
+        alive.last_seen = now;
+        Some((alive, is_new))
     }
 
     pub(super) fn lost(&mut self, node: &Address) {
-        self.last_seen.remove(node);
+        self.nodes.remove(node);
+    }
+
+    pub(super) fn retain(&mut self, keep: impl Fn(&Address) -> bool) {
+        self.nodes.retain(|node, _| keep(node));
     }
 
     pub(super) fn expire(&mut self, now: Instant, ttl: Duration) {
-        self.last_seen.retain(|_, seen| now.since(*seen) <= ttl);
+        self.nodes.retain(|_, alive| now.since(alive.last_seen) <= ttl);
+    }
+
+    /// Whether a node spoke for itself lately.
+    pub(super) fn has_heard(&self, node: &Address, now: Instant, ttl: Duration) -> bool {
+        let last = self.nodes.get(node).and_then(|alive| alive.last_heard);
+        last.is_some_and(|last| now.since(last) <= ttl)
     }
 
     /// The live nodes, this one not among them.
     pub(super) fn others(&self) -> impl Iterator<Item = &Address> {
-        self.last_seen.keys()
+        self.nodes.keys()
+    }
+
+    /// The live nodes and what is known of them, this one not among them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Address, &Alive)> {
+        self.nodes.iter()
     }
 
     /// How many live nodes there are, this one among them.
     pub(super) fn len(&self) -> usize {
-        self.last_seen.len() + 1
+        self.nodes.len() + 1
     }
+}
+
+fn offset_ms(theirs: UnixMillis, ours: UnixMillis) -> i64 {
+    let (theirs, ours) = (i128::from(theirs.get()), i128::from(ours.get()));
+    i64::try_from(theirs - ours).unwrap_or(i64::MAX)
 }

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use crate::{address::Address, cosign::CosignPolicy, feed::Feed, members::Members, quorum::QuorumRule};
+use crate::{
+    address::Address, cosign::CosignPolicy, electorate::Electorate, equivocation, feed::Feed, time::Instant,
+};
+
+/// How often a node says that it is alive, if it has said nothing else.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Waits within one window, in the order in which they come into play.
 ///
@@ -14,6 +19,9 @@ pub struct Timing {
     pub lead: Duration,
     /// How much earlier than `lead` an observation may come and still belong to the coming window.
     pub early: Duration,
+    /// How long a price may wait for enough nodes to hear it, before it is stated all the same. Nodes that start together
+    /// find each other within this.
+    pub hold: Duration,
     /// How long to collect observations before one is chosen: long enough to hear most nodes, so that all choose alike.
     pub settle: Duration,
     /// How long each further group of co-signers waits for those ranked before it.
@@ -27,30 +35,32 @@ pub struct Timing {
     pub max_stagger: Duration,
     /// In an open window without a certificate: how long after the last price to ask for a new one.
     pub refetch: Duration,
-    /// How long after news of a record the database is asked whether it is true. Bounds what a false one can delay.
+    /// How long after news of a record the database is asked whether it is true. Bounds what a false one can delay; the writer
+    /// tells it after the commit, so there is nothing to wait for.
     pub confirm: Duration,
     /// How long to wait for a write's outcome before it counts as unknown: longer than the statement timeout.
     pub write_timeout: Duration,
-    /// Without a sign of life for this long, a node is not counted as alive: three missed prices.
+    /// Without a sign of life for this long, a node is not counted as alive: three missed heartbeats.
     pub roster_ttl: Duration,
 }
 
 impl Timing {
     /// The waits for a window of this length: those measured for 30 s, less where the window is short.
-    pub fn for_intervals(write_interval: Duration, fetch_interval: Duration) -> Self {
+    pub fn for_interval(write_interval: Duration) -> Self {
         let at_most = |wanted: u64, share: u32| Duration::from_millis(wanted).min(write_interval / share);
         Self {
             lead: at_most(1000, 4),
             early: at_most(2000, 4),
+            hold: at_most(1000, 4),
             settle: at_most(150, 20),
             turn: at_most(100, 30),
             give_up: at_most(400, 10),
             stagger: at_most(50, 100),
             max_stagger: at_most(1000, 10),
             refetch: at_most(5000, 2),
-            confirm: at_most(2000, 4),
+            confirm: at_most(100, 20),
             write_timeout: Duration::from_secs(10),
-            roster_ttl: (fetch_interval * 3).max(Duration::from_secs(10)),
+            roster_ttl: HEARTBEAT_INTERVAL * 3,
         }
     }
 }
@@ -62,10 +72,8 @@ pub struct Settings {
     pub feed: Feed,
     /// This node.
     pub me: Address,
-    /// Who counts.
-    pub members: Members,
-    /// What makes a certificate.
-    pub quorum: QuorumRule,
+    /// Who counts at the start, and what makes a certificate.
+    pub electorate: Electorate,
     /// The length of the write window.
     pub write_interval: Duration,
     /// How often this node asks for prices.
@@ -74,12 +82,21 @@ pub struct Settings {
     pub policy: CosignPolicy,
     /// The waits.
     pub timing: Timing,
+    /// How long an observer that equivocated, or a writer that announced what it had not written, is not believed.
+    pub quarantine: Duration,
+    /// When the process started, if one before it may have made statements with the same key.
+    pub predecessor_ended: Option<Instant>,
 }
 
 impl Settings {
     /// Oldest observation to vouch for, in a window of this length: half of it, and never more than 15 s, in which the
     /// price of ETH seldom moves by the 50 basis points that co-signers tolerate.
     pub fn max_age(write_interval: Duration) -> Duration {
-        (write_interval / 2).min(Duration::from_secs(15))
+        equivocation::one_window(write_interval)
+    }
+
+    /// Within this time of its last statement, an observer states nothing else.
+    pub(super) fn one_window(&self) -> Duration {
+        equivocation::one_window(self.write_interval)
     }
 }

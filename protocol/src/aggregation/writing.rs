@@ -1,7 +1,7 @@
 //! Rules 4 and 5: when to write, and what the database's answers and the peers' news mean.
 
 use super::{
-    Aggregation, Candidate, Certified, Effect, LastRecord, Mine, Note, Now, WriteOutcome, rank,
+    Aggregation, Candidate, Certified, Effect, LastRecord, Mark, Mine, Note, Now, WriteOutcome, rank,
     window::Unconfirmed,
 };
 use crate::{address::Address, keccak::Digest, report::Certificate, time::UnixMillis};
@@ -95,9 +95,9 @@ impl Aggregation {
 
     /// A peer's news of a record. It closes an open window at once; against a closed one it is only a reason to ask.
     pub fn on_written(&mut self, certificate: Certificate, writer: Address, now: Now) -> Vec<Effect> {
-        self.saw(writer, now);
+        self.heard(writer, now);
         let digest = certificate.digest();
-        if digest != self.window.anchor {
+        if digest != self.window.anchor && self.distrusted.left(&writer, now.instant).is_none() {
             let timing = self.settings.timing;
             let nodes = self.roster.others();
             let wait = timing
@@ -181,6 +181,8 @@ impl Aggregation {
 
     /// Takes over what the database says of its last record.
     fn learn(&mut self, last: Option<LastRecord>, now: Now) {
+        let is_at_rest = last.is_none_or(|last| last.age > self.settings.write_interval * 2);
+        self.was_at_rest.get_or_insert(is_at_rest);
         let anchor = last.map_or(Digest::new([0; 32]), |last| last.digest);
         let opens = match last {
             Some(last) => now.instant + self.settings.write_interval.saturating_sub(last.age),
@@ -204,6 +206,9 @@ impl Aggregation {
         if digest == self.window.anchor {
             return;
         }
+        self.ledger.mark(news.writer, Mark::FalseWritten);
+        self.distrusted
+            .put(news.writer, now.instant + self.settings.quarantine);
         self.note(Note::FalseWritten {
             digest,
             writer: news.writer,

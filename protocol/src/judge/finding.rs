@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{address::Address, feed::Feed, keccak::Digest, message::DecodeError};
+use crate::{address::Address, equivocation::ProvenEquivocation, feed::Feed, message::DecodeError};
 
 /// What a node tells gossipsub about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,17 +13,6 @@ pub enum Verdict {
     Ignore,
     /// No honest node sends this: do not forward it, and lower the sender's score.
     Reject,
-}
-
-/// Two observations by one node for one moment: somebody who signs both lies to somebody.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Equivocation {
-    /// The node that made both.
-    pub observer: Address,
-    /// The digest that came first, which stays valid.
-    pub first: Digest,
-    /// The digest that came second, which nobody here signs.
-    pub second: Digest,
 }
 
 /// Why a message was not accepted.
@@ -68,9 +57,16 @@ pub enum Finding {
         /// Required here.
         required: usize,
     },
-    /// A second observation by the same node for the same moment.
-    #[error("{} stated two things for one moment: {} and {}", .0.observer, .0.first, .0.second)]
-    Equivocation(Equivocation),
+    /// A second observation by the same node for the same window.
+    #[error("{} made two statements for one window: {} and {}", .0.observer(), .0.statements().0.digest(),
+        .0.statements().1.digest())]
+    Equivocation(Box<ProvenEquivocation>),
+    /// A claim that somebody equivocated, which its contents do not bear out.
+    #[error("{0}")]
+    NoProof(String),
+    /// Signed with this node's own key, but not by this node.
+    #[error("another node signs with this node's key")]
+    OurKey,
     /// A signature that is not its signer's.
     #[error("{0}")]
     BadSignature(String),
@@ -83,7 +79,7 @@ impl Finding {
     /// What gossipsub is told.
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::Malformed(_) | Self::BadSignature(_) => Verdict::Reject,
+            Self::Malformed(_) | Self::BadSignature(_) | Self::NoProof(_) => Verdict::Reject,
             _ => Verdict::Ignore,
         }
     }
@@ -100,6 +96,8 @@ impl Finding {
             Self::UnknownSigner(_) => "unknown_signer",
             Self::NotQuorate { .. } => "not_quorate",
             Self::Equivocation(_) => "equivocation",
+            Self::NoProof(_) => "no_proof",
+            Self::OurKey => "our_key",
             Self::BadSignature(_) => "bad_signature",
             Self::Overload => "overload",
         }

@@ -1,31 +1,25 @@
 //! What the judge remembers, within fixed bounds.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     time::Duration,
 };
 
-use super::Equivocation;
 use crate::{
-    address::Address, attestation::Attestation, feed::Feed, keccak::Digest, observation::Observation,
-    signature::Signature, time::UnixMillis,
+    address::Address, attestation::Attestation, equivocation::ProvenEquivocation, keccak::Digest,
+    observation::Observation, report::VerifiedReport, time::UnixMillis,
 };
 
 /// Digests remembered. A network of 100 nodes makes 100 a window; the oldest are forgotten first.
 const MAX_DIGESTS: usize = 1024;
-/// Observations of one observer remembered at a time: an honest one makes one a fetch, so a few a window.
-const MAX_PER_OBSERVER: usize = 32;
-/// Nodes whose last heartbeat is remembered; in an open network, strangers could make up more.
+/// Nodes whose last words are remembered; in an open network, strangers could make up more.
 const MAX_NODES: usize = 1024;
-/// Proofs of equivocation kept for the operator.
-const MAX_EVIDENCE: usize = 16;
+/// Refusals taken from one node within a window. An honest one sends one for each observer that it refuses, and few are refused.
+const MAX_REFUSALS: u32 = 32;
 
 #[derive(Debug)]
 struct Known {
-    observer: Address,
-    feed: Feed,
-    observed_at: UnixMillis,
-    signatures: BTreeMap<Address, Signature>,
+    report: VerifiedReport,
     settled: bool,
 }
 
@@ -35,7 +29,10 @@ pub(super) struct Memory {
     /// Digests in the order in which they came.
     order: VecDeque<Digest>,
     heartbeats: HashMap<Address, UnixMillis>,
-    evidence: VecDeque<Equivocation>,
+    /// Since when refusals of a node are counted, and how many there were.
+    refusals: HashMap<Address, (UnixMillis, u32)>,
+    /// Observers of whom a proof was seen, and when that was.
+    accused: HashMap<Address, UnixMillis>,
 }
 
 impl Memory {
@@ -47,57 +44,48 @@ impl Memory {
         self.digests.get(digest).is_some_and(|known| known.settled)
     }
 
+    pub(super) fn knows(&self, digest: &Digest) -> bool {
+        self.digests.contains_key(digest)
+    }
+
     /// Whether exactly this signature was verified for this digest before.
     pub(super) fn is_known(&self, digest: Digest, attestation: &Attestation) -> bool {
-        self.digests
-            .get(&digest)
-            .is_some_and(|known| known.signatures.get(&attestation.signer) == Some(&attestation.signature))
+        self.digests.get(&digest).is_some_and(|known| {
+            known.report.signatures().get(&attestation.signer) == Some(&attestation.signature)
+        })
     }
 
-    /// Another digest that the same observer made for the same feed and moment.
-    pub(super) fn conflict(&self, digest: &Digest, observation: &Observation) -> Option<Digest> {
-        self.of_observer(observation)
-            .find(|(known, _)| {
-                *known != digest && self.digests[*known].observed_at == observation.observed_at()
-            })
-            .map(|(known, _)| *known)
+    /// The proof that the observer of this report has said something else for the same window.
+    pub(super) fn contradiction(
+        &self,
+        report: &VerifiedReport,
+        one_window: Duration,
+    ) -> Option<ProvenEquivocation> {
+        self.of_observer(report.observation())
+            .find_map(|known| ProvenEquivocation::of(&known.report, report, one_window))
     }
 
-    /// Whether this would be one observation too many of its observer.
-    pub(super) fn is_crowded(&self, digest: &Digest, observation: &Observation) -> bool {
-        !self.digests.contains_key(digest) && self.of_observer(observation).count() >= MAX_PER_OBSERVER
-    }
-
-    fn of_observer(&self, observation: &Observation) -> impl Iterator<Item = (&Digest, &Known)> {
+    fn of_observer(&self, observation: &Observation) -> impl Iterator<Item = &Known> {
         let (observer, feed) = (observation.observer(), observation.feed().clone());
-        self.digests
-            .iter()
-            .filter(move |(_, known)| known.observer == observer && known.feed == feed)
+        self.digests.values().filter(move |known| {
+            let other = known.report.observation();
+            other.observer() == observer && *other.feed() == feed
+        })
     }
 
-    /// Remembers verified attestations.
-    pub(super) fn record(
-        &mut self,
-        digest: Digest,
-        observation: &Observation,
-        attestations: impl Iterator<Item = Attestation>,
-        settled: bool,
-    ) {
-        let order = &mut self.order;
-        let known = self.digests.entry(digest).or_insert_with(|| {
-            order.push_back(digest);
-            Known {
-                observer: observation.observer(),
-                feed: observation.feed().clone(),
-                observed_at: observation.observed_at(),
-                signatures: BTreeMap::new(),
-                settled: false,
+    /// Remembers a verified report, or what is new in it.
+    pub(super) fn record(&mut self, report: VerifiedReport, settled: bool) {
+        let digest = report.digest();
+        match self.digests.get_mut(&digest) {
+            Some(known) => {
+                known.report.merge(&report);
+                known.settled |= settled;
             }
-        });
-        known
-            .signatures
-            .extend(attestations.map(|a| (a.signer, a.signature)));
-        known.settled |= settled;
+            None => {
+                self.digests.insert(digest, Known { report, settled });
+                self.order.push_back(digest);
+            }
+        }
         if self.order.len() > MAX_DIGESTS
             && let Some(oldest) = self.order.pop_front()
         {
@@ -105,13 +93,13 @@ impl Memory {
         }
     }
 
-    /// Forgets observations that would be refused for their age anyway.
+    /// Forgets what would be refused for its age anyway.
     pub(super) fn forget_before(&mut self, now: UnixMillis, max_age: Duration) {
         while let Some(oldest) = self.order.front() {
             if self
                 .digests
                 .get(oldest)
-                .is_some_and(|known| now.since(known.observed_at) <= max_age)
+                .is_some_and(|known| now.since(known.report.observation().observed_at()) <= max_age)
             {
                 break;
             }
@@ -120,27 +108,52 @@ impl Memory {
         }
     }
 
+    /// Forgets the last words of everybody who is no member any more.
+    pub(super) fn forget_all_but(&mut self, members: &BTreeSet<Address>) {
+        self.heartbeats.retain(|node, _| members.contains(node));
+        self.refusals.retain(|node, _| members.contains(node));
+        self.accused.retain(|node, _| members.contains(node));
+    }
+
     pub(super) fn last_heartbeat(&self, node: &Address) -> Option<UnixMillis> {
         self.heartbeats.get(node).copied()
     }
 
     /// `false` when there are too many nodes to remember one more.
     pub(super) fn record_heartbeat(&mut self, node: Address, sent_at: UnixMillis) -> bool {
-        if self.heartbeats.len() >= MAX_NODES && !self.heartbeats.contains_key(&node) {
+        fits(&self.heartbeats, &node) && {
+            self.heartbeats.insert(node, sent_at);
+            true
+        }
+    }
+
+    /// Counts a refusal of this node; `false` when it is one too many within `window`.
+    pub(super) fn record_refusal(&mut self, node: Address, now: UnixMillis, window: Duration) -> bool {
+        if !fits(&self.refusals, &node) {
             return false;
         }
-        self.heartbeats.insert(node, sent_at);
-        true
-    }
-
-    pub(super) fn keep_evidence(&mut self, evidence: Equivocation) {
-        if self.evidence.len() == MAX_EVIDENCE {
-            self.evidence.pop_front();
+        let (since, count) = self.refusals.entry(node).or_insert((now, 0));
+        if now.since(*since) > window {
+            (*since, *count) = (now, 0);
         }
-        self.evidence.push_back(evidence);
+        *count += 1;
+        *count <= MAX_REFUSALS
     }
 
-    pub(super) fn evidence(&self) -> impl Iterator<Item = &Equivocation> {
-        self.evidence.iter()
+    /// Whether a proof about this observer came within the last `window`.
+    pub(super) fn is_accused(&self, observer: &Address, now: UnixMillis, window: Duration) -> bool {
+        self.accused
+            .get(observer)
+            .is_some_and(|since| now.since(*since) <= window)
     }
+
+    pub(super) fn record_accused(&mut self, observer: Address, now: UnixMillis) {
+        if fits(&self.accused, &observer) {
+            self.accused.insert(observer, now);
+        }
+    }
+}
+
+fn fits<T>(nodes: &HashMap<Address, T>, node: &Address) -> bool {
+    nodes.len() < MAX_NODES || nodes.contains_key(node)
 }

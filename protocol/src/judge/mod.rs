@@ -7,17 +7,19 @@ mod memory;
 
 use std::{collections::BTreeSet, time::Duration};
 
-pub use finding::{Equivocation, Finding, Verdict};
+pub use finding::{Finding, Verdict};
 use memory::Memory;
 
 use crate::{
     address::Address,
+    electorate::{Electorate, Electorates},
+    equivocation::{Equivocation, EquivocationError, ProvenEquivocation, one_window},
     feed::Feed,
     heartbeat::Heartbeat,
     members::Members,
     message::Message,
     network::Network,
-    quorum::QuorumRule,
+    refusal_notice::RefusalNotice,
     report::{Certificate, Report, VerifiedReport},
     time::UnixMillis,
     written::Written,
@@ -30,10 +32,14 @@ pub struct JudgeConfig {
     pub network: Network,
     /// The feeds that this node follows.
     pub feeds: BTreeSet<Feed>,
-    /// The signers that count.
-    pub members: Members,
-    /// When a certificate is one.
-    pub quorum: QuorumRule,
+    /// This node: nobody else should sign with its key.
+    pub me: Address,
+    /// Who counts when the node starts, and when a certificate is one.
+    pub electorate: Electorate,
+    /// How long a replaced electorate stays good for what was in flight.
+    pub overlap: Duration,
+    /// How far apart two observations of one observer do not contradict each other.
+    pub one_window: Duration,
     /// Oldest observation worth a signature. Older ones come from replays or lame clocks.
     pub max_age: Duration,
     /// Oldest observation that news of a written record may be about: longer, for a database may have been away.
@@ -50,15 +56,17 @@ impl JudgeConfig {
     pub fn new(
         network: Network,
         feeds: BTreeSet<Feed>,
-        members: Members,
-        quorum: QuorumRule,
+        me: Address,
+        electorate: Electorate,
         write_interval: Duration,
     ) -> Self {
         Self {
             network,
             feeds,
-            members,
-            quorum,
+            me,
+            electorate,
+            overlap: write_interval,
+            one_window: one_window(write_interval),
             max_age: write_interval,
             max_written_age: write_interval * 3,
             future_tolerance: Self::FUTURE_TOLERANCE,
@@ -82,22 +90,45 @@ pub enum Verified {
     },
     /// A sign of life.
     Heartbeat(Heartbeat),
+    /// Why a peer does not sign an observation.
+    Refusal(RefusalNotice),
+    /// Two contradicting statements of one observer.
+    Equivocation(Box<ProvenEquivocation>),
 }
 
 /// Judges messages, remembering what it saw so that nothing is verified twice.
 #[derive(Debug)]
 pub struct Judge {
     config: JudgeConfig,
+    electorates: Electorates,
+    /// What this node said before is not remembered, and may come back.
+    since: UnixMillis,
     memory: Memory,
 }
 
 impl Judge {
-    /// A judge that has seen nothing yet.
-    pub fn new(config: JudgeConfig) -> Self {
+    /// A judge that begins at `now` and has seen nothing yet.
+    pub fn new(config: JudgeConfig, now: UnixMillis) -> Self {
         Self {
+            electorates: Electorates::new(config.electorate.clone(), config.overlap),
             config,
+            since: now,
             memory: Memory::default(),
         }
+    }
+
+    /// From `now` on, others count. What is in flight stays good by the old electorate for a while.
+    pub fn replace_electorate(&mut self, electorate: Electorate, now: UnixMillis) {
+        if let Members::Closed(members) = &electorate.members {
+            self.memory.forget_all_but(members);
+        }
+        self.config.electorate = electorate.clone();
+        self.electorates.replace(electorate, now);
+    }
+
+    /// Who counts now.
+    pub fn electorate(&self) -> &Electorate {
+        self.electorates.current()
     }
 
     /// Judges the bytes of one message that was received at `seen_at`.
@@ -107,26 +138,28 @@ impl Judge {
             Message::Report(report) => self.judge_report(report, seen_at).map(Verified::Report),
             Message::Written(written) => self.judge_written(written, seen_at),
             Message::Heartbeat(heartbeat) => self.judge_heartbeat(heartbeat, seen_at),
+            Message::Refusal(notice) => self.judge_refusal(notice, seen_at),
+            Message::Equivocation(claim) => self.judge_equivocation(claim, seen_at),
         }
     }
 
     /// Remembers a message of our own, so that its echo is known.
     pub fn remember_own(&mut self, message: &Message) {
-        match message {
-            Message::Report(report) => self.remember(report, false),
-            Message::Written(written) => self.remember(&written.report, true),
-            Message::Heartbeat(_) => {}
+        let report = match message {
+            Message::Report(report) => Some((report, false)),
+            Message::Written(written) => Some((&written.report, true)),
+            Message::Heartbeat(heartbeat) => {
+                self.memory.record_heartbeat(self.config.me, heartbeat.sent_at);
+                None
+            }
+            Message::Refusal(_) | Message::Equivocation(_) => None,
+        };
+        // Every signature in it was verified, or made, before it was sent: all are known, so none is recovered again.
+        if let Some((report, settled)) = report
+            && let Ok(report) = report.clone().verify(&self.config.network, |_, _| true)
+        {
+            self.memory.record(report, settled);
         }
-    }
-
-    fn remember(&mut self, report: &Report, settled: bool) {
-        let digest = report.observation().digest(&self.config.network);
-        self.memory.record(
-            digest,
-            report.observation(),
-            report.attestations().iter().copied(),
-            settled,
-        );
     }
 
     fn judge_report(&mut self, report: Report, seen_at: UnixMillis) -> Result<VerifiedReport, Finding> {
@@ -142,22 +175,17 @@ impl Judge {
         {
             return Err(Finding::Duplicate);
         }
-        self.check_members(&report)?;
-        if self.memory.is_crowded(&digest, report.observation()) {
-            return Err(Finding::Overload);
-        }
+        self.check_members(&report, seen_at)?;
+        let is_ours = report.observation().observer() == self.config.me;
         let verified = self.verify(report)?;
-        if let Some(first) = self.memory.conflict(&digest, verified.observation()) {
-            let observer = verified.observation().observer();
-            let evidence = Equivocation {
-                observer,
-                first,
-                second: digest,
-            };
-            self.memory.keep_evidence(evidence.clone());
-            return Err(Finding::Equivocation(evidence));
+        if is_ours && !self.memory.knows(&digest) && verified.observation().observed_at() > self.since {
+            return Err(Finding::OurKey);
         }
-        self.remember_verified(&verified, false);
+        if let Some(proof) = self.memory.contradiction(&verified, self.config.one_window) {
+            self.memory.record_accused(proof.observer(), seen_at);
+            return Err(Finding::Equivocation(Box::new(proof)));
+        }
+        self.memory.record(verified.clone(), false);
         Ok(verified)
     }
 
@@ -167,10 +195,9 @@ impl Judge {
         if self.memory.is_settled(&digest) {
             return Err(Finding::Settled);
         }
-        if !self.config.members.admit(&written.writer) {
-            return Err(Finding::UnknownSigner(written.writer));
-        }
-        self.check_members(&written.report)?;
+        let observed_at = written.report.observation().observed_at();
+        self.check_member(written.writer, observed_at, seen_at)?;
+        self.check_members(&written.report, seen_at)?;
         if !written.is_authentic(&self.config.network, digest) {
             return Err(Finding::BadSignature(format!(
                 "the writer {} did not sign this",
@@ -180,15 +207,14 @@ impl Judge {
         let (writer, written_at) = (written.writer, written.written_at);
         let verified = self.verify(written.report)?;
         // In an open network the number of members is a matter of opinion, so only the fixed part of the rule counts.
-        let members = self.config.members.count().unwrap_or(0);
-        let Some(certificate) = verified.certify(&self.config.quorum, members) else {
+        let Some(certificate) = self.electorates.certify(&verified, 0, seen_at) else {
             let signatures = verified.signatures().len();
             return Err(Finding::NotQuorate {
                 signatures,
-                required: self.config.quorum.required(members),
+                required: self.electorates.current().required(0),
             });
         };
-        self.remember_verified(&verified, true);
+        self.memory.record(verified, true);
         Ok(Verified::Written {
             certificate,
             writer,
@@ -205,19 +231,68 @@ impl Judge {
         {
             return Err(Finding::Duplicate);
         }
-        if !self.config.members.admit(&heartbeat.node) {
-            return Err(Finding::UnknownSigner(heartbeat.node));
-        }
+        self.check_member(heartbeat.node, heartbeat.sent_at, seen_at)?;
         if !heartbeat.is_authentic(&self.config.network) {
             return Err(Finding::BadSignature(format!(
                 "the node {} did not sign this heartbeat",
                 heartbeat.node
             )));
         }
+        if heartbeat.node == self.config.me {
+            // One from before this judge is our own, come back.
+            let is_ours = heartbeat.sent_at <= self.since;
+            return Err(if is_ours {
+                Finding::Duplicate
+            } else {
+                Finding::OurKey
+            });
+        }
         if !self.memory.record_heartbeat(heartbeat.node, heartbeat.sent_at) {
             return Err(Finding::Overload);
         }
         Ok(Verified::Heartbeat(heartbeat))
+    }
+
+    fn judge_refusal(&mut self, notice: RefusalNotice, seen_at: UnixMillis) -> Result<Verified, Finding> {
+        self.check_time(notice.sent_at, seen_at, self.config.max_age)?;
+        self.check_member(notice.node, notice.sent_at, seen_at)?;
+        self.check_member(notice.observer, notice.sent_at, seen_at)?;
+        if !notice.is_authentic(&self.config.network) {
+            return Err(Finding::BadSignature(format!(
+                "the node {} did not sign this refusal",
+                notice.node
+            )));
+        }
+        if !self
+            .memory
+            .record_refusal(notice.node, seen_at, self.config.max_age)
+        {
+            return Err(Finding::Overload);
+        }
+        Ok(Verified::Refusal(notice))
+    }
+
+    fn judge_equivocation(&mut self, claim: Equivocation, seen_at: UnixMillis) -> Result<Verified, Finding> {
+        let (first, second) = claim.reports();
+        for report in [first, second] {
+            self.check_feed_and_time(report, seen_at, self.config.max_written_age)?;
+            self.check_members(report, seen_at)?;
+        }
+        // One proof is enough for a window.
+        if self
+            .memory
+            .is_accused(&claim.observer(), seen_at, self.config.one_window)
+        {
+            return Err(Finding::Duplicate);
+        }
+        let proof = claim
+            .verify(&self.config.network, self.config.one_window)
+            .map_err(|error| match error {
+                EquivocationError::Signature(error) => Finding::BadSignature(error.to_string()),
+                EquivocationError::NoContradiction => Finding::NoProof(error.to_string()),
+            })?;
+        self.memory.record_accused(proof.observer(), seen_at);
+        Ok(Verified::Equivocation(Box::new(proof)))
     }
 
     fn check_feed_and_time(
@@ -248,14 +323,23 @@ impl Judge {
     }
 
     /// The observer is one of the signers: the decoder sees to that.
-    fn check_members(&self, report: &Report) -> Result<(), Finding> {
-        match report
-            .attestations()
-            .iter()
-            .find(|a| !self.config.members.admit(&a.signer))
+    fn check_members(&self, report: &Report, seen_at: UnixMillis) -> Result<(), Finding> {
+        let observed_at = report.observation().observed_at();
+        match self
+            .electorates
+            .stranger(report.attestations(), observed_at, seen_at)
         {
-            Some(stranger) => Err(Finding::UnknownSigner(stranger.signer)),
+            Some(stranger) => Err(Finding::UnknownSigner(stranger)),
             None => Ok(()),
+        }
+    }
+
+    fn check_member(&self, node: Address, at: UnixMillis, seen_at: UnixMillis) -> Result<(), Finding> {
+        let mut in_force = self.electorates.in_force(at, seen_at);
+        if in_force.any(|electorate| electorate.members.admit(&node)) {
+            Ok(())
+        } else {
+            Err(Finding::UnknownSigner(node))
         }
     }
 
@@ -267,23 +351,8 @@ impl Judge {
             .map_err(|error| Finding::BadSignature(error.to_string()))
     }
 
-    fn remember_verified(&mut self, verified: &VerifiedReport, settled: bool) {
-        let report = verified.to_report();
-        self.memory.record(
-            verified.digest(),
-            report.observation(),
-            report.attestations().iter().copied(),
-            settled,
-        );
-    }
-
     /// How many observations are remembered; never more than a fixed number.
     pub fn remembered(&self) -> usize {
         self.memory.len()
-    }
-
-    /// Proofs of double statements that were seen, the latest few.
-    pub fn equivocations(&self) -> impl Iterator<Item = &Equivocation> {
-        self.memory.evidence()
     }
 }

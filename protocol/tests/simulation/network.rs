@@ -7,11 +7,13 @@ use std::{
 };
 
 use quorate_protocol::{
-    Address, Attestation, Certificate, Digest, Evidence, Feed, Fraction, Instant, Members, Message, Network,
-    NodeKey, Observation, Price, QuorumRule, Quote, UnixMillis, VerifiedReport, Written,
-    aggregation::{Aggregation, Effect, LastRecord, Note, Now, Settings, Timing, WriteOutcome},
-    cosign::{CosignPolicy, OwnPrice, SigningJournal},
-    judge::{Judge, JudgeConfig, Verified},
+    Address, Attestation, Certificate, Digest, Electorate, Evidence, Feed, Fraction, Instant, Members,
+    Message, Network, NodeKey, Observation, Price, ProvenEquivocation, QuorumRule, Quote, RefusalNotice,
+    UnixMillis, VerifiedReport, Written,
+    aggregation::{Aggregation, Effect, LastRecord, Note, Now, Quoted, Settings, Timing, WriteOutcome},
+    cosign::{CosignPolicy, SigningJournal},
+    judge::{Finding, Judge, JudgeConfig, Verified},
+    one_window,
 };
 
 pub(crate) const WINDOW: Duration = Duration::from_secs(30);
@@ -29,6 +31,8 @@ pub(crate) struct Scenario {
     pub(crate) dead: usize,
     /// Nodes whose exchange lies by 20 %.
     pub(crate) liars: usize,
+    /// How many of the nodes, from the first, are validators.
+    pub(crate) validators: usize,
     pub(crate) seed: u64,
     pub(crate) outages: Vec<(Duration, Duration)>,
     pub(crate) message_delay_ms: (u64, u64),
@@ -42,6 +46,7 @@ impl Scenario {
             fraction: None,
             dead: 0,
             liars: 0,
+            validators: 0,
             seed: 7,
             outages: vec![],
             message_delay_ms: (2, 40),
@@ -92,6 +97,7 @@ pub(crate) struct Simulation {
     pub(crate) publishes: usize,
     pub(crate) attempts: usize,
     pub(crate) notes: Vec<(Duration, usize, Note)>,
+    pub(crate) evidence: Vec<(usize, ProvenEquivocation)>,
 }
 
 impl Simulation {
@@ -100,10 +106,13 @@ impl Simulation {
             .map(|n| NodeKey::from_bytes([u8::try_from(n).unwrap() + 1; 32]).unwrap())
             .collect();
         let members = Members::Closed(keys.iter().map(NodeKey::address).collect());
-        let quorum = QuorumRule {
-            min_signatures: scenario.min_signatures,
-            fraction: scenario.fraction,
-            validators: BTreeSet::new(),
+        let electorate = Electorate {
+            members,
+            rule: QuorumRule {
+                fraction: scenario.fraction,
+                validators: keys[..scenario.validators].iter().map(NodeKey::address).collect(),
+                ..QuorumRule::at_least(scenario.min_signatures)
+            },
         };
         let network: Network = "simulated".parse().unwrap();
         let mut simulation = Self {
@@ -118,6 +127,7 @@ impl Simulation {
             publishes: 0,
             attempts: 0,
             notes: vec![],
+            evidence: vec![],
             scenario: scenario.clone(),
         };
         let alive = scenario.nodes - scenario.dead;
@@ -125,21 +135,23 @@ impl Simulation {
             let settings = Settings {
                 feed: feed(),
                 me: key.address(),
-                members: members.clone(),
-                quorum: quorum.clone(),
+                electorate: electorate.clone(),
                 write_interval: WINDOW,
                 fetch_interval: WINDOW,
                 policy: CosignPolicy {
                     max_deviation_bps: 50,
                     max_age: Settings::max_age(WINDOW),
+                    future_tolerance: Duration::from_secs(5),
                 },
-                timing: Timing::for_intervals(WINDOW, WINDOW),
+                timing: Timing::for_interval(WINDOW),
+                quarantine: Duration::from_secs(600),
+                predecessor_ended: None,
             };
             let config = JudgeConfig::new(
                 network.clone(),
                 [feed()].into(),
-                members.clone(),
-                quorum.clone(),
+                key.address(),
+                electorate.clone(),
                 WINDOW,
             );
             let now = simulation.clocks();
@@ -147,8 +159,8 @@ impl Simulation {
             simulation.nodes.push(Node {
                 key,
                 machine,
-                judge: Judge::new(config),
-                journal: SigningJournal::new(now.unix),
+                judge: Judge::new(config, now.unix),
+                journal: SigningJournal::new(now.unix, one_window(WINDOW)),
                 next_fetch: Duration::ZERO,
                 lies: index < scenario.liars,
             });
@@ -199,12 +211,16 @@ impl Simulation {
                 })
                 .unwrap();
         }
-        let rule = QuorumRule {
-            min_signatures: signers,
-            fraction: None,
-            validators: BTreeSet::new(),
-        };
-        report.certify(&rule, 0).unwrap()
+        let rule = QuorumRule::at_least(signers);
+        report
+            .certify(
+                &Electorate {
+                    members: Members::Open,
+                    rule,
+                },
+                0,
+            )
+            .unwrap()
     }
 
     fn handle(&mut self, event: Event) {
@@ -237,7 +253,10 @@ impl Simulation {
                     Ok(Verified::Written {
                         certificate, writer, ..
                     }) => node.machine.on_written(certificate, writer, now),
-                    Ok(Verified::Heartbeat(heartbeat)) => node.machine.on_heartbeat(heartbeat.node, now),
+                    Ok(Verified::Heartbeat(heartbeat)) => node.machine.on_heartbeat(&heartbeat, now),
+                    Ok(Verified::Refusal(notice)) => node.machine.on_refusal(&notice, now),
+                    Ok(Verified::Equivocation(proof)) => node.machine.on_equivocation(*proof, false, now),
+                    Err(Finding::Equivocation(proof)) => node.machine.on_equivocation(*proof, true, now),
                     Err(_) => vec![],
                 };
                 (index, effects)
@@ -280,7 +299,19 @@ impl Simulation {
                         Event::CoSigned(index, digest, observation),
                     );
                 }
+                Effect::State(quoted) => self.state(index, quoted),
                 Effect::Publish(report) => self.gossip(index, &Message::Report(report)),
+                Effect::Object {
+                    digest,
+                    observer,
+                    reason,
+                } => {
+                    let (at, key) = (self.clocks().unix, &self.nodes[index].key);
+                    let notice = RefusalNotice::sign(digest, observer, reason, at, &self.network, key);
+                    self.gossip(index, &Message::Refusal(notice));
+                }
+                Effect::Accuse(proof) => self.gossip(index, &Message::Equivocation(proof.to_claim())),
+                Effect::KeepEvidence(proof) => self.evidence.push((index, proof)),
                 Effect::Announce {
                     certificate,
                     written_at,
@@ -337,12 +368,35 @@ impl Simulation {
         let now = self.clocks();
         self.fetch_from(index, self.now + WINDOW);
         let observation = self.observation(index);
-        let own = OwnPrice {
-            price: observation.price(),
-            observed: now.instant,
+        let Now {
+            instant: observed,
+            unix: observed_at,
+        } = now;
+        let quoted = Quoted {
+            evidence: observation.evidence().clone(),
+            observed_at,
+            observed,
         };
-        let effects = self.nodes[index].machine.on_own_price(own, now);
+        let effects = self.nodes[index].machine.on_own_price(quoted, now);
         self.carry_out(index, effects);
+    }
+
+    /// As the Signer does.
+    fn state(&mut self, index: usize, quoted: Quoted) {
+        let Quoted {
+            evidence,
+            observed_at,
+            ..
+        } = quoted;
+        let node = &mut self.nodes[index];
+        let observation = Observation::new(feed(), observed_at, node.key.address(), evidence);
+        let digest = observation.digest(&self.network);
+        assert_eq!(
+            node.journal.enter(&observation, digest),
+            Ok(()),
+            "two statements for one window"
+        );
+        let now = self.clocks();
         let report = VerifiedReport::sign_own(observation, &self.network, &self.nodes[index].key).unwrap();
         self.gossip(index, &Message::Report(report.to_report()));
         let effects = self.nodes[index].machine.on_report(report, now);
