@@ -13,7 +13,7 @@ use quorate_store::{Outcome, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::{
-    messages::{AskLastRecord, LastRecordIs, Write, Wrote},
+    messages::{AskLastRecord, KeepEvidence, LastRecordIs, Write, Wrote},
     sink::pass_on,
     supervisor::SupervisedActor,
 };

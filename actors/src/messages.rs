@@ -2,14 +2,14 @@
 
 use actix::Message;
 use quorate_protocol::{
-    Address, Attestation, Certificate, Digest, Evidence, Feed, Heartbeat, Instant, Observation, UnixMillis,
-    VerifiedReport,
-    aggregation::{LastRecord, WriteOutcome},
+    Address, Attestation, Certificate, Digest, Electorate, Evidence, Feed, Heartbeat, Instant, Observation,
+    ProvenEquivocation, UnixMillis, VerifiedReport,
+    aggregation::{LastRecord, Quoted, WriteOutcome},
     cosign::Refusal,
     judge::Verified,
 };
 
-/// PriceFetcher to Signer and Aggregator: what the exchanges said, and when that was complete.
+/// PriceFetcher to Aggregator: what the exchanges said, and when that was complete.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct Observed {
@@ -40,6 +40,16 @@ pub struct FetchFor {
 pub struct FetchAnew {
     /// What is priced.
     pub feed: Feed,
+}
+
+/// Aggregator to Signer: put this node's name to what the exchanges said.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct State {
+    /// What is priced.
+    pub feed: Feed,
+    /// The answers, and when they were in.
+    pub quoted: Quoted,
 }
 
 /// Signer to Aggregator: this node's own report, signed.
@@ -84,6 +94,18 @@ pub struct Announce {
 #[rtype(result = "()")]
 pub struct Beat(pub Heartbeat);
 
+/// Aggregator to Signer: tell the network why this node does not sign an observation.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct Object {
+    /// The observation's digest.
+    pub digest: Digest,
+    /// Whose observation it is.
+    pub observer: Address,
+    /// The name of the reason.
+    pub reason: &'static str,
+}
+
 /// Signer and Aggregator to GossipBridge: send this to the network.
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
@@ -99,6 +121,16 @@ pub struct Heard {
     pub seen: Instant,
 }
 
+/// GossipBridge to Aggregator: two messages that cannot both be honest, and nobody has said so yet.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct Contradicted(pub ProvenEquivocation);
+
+/// To GossipBridge and Aggregator: from now on, others count.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct ElectorateIs(pub Electorate);
+
 /// GossipBridge to Aggregator: a peer is connected and listens to the topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
@@ -113,6 +145,11 @@ pub struct PeerDown(pub Address);
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct Write(pub Certificate);
+
+/// Aggregator to DbWriter: keep this proof.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct KeepEvidence(pub ProvenEquivocation);
 
 /// DbWriter to Aggregator: what came of a [`Write`].
 #[derive(Debug, Clone, Message)]

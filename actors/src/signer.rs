@@ -1,13 +1,16 @@
 //! Signer: the only actor that holds the key, and the last gate before it.
 
+use std::time::Duration;
+
 use actix::{Actor, Context, Handler, Recipient, Supervised};
 use quorate_protocol::{
-    Attestation, Message, Network, NodeKey, Observation, VerifiedReport, Written, cosign::SigningJournal,
+    Attestation, Message, Network, NodeKey, Observation, RefusalNotice, VerifiedReport, Written,
+    aggregation::Quoted, cosign::SigningJournal,
 };
 
 use crate::{
     clock::Clock,
-    messages::{Announce, Beat, CoSign, CoSigned, Observed, OwnReport, Publish},
+    messages::{Announce, Beat, CoSign, CoSigned, Object, OwnReport, Publish, State},
     sink::pass_on,
     supervisor::SupervisedActor,
 };
@@ -17,7 +20,8 @@ pub struct Signer {
     key: NodeKey,
     network: Network,
     clock: Clock,
-    /// What was co-signed since this signer (re)started.
+    /// What was signed since this process started. It survives a restart of the actor: an entry is made before its signature,
+    /// so that it knows at least what was signed.
     journal: SigningJournal,
     sinks: SignerSinks,
 }
@@ -33,9 +37,15 @@ pub struct SignerSinks {
 }
 
 impl Signer {
-    /// A signer with this key for this network.
-    pub fn new(key: NodeKey, network: Network, clock: Clock, sinks: SignerSinks) -> Self {
-        let journal = SigningJournal::new(clock.unix_now());
+    /// A signer with this key for this network. Two statements of an observer within `one_window` are for one window.
+    pub fn new(
+        key: NodeKey,
+        network: Network,
+        one_window: Duration,
+        clock: Clock,
+        sinks: SignerSinks,
+    ) -> Self {
+        let journal = SigningJournal::new(clock.unix_now(), one_window);
         Self {
             key,
             network,
@@ -54,27 +64,25 @@ impl Actor for Signer {
     type Context = Context<Self>;
 }
 
-impl Supervised for Signer {
-    fn restarting(&mut self, _: &mut Context<Self>) {
-        // What the crashed one signed is not known for sure: begin anew, and sign nothing that it may have signed.
-        self.journal = self.journal.successor(self.clock.unix_now());
-    }
-}
+impl Supervised for Signer {}
 
 impl SupervisedActor for Signer {}
 
-impl Handler<Observed> for Signer {
+impl Handler<State> for Signer {
     type Result = ();
 
-    fn handle(&mut self, observed: Observed, _: &mut Context<Self>) {
-        // No journal for our own: each observation comes here once, with a moment of its own.
-        let Observed {
-            feed,
-            observed_at,
+    fn handle(&mut self, State { feed, quoted }: State, _: &mut Context<Self>) {
+        let Quoted {
             evidence,
+            observed_at,
             ..
-        } = observed;
+        } = quoted;
         let observation = Observation::new(feed, observed_at, self.key.address(), evidence);
+        let digest = observation.digest(&self.network);
+        if let Err(refusal) = self.journal.enter(&observation, digest) {
+            let feed = observation.feed();
+            return log::info!("own observation not stated: feed={feed} reason=\"{refusal}\"");
+        }
         match VerifiedReport::sign_own(observation, &self.network, &self.key) {
             Ok(report) => {
                 self.publish(Message::Report(report.to_report()));
@@ -82,6 +90,24 @@ impl Handler<Observed> for Signer {
             }
             Err(error) => log::error!("own observation not signed: reason=\"{error}\""),
         }
+    }
+}
+
+impl Handler<Object> for Signer {
+    type Result = ();
+
+    fn handle(
+        &mut self,
+        Object {
+            digest,
+            observer,
+            reason,
+        }: Object,
+        _: &mut Context<Self>,
+    ) {
+        let now = self.clock.unix_now();
+        let notice = RefusalNotice::sign(digest, observer, reason, now, &self.network, &self.key);
+        self.publish(Message::Refusal(notice));
     }
 }
 

@@ -3,29 +3,29 @@
 mod notes;
 mod status;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, SpawnHandle, Supervised};
 use quorate_protocol::{
-    Address, Digest, Feed, Heartbeat, Instant, Message, Signature, UnixMillis,
-    aggregation::{Aggregation, Effect, Now, Settings, WriteOutcome},
-    cosign::OwnPrice,
+    Address, Digest, Feed, Heartbeat, Instant, Message, ProvenEquivocation, Signature, UnixMillis,
+    aggregation::{Aggregation, Effect, HEARTBEAT_INTERVAL, Now, Quoted, Settings, WriteOutcome},
     judge::Verified,
 };
-pub use status::{AskStatus, FeedStatus};
+pub use status::{AskStatus, FeedStatus, NodeStatus};
 
 use crate::{
     clock::Clock,
     messages::{
-        Announce, AskLastRecord, Beat, CoSign, CoSigned, FetchAnew, FetchFor, Heard, LastRecordIs, Observed,
-        OwnReport, PeerDown, PeerUp, Publish, Write, Wrote,
+        Announce, AskLastRecord, Beat, CoSign, CoSigned, Contradicted, ElectorateIs, FetchAnew, FetchFor,
+        Heard, KeepEvidence, LastRecordIs, Object, Observed, OwnReport, PeerDown, PeerUp, Publish, State,
+        Write, Wrote,
     },
     sink::pass_on,
     supervisor::SupervisedActor,
 };
 
-/// How often a node says that it is alive. Observations say so too: this is for nodes whose sources are down.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(60);
+/// How often in a heartbeat's interval it is looked at whether one is due.
+const BEATS: u32 = 15;
 
 /// Keeps a state machine for each feed and gives it time, messages and answers.
 pub struct Aggregator {
@@ -33,6 +33,8 @@ pub struct Aggregator {
     machines: BTreeMap<Feed, Machine>,
     clock: Clock,
     started: Instant,
+    /// When this node last said anything that others know it to be alive by.
+    spoke: Option<Instant>,
     sinks: AggregatorSinks,
     timer: Option<SpawnHandle>,
 }
@@ -49,6 +51,10 @@ pub struct AggregatorSinks {
     /// PriceFetcher.
     pub fetch_anew: Recipient<FetchAnew>,
     /// Signer.
+    pub state: Recipient<State>,
+    /// Signer.
+    pub object: Recipient<Object>,
+    /// Signer.
     pub cosign: Recipient<CoSign>,
     /// Signer.
     pub announce: Recipient<Announce>,
@@ -58,6 +64,8 @@ pub struct AggregatorSinks {
     pub publish: Recipient<Publish>,
     /// DbWriter.
     pub write: Recipient<Write>,
+    /// DbWriter.
+    pub keep_evidence: Recipient<KeepEvidence>,
     /// DbWriter.
     pub ask_last_record: Recipient<AskLastRecord>,
 }
@@ -70,6 +78,7 @@ impl Aggregator {
             machines: BTreeMap::new(),
             clock,
             started: clock.now(),
+            spoke: None,
             sinks,
             timer: None,
         }
@@ -112,6 +121,32 @@ impl Aggregator {
     fn carry_out(&mut self, feed: &Feed, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
+                Effect::State(quoted) => {
+                    let feed = feed.clone();
+                    pass_on("state", &self.sinks.state, State { feed, quoted });
+                }
+                Effect::Object {
+                    digest,
+                    observer,
+                    reason,
+                } => {
+                    pass_on(
+                        "object",
+                        &self.sinks.object,
+                        Object {
+                            digest,
+                            observer,
+                            reason,
+                        },
+                    );
+                }
+                Effect::Accuse(proof) => {
+                    let claim = Message::Equivocation(proof.to_claim());
+                    pass_on("accuse", &self.sinks.publish, Publish(claim));
+                }
+                Effect::KeepEvidence(proof) => {
+                    pass_on("keep evidence", &self.sinks.keep_evidence, KeepEvidence(proof));
+                }
                 Effect::CoSign { observation, digest } => {
                     pass_on("co-sign", &self.sinks.cosign, CoSign { observation, digest });
                 }
@@ -163,6 +198,13 @@ impl Aggregator {
         }
     }
 
+    fn take_proof(&mut self, proof: ProvenEquivocation, is_ours: bool, ctx: &mut Context<Self>) {
+        let feed = proof.statements().0.observation().feed().clone();
+        self.decide(&feed, ctx, |machine, now| {
+            machine.on_equivocation(proof, is_ours, now)
+        });
+    }
+
     /// A certificate on its way to the database may not be lost: what cannot be handed over is tried again.
     fn write(&mut self, feed: &Feed, certificate: quorate_protocol::Certificate) {
         let digest = certificate.digest();
@@ -197,7 +239,16 @@ impl Aggregator {
         });
     }
 
-    fn beat(&self) {
+    /// Says that this node is alive, unless it has just said something else.
+    fn beat(&mut self) {
+        let now = self.clock.now();
+        if self
+            .spoke
+            .is_some_and(|spoke| now.since(spoke) < HEARTBEAT_INTERVAL)
+        {
+            return;
+        }
+        self.spoke = Some(now);
         let newest = |a: Option<UnixMillis>, b: Option<UnixMillis>| a.max(b);
         let observations = self
             .machines
@@ -234,7 +285,7 @@ impl Actor for Aggregator {
             self.carry_out(&feed, effects);
         }
         self.set_timer(ctx);
-        ctx.run_interval(HEARTBEAT_INTERVAL, |actor, _| actor.beat());
+        ctx.run_interval(HEARTBEAT_INTERVAL / BEATS, |actor, _| actor.beat());
     }
 }
 
@@ -252,14 +303,17 @@ impl Handler<Observed> for Aggregator {
     type Result = ();
 
     fn handle(&mut self, observed: Observed, ctx: &mut Context<Self>) {
-        let own = OwnPrice {
-            price: observed.evidence.median(),
+        let quoted = Quoted {
+            evidence: observed.evidence,
+            observed_at: observed.observed_at,
             observed: observed.observed_instant,
         };
         if let Some(machine) = self.machines.get_mut(&observed.feed) {
             machine.status.last_observation = Some(observed.observed_at);
         }
-        self.decide(&observed.feed, ctx, |machine, now| machine.on_own_price(own, now));
+        self.decide(&observed.feed, ctx, |machine, now| {
+            machine.on_own_price(quoted, now)
+        });
     }
 }
 
@@ -268,6 +322,7 @@ impl Handler<OwnReport> for Aggregator {
 
     fn handle(&mut self, OwnReport(report): OwnReport, ctx: &mut Context<Self>) {
         let feed = report.observation().feed().clone();
+        self.spoke = Some(self.clock.now());
         self.decide(&feed, ctx, |machine, now| machine.on_report(report, now));
     }
 }
@@ -300,9 +355,33 @@ impl Handler<Heard> for Aggregator {
                 });
             }
             Verified::Heartbeat(heartbeat) => {
-                self.decide_all(ctx, |machine, now| machine.on_heartbeat(heartbeat.node, now));
+                self.decide_all(ctx, |machine, now| machine.on_heartbeat(&heartbeat, now));
             }
+            Verified::Refusal(notice) => {
+                self.decide_all(ctx, |machine, now| machine.on_refusal(&notice, now));
+            }
+            Verified::Equivocation(proof) => self.take_proof(*proof, false, ctx),
         }
+    }
+}
+
+impl Handler<Contradicted> for Aggregator {
+    type Result = ();
+
+    fn handle(&mut self, Contradicted(proof): Contradicted, ctx: &mut Context<Self>) {
+        self.take_proof(proof, true, ctx);
+    }
+}
+
+impl Handler<ElectorateIs> for Aggregator {
+    type Result = ();
+
+    fn handle(&mut self, ElectorateIs(electorate): ElectorateIs, ctx: &mut Context<Self>) {
+        // Also for the machines of a later restart.
+        for settings in &mut self.feeds {
+            settings.electorate = electorate.clone();
+        }
+        self.decide_all(ctx, |machine, now| machine.on_electorate(electorate.clone(), now));
     }
 }
 
@@ -352,12 +431,11 @@ impl Handler<AskStatus> for Aggregator {
     type Result = actix::MessageResult<AskStatus>;
 
     fn handle(&mut self, _: AskStatus, _: &mut Context<Self>) -> Self::Result {
-        let statuses = self.machines.values().map(|machine| {
-            let mut status = machine.status.clone();
-            status.live = machine.aggregation.live();
-            status.required = machine.aggregation.required();
-            status
-        });
+        let now = self.now();
+        let statuses = self
+            .machines
+            .values()
+            .map(|machine| machine.status.of(&machine.aggregation, now));
         actix::MessageResult(statuses.collect())
     }
 }

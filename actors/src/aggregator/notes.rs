@@ -35,6 +35,27 @@ pub(super) fn log(feed: &Feed, note: &Note) {
             digest.short(),
             refusal.label()
         ),
+        Note::RefusedElsewhere {
+            digest,
+            observer,
+            node,
+            reason,
+        } => log::info!(
+            "report refused by a peer: feed={feed} report={} observer={observer} by={} reason={reason}",
+            digest.short(),
+            node.short()
+        ),
+        Note::Equivocated {
+            observer,
+            first,
+            second,
+            quarantine,
+        } => log::warn!(
+            "observer equivocated: feed={feed} observer={observer} reports={},{} quarantine={quarantine:?} \
+             proof=\"quorate evidence --observer {observer}\"",
+            first.short(),
+            second.short()
+        ),
         Note::Quorum {
             digest,
             price,
@@ -48,11 +69,11 @@ pub(super) fn log(feed: &Feed, note: &Note) {
             signatures,
             required,
             live,
-            validator_missing,
+            validators_missing,
         } => {
             log::warn!(
                 "no quorum: feed={feed} {} live={live}",
-                lack(*signatures, *required, *live, *validator_missing)
+                lack(*signatures, *required, *live, *validators_missing)
             );
         }
         Note::Written {
@@ -96,7 +117,7 @@ pub(super) fn log(feed: &Feed, note: &Note) {
 }
 
 /// Says in words what a report lacks: `2 of 3 signatures: waiting for 1 more node`.
-fn lack(signatures: usize, required: usize, live: usize, validator_missing: bool) -> String {
+fn lack(signatures: usize, required: usize, live: usize, validators_missing: usize) -> String {
     let missing = required.saturating_sub(signatures);
     let absent = required.saturating_sub(live);
     let nodes = |n: usize| {
@@ -108,7 +129,10 @@ fn lack(signatures: usize, required: usize, live: usize, validator_missing: bool
     };
     let so_far = format!("{signatures} of {required} signatures");
     match (missing, absent) {
-        (0, _) if validator_missing => format!("{so_far}: waiting for a validator's"),
+        (0, _) if validators_missing == 1 => format!("{so_far}: waiting for a validator's"),
+        (0, _) if validators_missing > 1 => {
+            format!("{so_far}: waiting for those of {validators_missing} validators")
+        }
         (_, 0) => format!("{so_far}: enough nodes are here, but {missing} did not vouch for it"),
         (_, absent) => format!("{so_far}: waiting for {}", nodes(absent)),
     }
@@ -120,22 +144,16 @@ mod tests {
 
     #[test]
     fn says_how_many_nodes_are_missing() {
-        assert_eq!(lack(2, 3, 2, false), "2 of 3 signatures: waiting for 1 more node");
-        assert_eq!(
-            lack(1, 3, 1, false),
-            "1 of 3 signatures: waiting for 2 more nodes"
-        );
+        assert_eq!(lack(2, 3, 2, 0), "2 of 3 signatures: waiting for 1 more node");
+        assert_eq!(lack(1, 3, 1, 0), "1 of 3 signatures: waiting for 2 more nodes");
     }
 
     #[test]
     fn says_when_nodes_are_here_but_do_not_sign() {
         assert_eq!(
-            lack(2, 3, 4, false),
+            lack(2, 3, 4, 0),
             "2 of 3 signatures: enough nodes are here, but 1 did not vouch for it"
         );
-        assert_eq!(
-            lack(3, 3, 4, true),
-            "3 of 3 signatures: waiting for a validator's"
-        );
+        assert_eq!(lack(3, 3, 4, 1), "3 of 3 signatures: waiting for a validator's");
     }
 }

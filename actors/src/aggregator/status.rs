@@ -1,7 +1,12 @@
 //! What the Aggregator tells of itself when asked.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use actix::Message;
-use quorate_protocol::{Address, Digest, Feed, UnixMillis, aggregation::Note};
+use quorate_protocol::{
+    Address, Digest, Feed, Members, UnixMillis,
+    aggregation::{Aggregation, Mark, Note, Now},
+};
 use serde::Serialize;
 
 /// Ask the Aggregator how its feeds are.
@@ -9,15 +14,24 @@ use serde::Serialize;
 #[rtype(result = "Vec<FeedStatus>")]
 pub struct AskStatus;
 
+/// Observers whose refusals are counted one by one: more than the largest network has.
+const MAX_OBSERVERS: usize = 256;
+
 /// How one feed is. All times by this node's calendar, in Unix milliseconds.
 #[derive(Debug, Clone, Serialize)]
 pub struct FeedStatus {
     /// What is priced.
     pub feed: Feed,
+    /// Whether anybody counts who can connect.
+    pub open: bool,
     /// Nodes known to be alive, this one among them.
     pub live: usize,
     /// Signatures that make a quorum now.
     pub required: usize,
+    /// Of these, how many must be validators'.
+    pub required_validators: usize,
+    /// The members, or in an open network those who were heard of; this one is among the members only.
+    pub nodes: Vec<NodeStatus>,
     /// When this node last had a price.
     pub last_observation: Option<UnixMillis>,
     /// When this node last heard of a record.
@@ -34,16 +48,82 @@ pub struct FeedStatus {
     pub cosigned: u64,
     /// Refusals to co-sign since then.
     pub refused: u64,
+    /// Refusals since then by this node, by observer and reason.
+    pub refusals: BTreeMap<Address, BTreeMap<&'static str, u64>>,
     /// Certificates that a fresher one replaced since then.
     pub superseded: u64,
+}
+
+/// What is known of a node.
+#[derive(Debug, Clone, Serialize)]
+pub struct NodeStatus {
+    /// Its address.
+    pub address: Address,
+    /// Whether there was a sign of life lately.
+    pub alive: bool,
+    /// Whether it is a validator.
+    pub validator: bool,
+    /// The version of its software, once it has told.
+    pub version: Option<String>,
+    /// When it last observed a price, by its clock.
+    pub last_observation: Option<UnixMillis>,
+    /// How far its clock is ahead of this node's, less the time that its last message took.
+    pub clock_offset_ms: Option<i64>,
+    /// How long it stays in quarantine, if it made two statements for one window.
+    pub quarantined_ms: Option<u64>,
+    /// What this node found about it since the Aggregator (re)started, by name: reasons for which its prices were refused,
+    /// `equivocation`, `false_written`, `signed_outlier`.
+    pub findings: BTreeMap<&'static str, u64>,
+    /// What others said about its prices.
+    pub findings_of_others: BTreeMap<&'static str, u64>,
+}
+
+impl NodeStatus {
+    fn all(machine: &Aggregation, now: Now) -> Vec<Self> {
+        let roster: BTreeMap<_, _> = machine.roster().collect();
+        let marks: BTreeMap<_, _> = machine.marks().collect();
+        let electorate = machine.electorate();
+        let mut addresses: BTreeSet<Address> = roster.keys().chain(marks.keys()).map(|a| **a).collect();
+        if let Members::Closed(members) = &electorate.members {
+            addresses.extend(members);
+        }
+        let to_status = |address| {
+            let alive = roster.get(&address);
+            let mut status = Self {
+                address,
+                alive: alive.is_some(),
+                validator: electorate.rule.validators.contains(&address),
+                version: alive.and_then(|alive| alive.version.clone()),
+                last_observation: alive.and_then(|alive| alive.last_observation),
+                clock_offset_ms: alive.and_then(|alive| alive.clock_offset_ms),
+                quarantined_ms: machine
+                    .quarantined(&address, now)
+                    .map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+                findings: BTreeMap::new(),
+                findings_of_others: BTreeMap::new(),
+            };
+            for (mark, count) in marks.get(&address).into_iter().copied().flatten() {
+                let findings = match mark {
+                    Mark::RefusedElsewhere(_) => &mut status.findings_of_others,
+                    _ => &mut status.findings,
+                };
+                *findings.entry(mark.label()).or_default() += count;
+            }
+            status
+        };
+        addresses.into_iter().map(to_status).collect()
+    }
 }
 
 impl FeedStatus {
     pub(super) fn new(feed: Feed) -> Self {
         Self {
             feed,
+            open: true,
             live: 1,
             required: 0,
+            required_validators: 0,
+            nodes: vec![],
             last_observation: None,
             last_record_at: None,
             last_record: None,
@@ -52,14 +132,45 @@ impl FeedStatus {
             records: 0,
             cosigned: 0,
             refused: 0,
+            refusals: BTreeMap::new(),
             superseded: 0,
+        }
+    }
+
+    /// The status of a machine, now.
+    pub(super) fn of(&self, machine: &Aggregation, now: Now) -> Self {
+        let electorate = machine.electorate();
+        let required_validators = match electorate.rule.validators.len() {
+            0 => 0,
+            _ => electorate.rule.min_validators,
+        };
+        Self {
+            open: electorate.members == Members::Open,
+            live: machine.live(),
+            required: machine.required(),
+            required_validators,
+            nodes: NodeStatus::all(machine, now),
+            ..self.clone()
         }
     }
 
     pub(super) fn take_note(&mut self, note: &Note, now: UnixMillis) {
         match note {
             Note::CoSigned { .. } => self.cosigned += 1,
-            Note::Refused { .. } => self.refused += 1,
+            Note::Refused {
+                observer, refusal, ..
+            } => {
+                self.refused += 1;
+                // In an open network strangers could make up observers; the first are enough to see what goes on.
+                if self.refusals.len() < MAX_OBSERVERS || self.refusals.contains_key(observer) {
+                    *self
+                        .refusals
+                        .entry(*observer)
+                        .or_default()
+                        .entry(refusal.label())
+                        .or_default() += 1;
+                }
+            }
             Note::Superseded { .. } => self.superseded += 1,
             Note::Written { digest, writer, .. } => {
                 self.records += 1;
@@ -70,6 +181,8 @@ impl FeedStatus {
             Note::DatabaseBack { .. } => self.database_lost_at = None,
             Note::Quorum { .. }
             | Note::Waiting { .. }
+            | Note::RefusedElsewhere { .. }
+            | Note::Equivocated { .. }
             | Note::TooSoon { .. }
             | Note::WriteRefused { .. }
             | Note::FalseWritten { .. } => {}

@@ -8,7 +8,7 @@ use quorate_protocol::judge::Finding;
 pub const ACCEPTED: &str = "accepted";
 
 /// Every `finding` that a message can be counted as: [`ACCEPTED`] and the labels of [`Finding::label`].
-pub const FINDINGS: [&str; 12] = [
+pub const FINDINGS: [&str; 14] = [
     ACCEPTED,
     "malformed",
     "other_feed",
@@ -19,6 +19,8 @@ pub const FINDINGS: [&str; 12] = [
     "unknown_signer",
     "not_quorate",
     "equivocation",
+    "no_proof",
+    "our_key",
     "bad_signature",
     "overload",
 ];
@@ -122,18 +124,33 @@ impl Counts {
 mod tests {
     use std::time::Duration;
 
-    use quorate_protocol::{Address, DecodeError, Digest, judge::Equivocation};
+    use quorate_protocol::{
+        Address, DecodeError, Evidence, NodeKey, Observation, ProvenEquivocation, Quote, UnixMillis,
+        VerifiedReport,
+    };
 
     use super::*;
+
+    fn statement(price: &str) -> VerifiedReport {
+        let (at, key) = (
+            UnixMillis::new(1_700_000_000_000),
+            NodeKey::from_bytes([1; 32]).unwrap(),
+        );
+        let quote = Quote {
+            source: "kraken".parse().unwrap(),
+            price: price.parse().unwrap(),
+            at,
+        };
+        let evidence = Evidence::new(vec![quote]).unwrap();
+        let observation = Observation::new("ETH/USD".parse().unwrap(), at, key.address(), evidence);
+        VerifiedReport::sign_own(observation, &"local".parse().unwrap(), &key).unwrap()
+    }
 
     #[test]
     fn every_finding_has_its_counter() {
         let (address, time) = (Address::new([1; 20]), Duration::ZERO);
-        let equivocation = Equivocation {
-            observer: address,
-            first: Digest::new([0; 32]),
-            second: Digest::new([1; 32]),
-        };
+        let [one, other] = ["3000", "3001"].map(statement);
+        let proof = ProvenEquivocation::of(&one, &other, Duration::from_secs(15)).unwrap();
         let findings = [
             Finding::Malformed(DecodeError::Kind(9)),
             Finding::OtherFeed("BTC/USD".parse().unwrap()),
@@ -152,7 +169,9 @@ mod tests {
                 signatures: 1,
                 required: 3,
             },
-            Finding::Equivocation(equivocation),
+            Finding::Equivocation(Box::new(proof)),
+            Finding::NoProof(String::new()),
+            Finding::OurKey,
             Finding::BadSignature(String::new()),
             Finding::Overload,
         ];

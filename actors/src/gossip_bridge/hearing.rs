@@ -7,7 +7,10 @@ use libp2p::{
 use quorate_protocol::judge::{Finding, Verdict};
 
 use super::GossipBridge;
-use crate::messages::Heard;
+use crate::{
+    messages::{Contradicted, Heard},
+    sink::pass_on,
+};
 
 impl GossipBridge {
     pub(super) fn on_message(&mut self, source: &PeerId, id: &MessageId, data: &[u8]) {
@@ -31,6 +34,13 @@ impl GossipBridge {
             Err(finding) => {
                 self.counts.refused(finding);
                 self.log_refusal(source, finding);
+                if let Finding::Equivocation(proof) = finding {
+                    pass_on(
+                        "contradiction",
+                        &self.listeners.contradicted,
+                        Contradicted((**proof).clone()),
+                    );
+                }
                 match finding.verdict() {
                     Verdict::Accept => MessageAcceptance::Accept,
                     Verdict::Ignore => MessageAcceptance::Ignore,
@@ -55,6 +65,14 @@ impl GossipBridge {
         let now = self.clock.now();
         let label = finding.label();
         log::debug!("message refused: finding={label} peer={source} reason=\"{finding}\"");
+        if matches!(finding, Finding::OurKey)
+            && let Some(count) = self.our_key.note(now)
+        {
+            log::error!(
+                "another node uses this node's key: messages={count} last_peer={source} \
+                 remedy=\"give each node a key of its own; two with one key contradict each other\""
+            );
+        }
         let since = match (finding.verdict(), finding) {
             (Verdict::Reject, _) | (_, Finding::Equivocation(_)) => self.rejected.note(now),
             (_, Finding::Overload) => self.overloaded.note(now),

@@ -27,7 +27,7 @@ impl GossipBridge {
             self.bans = swarm.behaviour().gate.bans().clone();
         }
         let local = self.keypair.public().to_peer_id();
-        self.judge = Judge::new(self.config.judge.clone());
+        self.judge = Judge::new(self.config.judge.clone(), self.clock.unix_now());
         self.listen = Listen::new(self.config.listen.clone());
         self.peers = Peers::new(local);
         self.redial = Redial::new(local);

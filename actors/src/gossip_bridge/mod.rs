@@ -54,7 +54,7 @@ use sampled::Sampled;
 
 use crate::{
     clock::Clock,
-    messages::{Heard, PeerDown, PeerUp},
+    messages::{Contradicted, Heard, PeerDown, PeerUp},
 };
 
 /// Who is told what the bridge hears: the Aggregator, in the node.
@@ -62,6 +62,8 @@ use crate::{
 pub struct Listeners {
     /// Every message that passed the judge.
     pub heard: Recipient<Heard>,
+    /// Every pair of messages that cannot both be honest.
+    pub contradicted: Recipient<Contradicted>,
     /// Every node that comes up.
     pub peer_up: Recipient<PeerUp>,
     /// Every node that goes down.
@@ -87,6 +89,7 @@ pub struct GossipBridge {
     conduct: Conduct,
     rejected: Sampled,
     overloaded: Sampled,
+    our_key: Sampled,
     unsent: Sampled,
     jitter: RandomState,
 }
@@ -106,7 +109,7 @@ impl GossipBridge {
         let keypair = identity::keypair(key)?;
         let local = keypair.public().to_peer_id();
         Ok(Self {
-            judge: Judge::new(config.judge.clone()),
+            judge: Judge::new(config.judge.clone(), clock.unix_now()),
             listen: Listen::new(config.listen.clone()),
             config,
             keypair,
@@ -121,6 +124,7 @@ impl GossipBridge {
             conduct: Conduct::default(),
             rejected: Sampled::default(),
             overloaded: Sampled::default(),
+            our_key: Sampled::default(),
             unsent: Sampled::default(),
             jitter: RandomState::new(),
         })

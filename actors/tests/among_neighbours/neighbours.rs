@@ -7,8 +7,8 @@ use std::{
 
 use actix::{Actor, Addr, Context, Handler, Message, Recipient, dev::ToEnvelope};
 use quorate_actors::messages::{
-    Announce, AskLastRecord, Beat, CoSign, CoSigned, FetchAnew, FetchFor, LastRecordIs, OwnReport, Publish,
-    Write, Wrote,
+    Announce, AskLastRecord, Beat, CoSign, CoSigned, FetchAnew, FetchFor, KeepEvidence, LastRecordIs, Object,
+    OwnReport, Publish, State, Write, Wrote,
 };
 use tokio::time::Instant;
 
@@ -53,9 +53,12 @@ told!(
     CoSigned,
     FetchAnew,
     FetchFor,
+    KeepEvidence,
     LastRecordIs,
+    Object,
     OwnReport,
     Publish,
+    State,
     Write,
     Wrote
 );

@@ -1,10 +1,10 @@
 //! Keys, observations and certificates.
 
-use std::{collections::BTreeSet, time::SystemTime};
+use std::time::SystemTime;
 
 use quorate_protocol::{
-    Address, Attestation, Certificate, Digest, Evidence, Feed, Network, NodeKey, Observation, QuorumRule,
-    Quote, UnixMillis, VerifiedReport, keccak256,
+    Address, Attestation, Certificate, Digest, Electorate, Evidence, Feed, Members, Network, NodeKey,
+    Observation, QuorumRule, Quote, UnixMillis, VerifiedReport, keccak256,
 };
 
 pub(crate) fn network() -> Network {
@@ -53,20 +53,20 @@ pub(crate) fn attest(signer: &NodeKey, digest: Digest) -> Attestation {
     }
 }
 
-pub(crate) fn three_signatures() -> QuorumRule {
-    QuorumRule {
-        min_signatures: 3,
-        fraction: None,
-        validators: BTreeSet::new(),
+/// An open network in which three signatures make a record.
+pub(crate) fn three_signatures() -> Electorate {
+    Electorate {
+        members: Members::Open,
+        rule: QuorumRule::at_least(3),
     }
 }
 
 pub(crate) fn certify(report: &VerifiedReport) -> Certificate {
-    let rule = QuorumRule {
-        min_signatures: 1,
+    let electorate = Electorate {
+        rule: QuorumRule::at_least(1),
         ..three_signatures()
     };
-    report.certify(&rule, 3).unwrap()
+    report.certify(&electorate, 3).unwrap()
 }
 
 /// Three keys in the order in which the observations of the window after the record `anchor` are tried.

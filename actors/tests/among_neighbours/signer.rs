@@ -5,12 +5,13 @@ use std::{sync::Mutex, time::Duration};
 use actix::Addr;
 use quorate_actors::{
     Clock,
-    messages::{Announce, Beat, CoSign, CoSigned, Observed, OwnReport, Publish},
+    messages::{Announce, Beat, CoSign, CoSigned, Object, OwnReport, Publish, State},
     signer::{Signer, SignerSinks},
     supervisor::{ActorSpec, Supervisor},
 };
 use quorate_protocol::{
-    Address, Digest, Heartbeat, Message, NodeKey, Observation, Signature, UnixMillis, cosign::Refusal,
+    Address, Digest, Heartbeat, Message, NodeKey, Observation, Signature, UnixMillis, aggregation::Quoted,
+    cosign::Refusal,
 };
 use tokio::time::sleep;
 
@@ -20,6 +21,8 @@ use crate::{
     running::{in_paused_time, panic_and_restart, supervisor},
 };
 
+/// Two statements closer than this are for one window.
+const WINDOW: Duration = Duration::from_secs(15);
 const NOON: UnixMillis = UnixMillis::new(1_700_000_000_000);
 
 struct Bench {
@@ -43,7 +46,7 @@ impl Bench {
             publish: neighbours.recipient(),
         };
         let slot = supervisor.reserve(ActorSpec::new("Signer")).unwrap();
-        let signer = Signer::new(key.clone(), network(), clock, sinks);
+        let signer = Signer::new(key.clone(), network(), WINDOW, clock, sinks);
         let signer = slot.run_here(move |_| signer);
         Self {
             key,
@@ -54,14 +57,13 @@ impl Bench {
         }
     }
 
-    async fn observe(&self, price: &str) {
-        let observed = Observed {
-            feed: feed(),
-            observed_at: self.clock.unix_now(),
-            observed_instant: self.clock.now(),
+    async fn state(&self, price: &str) {
+        let quoted = Quoted {
             evidence: evidence(price),
+            observed_at: self.clock.unix_now(),
+            observed: self.clock.now(),
         };
-        self.signer.send(observed).await.unwrap();
+        self.signer.send(State { feed: feed(), quoted }).await.unwrap();
     }
 
     /// Asks for a co-signature and waits for the answer.
@@ -77,7 +79,7 @@ impl Bench {
 fn an_own_observation_is_signed_published_and_told_to_the_aggregator() {
     in_paused_time(async {
         let bench = Bench::new();
-        bench.observe("3012.45").await;
+        bench.state("3012.45").await;
         let OwnReport(own) = bench.neighbours.hears(1).await;
         let said = own.observation();
         assert_eq!(said.observer(), bench.key.address());
@@ -139,78 +141,102 @@ fn it_signs_what_it_is_shown_whatever_digest_it_is_told() {
 }
 
 #[test]
-fn a_second_statement_of_one_observer_for_one_moment_is_refused() {
+fn it_states_one_price_for_a_window_whatever_it_is_asked() {
+    in_paused_time(async {
+        let bench = Bench::new();
+        bench.state("3012.45").await;
+        sleep(WINDOW - Duration::from_millis(10)).await;
+        bench.state("3012.46").await;
+        assert_eq!(bench.neighbours.all::<OwnReport>().len(), 1);
+        sleep(Duration::from_millis(10)).await;
+        bench.state("3012.46").await;
+        assert_eq!(bench.neighbours.all::<OwnReport>().len(), 2, "a window later");
+        assert_eq!(bench.neighbours.all::<Publish>().len(), 2);
+    });
+}
+
+#[test]
+fn a_second_statement_of_one_observer_for_one_window_is_refused() {
     in_paused_time(async {
         let bench = Bench::new();
         let observer = key(1);
-        assert!(
-            bench
-                .cosign(observation(&observer, "3012.45", NOON))
-                .await
-                .answer
-                .is_ok()
-        );
-        let refusal = bench
-            .cosign(observation(&observer, "3012.46", NOON))
-            .await
-            .answer
-            .unwrap_err();
-        assert_eq!(refusal.label(), "signed_another");
-        assert_eq!(
-            refusal,
-            Refusal::SignedAnother {
-                observer: observer.address()
-            }
-        );
+        let after = |wait: Duration| UnixMillis::new(NOON.get() + wait.as_millis() as u64);
+        let said = observation(&observer, "3012.45", NOON);
+        assert!(bench.cosign(said).await.answer.is_ok());
+        for wait in [Duration::ZERO, WINDOW - Duration::from_millis(1)] {
+            let another = observation(&observer, "3012.46", after(wait));
+            let refusal = bench.cosign(another).await.answer.unwrap_err();
+            let observer = observer.address();
+            assert_eq!(refusal, Refusal::SignedAnother { observer }, "after {wait:?}");
+            assert_eq!(refusal.label(), "signed_another");
+        }
         for other in [
-            observation(&observer, "3012.46", UnixMillis::new(NOON.get() + 1)),
+            observation(&observer, "3012.46", after(WINDOW)),
             observation(&key(2), "3012.46", NOON),
         ] {
             assert!(
                 bench.cosign(other).await.answer.is_ok(),
-                "another moment, or another observer"
+                "another window, or another observer"
             );
         }
     });
 }
 
 #[test]
-fn after_a_restart_it_refuses_what_was_observed_before() {
+fn a_restart_does_not_make_it_forget_what_it_signed() {
     in_paused_time(async {
         let bench = Bench::new();
-        sleep(Duration::from_secs(1)).await;
-        let before = observation(&key(1), "3012.45", bench.clock.unix_now());
-        assert!(bench.cosign(before.clone()).await.answer.is_ok());
+        let ahead = UnixMillis::new(NOON.get() + 4000);
+        let said = observation(&key(1), "3012.45", ahead);
+        assert!(bench.cosign(said.clone()).await.answer.is_ok());
+        bench.state("3012.45").await;
 
         panic_and_restart(&bench.supervisor, "Signer").await;
-        let contradiction = observation(&key(1), "3012.46", before.observed_at());
-        for from_before in [before, contradiction] {
-            let refusal = bench.cosign(from_before).await.answer.unwrap_err();
-            assert_eq!(refusal, Refusal::BeforeStart);
-            assert_eq!(refusal.label(), "before_start");
-        }
-        sleep(Duration::from_millis(1)).await;
-        let after = observation(&key(1), "3012.45", bench.clock.unix_now());
-        assert!(bench.cosign(after).await.answer.is_ok());
+        let contradiction = observation(&key(1), "3012.46", ahead);
+        let refusal = bench.cosign(contradiction).await.answer.unwrap_err();
+        assert_eq!(refusal.label(), "signed_another");
+        assert!(
+            bench.cosign(said).await.answer.is_ok(),
+            "the same again is no contradiction"
+        );
+        bench.state("3012.46").await;
+        assert_eq!(
+            bench.neighbours.all::<OwnReport>().len(),
+            1,
+            "its own statements too"
+        );
     });
 }
 
 #[test]
-fn after_a_restart_it_refuses_what_it_may_have_signed_ahead_of_its_time() {
+fn what_was_observed_before_the_process_began_is_refused() {
     in_paused_time(async {
         let bench = Bench::new();
-        let ahead = UnixMillis::new(NOON.get() + 4000);
-        assert!(
-            bench
-                .cosign(observation(&key(1), "3012.45", ahead))
-                .await
-                .answer
-                .is_ok()
+        let before = observation(&key(1), "3012.45", UnixMillis::new(NOON.get() - 1));
+        assert_eq!(bench.cosign(before).await.answer, Err(Refusal::BeforeStart));
+    });
+}
+
+#[test]
+fn a_refusal_is_said_in_its_own_name() {
+    in_paused_time(async {
+        let bench = Bench::new();
+        let (digest, observer) = (Digest::new([7; 32]), key(1).address());
+        let object = Object {
+            digest,
+            observer,
+            reason: "price_deviates",
+        };
+        bench.signer.send(object).await.unwrap();
+        let Publish(Message::Refusal(notice)) = bench.neighbours.hears(1).await else {
+            panic!("{:?}", bench.neighbours.everything());
+        };
+        assert!(notice.is_authentic(&network()));
+        assert_eq!((notice.node, notice.observer), (bench.key.address(), observer));
+        assert_eq!(
+            (notice.observation, notice.reason.as_str()),
+            (digest, "price_deviates")
         );
-        panic_and_restart(&bench.supervisor, "Signer").await;
-        assert!(bench.clock.unix_now() < ahead);
-        let contradiction = bench.cosign(observation(&key(1), "3012.46", ahead)).await;
-        assert_eq!(contradiction.answer, Err(Refusal::BeforeStart));
     });
 }
 
@@ -275,7 +301,7 @@ fn the_key_is_shown_neither_in_logs_nor_in_what_is_sent() {
     let secret = NodeKey::generate();
     in_paused_time(async {
         let bench = Bench::with_key(secret.clone());
-        bench.observe("3012.45").await;
+        bench.state("3012.45").await;
         assert!(
             bench
                 .cosign(observation(&key(1), "3012.45", NOON))

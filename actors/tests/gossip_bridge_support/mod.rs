@@ -30,11 +30,11 @@ use quorate_actors::{
         BridgeConfig, ConnectedPeer, ConnectedPeers, Counts, CountsSnapshot, GossipBridge, ListenAddresses,
         Listeners, identity,
     },
-    messages::{Heard, PeerDown, PeerUp, Publish},
+    messages::{Contradicted, Heard, PeerDown, PeerUp, Publish},
 };
 use quorate_protocol::{
-    Address, Evidence, Feed, Heartbeat, Members, Message, Network, NodeKey, Observation, QuorumRule, Quote,
-    Signature, UnixMillis, VerifiedReport,
+    Address, Electorate, Evidence, Feed, Heartbeat, Members, Message, Network, NodeKey, Observation,
+    ProvenEquivocation, QuorumRule, Quote, Signature, UnixMillis, VerifiedReport,
     judge::{JudgeConfig, Verified},
 };
 
@@ -100,6 +100,7 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
 #[derive(Debug, Default)]
 pub struct Told {
     pub heard: Vec<Verified>,
+    pub contradicted: Vec<ProvenEquivocation>,
     pub up: BTreeSet<Address>,
     pub ups: usize,
     pub downs: usize,
@@ -112,6 +113,13 @@ impl Actor for Ears {
     type Context = Context<Self>;
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(256);
+    }
+}
+
+impl Handler<Contradicted> for Ears {
+    type Result = ();
+    fn handle(&mut self, Contradicted(proof): Contradicted, _: &mut Self::Context) {
+        self.0.lock().unwrap().contradicted.push(proof);
     }
 }
 
@@ -176,16 +184,16 @@ impl Drop for Node {
 }
 
 pub fn config(listen: Vec<Multiaddr>, peers: Vec<Multiaddr>) -> BridgeConfig {
-    let quorum = QuorumRule {
-        min_signatures: 3,
-        fraction: None,
-        validators: BTreeSet::new(),
+    let electorate = Electorate {
+        members: Members::Open,
+        rule: QuorumRule::at_least(3),
     };
     let judge = JudgeConfig::new(
         network(),
         BTreeSet::from([feed()]),
-        Members::Open,
-        quorum,
+        // Whose bridge it is: filled in when it starts.
+        Address::new([0; 20]),
+        electorate,
         Duration::from_secs(30),
     );
     BridgeConfig {
@@ -202,11 +210,13 @@ impl Node {
         Self::start_as(NodeKey::generate(), config(listen, peers))
     }
 
-    pub fn start_as(key: NodeKey, config: BridgeConfig) -> Self {
+    pub fn start_as(key: NodeKey, mut config: BridgeConfig) -> Self {
+        config.judge.me = key.address();
         let told = Arc::new(Mutex::new(Told::default()));
         let ears = Ears(Arc::clone(&told)).start();
         let listeners = Listeners {
             heard: ears.clone().recipient(),
+            contradicted: ears.clone().recipient(),
             peer_up: ears.clone().recipient(),
             peer_down: ears.recipient(),
         };
