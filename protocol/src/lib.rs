@@ -24,6 +24,7 @@ mod observation;
 mod price;
 mod quorum;
 mod report;
+pub mod seal;
 mod signature;
 mod time;
 mod wire;

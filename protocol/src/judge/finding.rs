@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{address::Address, feed::Feed, keccak::Digest, message::DecodeError};
+use crate::{address::Address, feed::Feed, keccak::Digest, message::DecodeError, seal::KeyId};
 
 /// What a node tells gossipsub about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,26 @@ pub enum Finding {
     /// More than this node takes from one sender or can handle.
     #[error("too much at once")]
     Overload,
+    /// In clear, although this node's network is sealed: it was made by somebody who has no secret.
+    #[error("in clear, and this network is sealed")]
+    Unsealed,
+    /// Sealed, and this node has no secret.
+    #[error("sealed with the key {key_id}, and this node has none")]
+    Sealed {
+        /// The key that opens it.
+        key_id: KeyId,
+        /// Whether it is passed on unread: to members, by a node that only members are connected to.
+        relayed: bool,
+    },
+    /// Sealed with a key that this node has not.
+    #[error("sealed with the key {theirs}, which this node has not")]
+    UnknownKey {
+        /// The key that opens it.
+        theirs: KeyId,
+    },
+    /// Sealed with a key of ours as it says, and that is not so. A relay without the key could not tell.
+    #[error("not what was sealed with the key {0}")]
+    BadSeal(KeyId),
 }
 
 impl Finding {
@@ -84,6 +104,7 @@ impl Finding {
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::Malformed(_) | Self::BadSignature(_) => Verdict::Reject,
+            Self::Sealed { relayed: true, .. } => Verdict::Accept,
             _ => Verdict::Ignore,
         }
     }
@@ -102,6 +123,10 @@ impl Finding {
             Self::Equivocation(_) => "equivocation",
             Self::BadSignature(_) => "bad_signature",
             Self::Overload => "overload",
+            Self::Unsealed => "unsealed",
+            Self::Sealed { .. } => "sealed",
+            Self::UnknownKey { .. } => "unknown_key",
+            Self::BadSeal(_) => "bad_seal",
         }
     }
 }
