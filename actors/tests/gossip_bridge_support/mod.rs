@@ -194,6 +194,7 @@ pub fn config(listen: Vec<Multiaddr>, peers: Vec<Multiaddr>) -> BridgeConfig {
         dns_peers: Vec::new(),
         mdns: false,
         judge,
+        keyring: None,
     }
 }
 
