@@ -43,7 +43,7 @@ impl Behaviour {
         standing: Standing,
         counts: Arc<Counts>,
     ) -> Result<Self, BuildError> {
-        let gossip = gossip::build(&config.judge)?;
+        let gossip = gossip::build(&config.judge, Arc::clone(&counts))?;
         let identify = identify::Config::new(protocol_version(&config.judge.network), keypair.public())
             .with_agent_version(concat!("quorate/", env!("CARGO_PKG_VERSION")).to_owned())
             .with_interval(IDENTIFY_INTERVAL)

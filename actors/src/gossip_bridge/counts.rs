@@ -46,6 +46,7 @@ pub struct Counts {
     published_bytes: AtomicU64,
     publish_failures: AtomicU64,
     received_bytes: AtomicU64,
+    copies: AtomicU64,
     bans: AtomicU64,
     turned_away: [AtomicU64; TURNED_AWAY.len()],
     peers: AtomicU64,
@@ -64,6 +65,8 @@ pub struct CountsSnapshot {
     pub publish_failures: u64,
     /// Bytes of the messages that were judged.
     pub received_bytes: u64,
+    /// Copies of messages that came in, those that were known already included.
+    pub copies: u64,
     /// Peers that were banned.
     pub bans: u64,
     /// Connections that were refused, by the reason.
@@ -113,6 +116,7 @@ impl Counts {
             published_bytes: self.published_bytes.load(Relaxed),
             publish_failures: self.publish_failures.load(Relaxed),
             received_bytes: self.received_bytes.load(Relaxed),
+            copies: self.copies.load(Relaxed),
             bans: self.bans.load(Relaxed),
             turned_away: read(&TURNED_AWAY, &self.turned_away),
             peers: self.peers.load(Relaxed),
@@ -133,6 +137,10 @@ impl Counts {
 
     pub(super) fn received(&self, bytes: usize) {
         self.received_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub(super) fn copy(&self) {
+        self.copies.fetch_add(1, Relaxed);
     }
 
     pub(super) fn published(&self, bytes: usize) {
