@@ -3,13 +3,16 @@
 use std::fmt;
 
 use secp256k1::{Message, PublicKey, SecretKey, ecdsa::RecoverableSignature, rand};
+use zeroize::Zeroizing;
 
 use crate::{address::Address, keccak::Digest, signature::Signature};
 
-/// The secp256k1 key that is the node: it signs, and it is the node's libp2p identity. Never shown.
+/// The secp256k1 key that is the node: it signs, and it is the node's libp2p identity. Never shown, and overwritten when it is
+/// dropped; what the compiler moved or copied before stays where it was.
 #[derive(Clone)]
 pub struct NodeKey {
-    secret: SecretKey,
+    /// On the heap, so that moving the value leaves no copy behind.
+    secret: Box<SecretKey>,
     address: Address,
 }
 
@@ -26,19 +29,23 @@ impl NodeKey {
 
     /// The key with these 32 bytes, big-endian.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, KeyError> {
-        SecretKey::from_secret_bytes(bytes)
+        let bytes = Zeroizing::new(bytes);
+        SecretKey::from_secret_bytes(*bytes)
             .map(Self::from_secret)
             .map_err(|_| KeyError)
     }
 
     fn from_secret(secret: SecretKey) -> Self {
         let address = Address::from_public_key(&PublicKey::from_secret_key(&secret));
-        Self { secret, address }
+        Self {
+            secret: Box::new(secret),
+            address,
+        }
     }
 
-    /// The 32 secret bytes, for a key file or for libp2p's identity.
-    pub fn secret_bytes(&self) -> [u8; 32] {
-        self.secret.to_secret_bytes()
+    /// The 32 secret bytes, for a key file or for libp2p's identity; erased when dropped.
+    pub fn secret_bytes(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.secret.to_secret_bytes())
     }
 
     /// The node's name.
@@ -53,6 +60,13 @@ impl NodeKey {
             message,
             &self.secret,
         ))
+    }
+}
+
+impl Drop for NodeKey {
+    fn drop(&mut self) {
+        // The library's own name for it: it cannot know of copies. With volatile writes, so it is not optimized away.
+        self.secret.non_secure_erase();
     }
 }
 

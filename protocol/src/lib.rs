@@ -27,6 +27,7 @@ mod price;
 mod quorum;
 mod refusal_notice;
 mod report;
+pub mod seal;
 mod signature;
 mod time;
 mod wire;

@@ -8,7 +8,8 @@ use std::time::Duration;
 use quorate_protocol::{
     Address, Attestation, Digest, Electorate, Evidence, Heartbeat, Members, Message, Network, NodeKey,
     Observation, ProvenEquivocation, QuorumRule, Quote, RefusalNotice, Signature, UnixMillis, VerifiedReport,
-    Written,
+    Written, keccak256,
+    seal::{Keyring, NetworkSecret, SealError, Sealed},
 };
 use serde_json::{Value, json};
 
@@ -116,10 +117,11 @@ fn vectors() -> Value {
         VerifiedReport::sign_own(observation, &network, &keys[0]).unwrap()
     });
     let proof = ProvenEquivocation::of(&statements[0], &statements[1], Duration::from_secs(15)).unwrap();
+    let sealed = sealed_json(&network, &Message::Heartbeat(heartbeat.clone()).encode(&network));
     json!({
         "network": network.as_str(),
         "keys": keys.iter().map(|key| json!({
-            "secret": hex(&key.secret_bytes()),
+            "secret": hex(key.secret_bytes().as_slice()),
             "address": key.address(),
         })).collect::<Vec<_>>(),
         "cases": cases,
@@ -129,6 +131,23 @@ fn vectors() -> Value {
         },
         "refusal": { "cbor": hex(&Message::Refusal(refusal).encode(&network)) },
         "equivocation": { "cbor": hex(&Message::Equivocation(proof.to_claim()).encode(&network)) },
+        "sealed": sealed,
+    })
+}
+
+/// A message that is sealed, and what an implementation computes on the way there.
+fn sealed_json(network: &Network, plaintext: &[u8]) -> Value {
+    let secret: [u8; 32] = std::array::from_fn(|at| at as u8 + 1);
+    let secret_text = hex(&secret);
+    let nonce: [u8; 24] = std::array::from_fn(|at| at as u8 + 100);
+    let secret: NetworkSecret = secret_text.parse().unwrap();
+    let keyring = Keyring::new(network, std::slice::from_ref(&secret)).unwrap();
+    json!({
+        "secret": secret_text,
+        "key_id": secret.key_id(network),
+        "nonce": hex(&nonce),
+        "plaintext": hex(plaintext),
+        "cbor": hex(&keyring.seal(plaintext, nonce)),
     })
 }
 
@@ -160,11 +179,7 @@ fn golden_messages_decode_to_what_encodes_to_them() {
     let network: Network = "local".parse().unwrap();
     let mut seen = 0;
     let mut check = |text: &Value| {
-        let text = text.as_str().unwrap();
-        let bytes: Vec<u8> = (0..text.len())
-            .step_by(2)
-            .map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap())
-            .collect();
+        let bytes = bytes_of(text);
         let message = Message::decode(&bytes, &network).unwrap();
         assert_eq!(message.encode(&network), bytes);
         seen += 1;
@@ -178,4 +193,62 @@ fn golden_messages_decode_to_what_encodes_to_them() {
         check(&golden[kind]["cbor"]);
     }
     assert_eq!(seen, 12);
+}
+
+fn bytes_of(hex: &Value) -> Vec<u8> {
+    let hex = hex.as_str().unwrap().trim_start_matches("0x");
+    (0..hex.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap())
+        .collect()
+}
+
+/// By the documentation's words alone, with a cipher taken from elsewhere: this file does not use the code that sealed.
+#[test]
+fn the_golden_seal_is_made_as_documented() {
+    use chacha20poly1305::{
+        KeyInit, XChaCha20Poly1305, XNonce,
+        aead::{Aead, Payload},
+    };
+    let golden: Value = serde_json::from_str(&std::fs::read_to_string(FILE).unwrap()).unwrap();
+    let golden = &golden["sealed"];
+    let (secret, nonce) = (bytes_of(&golden["secret"]), bytes_of(&golden["nonce"]));
+    let salt = keccak256([b"local"]);
+    let derived = |domain: &str| *keccak256([domain.as_bytes(), salt.as_bytes(), &secret]).as_bytes();
+    let key_id = &derived("quorate key id")[..8];
+    assert_eq!(key_id, bytes_of(&golden["key_id"]));
+
+    let clear = ciborium::Value::Bytes(key_id.to_vec());
+    let mut aad = Vec::new();
+    ciborium::into_writer(&(1, "local", 255, clear), &mut aad).unwrap();
+    let payload = Payload {
+        msg: &bytes_of(&golden["plaintext"]),
+        aad: &aad,
+    };
+    let cipher = XChaCha20Poly1305::new(&derived("quorate seal key").into());
+    let ciphertext = cipher.encrypt(XNonce::from_slice(&nonce), payload).unwrap();
+
+    let network: Network = "local".parse().unwrap();
+    let message = bytes_of(&golden["cbor"]);
+    let sealed = Sealed::decode(&message, &network).unwrap();
+    assert_eq!(
+        (&sealed.nonce[..], sealed.ciphertext),
+        (&nonce[..], &ciphertext[..])
+    );
+}
+
+#[test]
+fn the_golden_seal_opens_with_its_secret_alone() {
+    let golden: Value = serde_json::from_str(&std::fs::read_to_string(FILE).unwrap()).unwrap();
+    let golden = &golden["sealed"];
+    let network: Network = "local".parse().unwrap();
+    let message = bytes_of(&golden["cbor"]);
+    let with = |secret: &str| {
+        let secret: NetworkSecret = secret.parse().unwrap();
+        Keyring::new(&network, &[secret]).unwrap().open(&message)
+    };
+    let secret = golden["secret"].as_str().unwrap();
+    assert_eq!(with(secret).unwrap(), bytes_of(&golden["plaintext"]));
+    let other = secret.replace("01", "02");
+    assert!(matches!(with(&other), Err(SealError::UnknownKey { .. })));
 }

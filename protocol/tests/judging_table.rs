@@ -9,6 +9,7 @@ use quorate_protocol::{
     Observation, ProvenEquivocation, QuorumRule, Quote, RefusalNotice, Signature, UnixMillis, VerifiedReport,
     Written,
     judge::{Finding, Judge, JudgeConfig, Verdict, Verified},
+    seal::{self, Keyring},
 };
 
 const NOON: u64 = 1_763_820_000_000;
@@ -511,6 +512,67 @@ fn cases() -> Vec<Case> {
     cases
 }
 
+fn keyring(secret: u8) -> Keyring {
+    let secret = format!("{secret:02x}").repeat(32).parse().unwrap();
+    Keyring::new(&network(), &[secret]).unwrap()
+}
+
+/// `label -> verdict` of what is found before a message is judged.
+fn sealing_rows() -> BTreeMap<String, String> {
+    use Verdict::{Accept, Ignore, Reject};
+    let clear = bytes(&report(&[1], at(0)));
+    let sealed = keyring(1).seal(&clear, [0; 24]);
+    let mut forged = sealed.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    let mut cut = sealed.clone();
+    cut.pop();
+    let (with, without) = (Some(keyring(1)), None);
+    let cases = [
+        ("unsealed", Ignore, &with, true, &clear),
+        // The row of the table is that of a closed network.
+        ("sealed", Ignore, &without, false, &sealed),
+        ("sealed", Accept, &without, true, &sealed),
+        ("unknown_key", Ignore, &Some(keyring(2)), true, &sealed),
+        ("bad_seal", Ignore, &with, true, &forged),
+        ("malformed", Reject, &with, true, &cut),
+        ("malformed", Reject, &without, true, &cut),
+        ("malformed", Reject, &with, true, &b"neither".to_vec()),
+    ];
+    let row =
+        |(label, verdict, keyring, relays, message): (&str, Verdict, &Option<Keyring>, bool, &Vec<u8>)| {
+            let finding = seal::open(message, &network(), keyring.as_ref(), relays).unwrap_err();
+            assert_eq!(
+                (finding.label(), finding.verdict()),
+                (label, verdict),
+                "{finding:?}"
+            );
+            (label.to_owned(), format!("{verdict:?}"))
+        };
+    cases.into_iter().map(row).collect()
+}
+
+#[test]
+fn what_was_sealed_is_judged_like_what_was_not_but_held_against_no_relay() {
+    let (clear, ring) = (bytes(&report(&[1], at(0))), keyring(1));
+    let sealed = ring.seal(&clear, [0; 24]);
+    let opened = seal::open(&sealed, &network(), Some(&ring), false).unwrap();
+    assert!(judge().judge(&opened.message, at(0)).is_ok());
+
+    let bad = forged(clear.clone());
+    for (message, verdict) in [
+        (bad.clone(), Verdict::Reject),
+        (ring.seal(&bad, [1; 24]), Verdict::Ignore),
+    ] {
+        let keyring = (verdict == Verdict::Ignore).then_some(&ring);
+        let opened = seal::open(&message, &network(), keyring, false).unwrap();
+        let finding = judge().judge(&opened.message, at(0)).unwrap_err();
+        assert_eq!(
+            (finding.label(), opened.verdict(&finding)),
+            ("bad_signature", verdict)
+        );
+    }
+}
+
 /// `label -> verdict` of the table in the documentation.
 fn documented() -> BTreeMap<String, String> {
     let text = include_str!("../../docs/protocol.md");
@@ -535,7 +597,7 @@ fn documented() -> BTreeMap<String, String> {
 #[test]
 fn every_row_of_the_table_is_as_documented() {
     let documented = documented();
-    assert_eq!(documented.len(), 14, "{documented:?}");
+    assert_eq!(documented.len(), 18, "{documented:?}");
     let mut covered = BTreeMap::new();
     for mut case in cases() {
         let judged = case.judge.judge(&case.message, at(0));
@@ -551,6 +613,7 @@ fn every_row_of_the_table_is_as_documented() {
         );
         covered.insert(case.label.to_owned(), format!("{:?}", case.verdict));
     }
+    covered.extend(sealing_rows());
     assert_eq!(covered, documented);
 }
 

@@ -7,7 +7,7 @@ use quorate_protocol::{Digest, NodeKey};
 /// The key as a line.
 pub(crate) fn encode(key: &NodeKey) -> String {
     let mut text = String::from("0x");
-    for byte in key.secret_bytes() {
+    for byte in key.secret_bytes().iter() {
         let _ = write!(text, "{byte:02x}");
     }
     text.push('\n');

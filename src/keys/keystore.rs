@@ -27,7 +27,7 @@ pub(crate) fn encrypt(key: &NodeKey, password: &Secret, target: &Path) -> Result
     eth_keystore::encrypt_key(
         &folder.0,
         &mut OsRng,
-        key.secret_bytes(),
+        key.secret_bytes().as_slice(),
         password.reveal(),
         Some("keystore"),
     )

@@ -119,6 +119,7 @@ pub(super) fn wire(
         dns_peers: config.gossip.dns_peers.clone(),
         mdns: config.gossip.mdns,
         judge,
+        keyring: None,
     };
     let listeners = Listeners {
         heard: to_aggregator.clone().recipient(),

@@ -11,8 +11,8 @@ use libp2p::{
 use quorate_protocol::Network;
 
 use super::{
-    bans::Bans, config::BridgeConfig, counts::Counts, gate::Gate, gossip, metered::Metered, nudge::Nudge,
-    swarm::BuildError,
+    config::BridgeConfig, counts::Counts, gate::Gate, gossip, metered::Metered, nudge::Nudge,
+    standing::Standing, swarm::BuildError,
 };
 use crate::clock::Clock;
 
@@ -40,10 +40,10 @@ impl Behaviour {
         config: &BridgeConfig,
         keypair: &Keypair,
         clock: Clock,
-        bans: Bans,
+        standing: Standing,
         counts: Arc<Counts>,
     ) -> Result<Self, BuildError> {
-        let gossip = gossip::build(&config.judge)?;
+        let gossip = gossip::build(&config.judge, Arc::clone(&counts))?;
         let identify = identify::Config::new(protocol_version(&config.judge.network), keypair.public())
             .with_agent_version(concat!("quorate/", env!("CARGO_PKG_VERSION")).to_owned())
             .with_interval(IDENTIFY_INTERVAL)
@@ -52,7 +52,12 @@ impl Behaviour {
             .with_interval(PING_INTERVAL)
             .with_timeout(PING_TIMEOUT);
         Ok(Self {
-            gate: Gate::new(clock, bans),
+            gate: Gate::new(
+                clock,
+                config.judge.electorate.members.clone(),
+                standing,
+                Arc::clone(&counts),
+            ),
             gossip: Metered::new(gossip, clock, counts),
             nudge: Nudge::default(),
             identify: identify::Behaviour::new(identify),

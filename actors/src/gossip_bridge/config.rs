@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use libp2p::Multiaddr;
-use quorate_protocol::judge::JudgeConfig;
+use quorate_protocol::{judge::JudgeConfig, seal::Keyring};
 
 /// The bridge's configuration.
 #[derive(Debug, Clone)]
@@ -16,8 +16,10 @@ pub struct BridgeConfig {
     pub dns_peers: Vec<DnsPeers>,
     /// Whether nodes on the same network segment find each other by multicast.
     pub mdns: bool,
-    /// What messages are held against; names the network too.
+    /// What messages are held against; names the network too, and who may connect.
     pub judge: JudgeConfig,
+    /// With what messages are sealed; `None`: they go in clear.
+    pub keyring: Option<Keyring>,
 }
 
 /// A name and a TCP port behind which nodes stand, as `host:port`.

@@ -1,18 +1,20 @@
 //! Connections that come and go, and who counts as up through them.
 
-use std::hash::BuildHasher;
+use std::{hash::BuildHasher, time::Duration};
 
-use libp2p::{PeerId, core::ConnectedPoint, identify, ping, swarm::ConnectionId};
+use libp2p::{Multiaddr, PeerId, core::ConnectedPoint, identify, ping, swarm::ConnectionId};
+use quorate_protocol::Instant;
 
 use super::{
-    GossipBridge,
-    bans::BAN,
-    behaviour, identity,
-    peers::{Connection, Via},
+    GossipBridge, admit, behaviour, identity,
+    peers::{Connection, Peer, Via},
     roster::News,
+    standing::{Ban, Offence},
 };
 use crate::messages::{PeerDown, PeerUp};
 
+/// A peer that ends a connection that we made within this has looked at who we are, and not at anything that we said.
+const AT_ONCE: Duration = Duration::from_secs(2);
 /// Two networks on one wire find each other by multicast.
 const OTHER_NETWORK: &str = "it belongs to another network or speaks another version";
 
@@ -24,6 +26,7 @@ impl GossipBridge {
             let (address, via, remote) = (known.address, connection.via, &connection.remote);
             log::info!("peer found: address={address} peer={peer} via={via} addr={remote}");
         }
+        self.strangers.forget_peer(peer);
         self.tell_news();
     }
 
@@ -50,8 +53,11 @@ impl GossipBridge {
         };
         let now = self.clock.now();
         self.redial.lost(peer, now, self.jitter.hash_one(connection));
-        if farewell == Some(OTHER_NETWORK) {
+        if farewell == Some(OTHER_NETWORK) || farewell == Some(admit::NO_MEMBER) {
             self.redial.not_for_us(peer, now);
+        }
+        if farewell.is_none() {
+            self.log_if_refused(peer, &gone, now);
         }
         let reason = farewell.map_or_else(
             || cause.unwrap_or_else(|| "it closed the connection".to_owned()),
@@ -119,16 +125,45 @@ impl GossipBridge {
         }
     }
 
-    pub(super) fn ban(&mut self, peer: &PeerId, reason: &'static str) {
-        let Some(swarm) = &mut self.swarm else { return };
-        if swarm.behaviour().gate.is_banned(peer) {
-            return;
-        }
-        swarm.behaviour_mut().gate.ban(*peer);
+    /// Holds something against a peer; whether that was one thing too many, so that it is banned now.
+    pub(super) fn offended(&mut self, peer: &PeerId, offence: Offence, reason: &'static str) -> bool {
+        let Some(swarm) = &mut self.swarm else {
+            return false;
+        };
+        let Some(Ban { points, lasts }) = swarm.behaviour_mut().gate.offended(*peer, offence) else {
+            return false;
+        };
         self.counts.banned();
-        let address = show_address(peer);
-        log::warn!("peer banned: address={address} peer={peer} reason=\"{reason}\" for={BAN:?}");
+        let (address, seconds) = (show_address(peer), lasts.as_secs());
+        log::warn!(
+            "peer banned: address={address} peer={peer} reason=\"{reason}\" points={points} for={seconds}s"
+        );
         self.disconnect(peer, reason);
+        true
+    }
+
+    /// Somebody who is no member came, or was dialled: said once for each until the members change.
+    pub(super) fn log_stranger(&mut self, peer: PeerId, remote: &Multiaddr) {
+        if self.strangers.is_news(peer) {
+            let address = show_address(&peer);
+            log::warn!(
+                "connection refused: address={address} peer={peer} addr={remote} reason=\"not a member\" \
+                 remedy=\"add it to the file of --members, if it is one of yours\""
+            );
+        }
+    }
+
+    /// A peer that we dialled and that ended it at once will not have us: said once for each until it does.
+    fn log_if_refused(&mut self, peer: &PeerId, gone: &Peer, now: Instant) {
+        let Some(since) = gone.last_dialled else { return };
+        if !gone.introduced && now.since(since) < AT_ONCE && self.strangers.is_news(*peer) {
+            let (theirs, ours) = (gone.address, self.address);
+            log::warn!(
+                "peer refuses us: address={theirs} peer={peer} our_address={ours} \
+                 reason=\"it closed the connection right after the handshake\" \
+                 remedy=\"see its log: this node may be missing from its --members, or banned\""
+            );
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use quorate_protocol::judge::Finding;
 pub const ACCEPTED: &str = "accepted";
 
 /// Every `finding` that a message can be counted as: [`ACCEPTED`] and the labels of [`Finding::label`].
-pub const FINDINGS: [&str; 14] = [
+pub const FINDINGS: [&str; 18] = [
     ACCEPTED,
     "malformed",
     "other_feed",
@@ -23,6 +23,21 @@ pub const FINDINGS: [&str; 14] = [
     "our_key",
     "bad_signature",
     "overload",
+    "unsealed",
+    "sealed",
+    "unknown_key",
+    "bad_seal",
+];
+
+/// Every reason for which a connection is refused at the gate.
+pub const TURNED_AWAY: [&str; 7] = [
+    "banned",
+    "foreign_key",
+    "not_member",
+    "pending",
+    "per_peer",
+    "inbound",
+    "established",
 ];
 
 /// Counters since the process started; they survive the actor's restarts. All but `peers` only grow.
@@ -33,7 +48,9 @@ pub struct Counts {
     published_bytes: AtomicU64,
     publish_failures: AtomicU64,
     received_bytes: AtomicU64,
+    copies: AtomicU64,
     bans: AtomicU64,
+    turned_away: [AtomicU64; TURNED_AWAY.len()],
     peers: AtomicU64,
 }
 
@@ -50,8 +67,12 @@ pub struct CountsSnapshot {
     pub publish_failures: u64,
     /// Bytes of the messages that were judged.
     pub received_bytes: u64,
+    /// Copies of messages that came in, those that were known already included.
+    pub copies: u64,
     /// Peers that were banned.
     pub bans: u64,
+    /// Connections that were refused, by the reason.
+    pub turned_away: [(&'static str, u64); TURNED_AWAY.len()],
     /// Peers that are connected and listen to the topic.
     pub peers: u64,
 }
@@ -59,47 +80,69 @@ pub struct CountsSnapshot {
 impl CountsSnapshot {
     /// The count of one finding; 0 for a name that is none.
     pub fn finding(&self, label: &str) -> u64 {
-        self.findings
-            .iter()
-            .find(|(name, _)| *name == label)
-            .map_or(0, |(_, count)| *count)
+        labelled(&self.findings, label)
     }
+
+    /// Connections refused for one reason; 0 for a name that is none.
+    pub fn turned_away(&self, label: &str) -> u64 {
+        labelled(&self.turned_away, label)
+    }
+}
+
+fn labelled(counts: &[(&'static str, u64)], label: &str) -> u64 {
+    counts
+        .iter()
+        .find(|(name, _)| *name == label)
+        .map_or(0, |(_, count)| *count)
+}
+
+/// Adds one to the counter of a label, and to none for a label without.
+fn add_one(labels: &[&str], counters: &[AtomicU64], label: &str) {
+    let counter = labels.iter().zip(counters).find(|(name, _)| **name == label);
+    if let Some((_, counter)) = counter {
+        counter.fetch_add(1, Relaxed);
+    }
+}
+
+/// The counters with their labels.
+fn read<const N: usize>(labels: &[&'static str; N], counters: &[AtomicU64; N]) -> [(&'static str, u64); N] {
+    std::array::from_fn(|index| (labels[index], counters[index].load(Relaxed)))
 }
 
 impl Counts {
     /// All counters. Read one after the other, so they may differ by what happened meanwhile.
     pub fn snapshot(&self) -> CountsSnapshot {
-        let mut findings = FINDINGS.map(|label| (label, 0));
-        for ((_, count), counter) in findings.iter_mut().zip(&self.findings) {
-            *count = counter.load(Relaxed);
-        }
         CountsSnapshot {
-            findings,
+            findings: read(&FINDINGS, &self.findings),
             published: self.published.load(Relaxed),
             published_bytes: self.published_bytes.load(Relaxed),
             publish_failures: self.publish_failures.load(Relaxed),
             received_bytes: self.received_bytes.load(Relaxed),
+            copies: self.copies.load(Relaxed),
             bans: self.bans.load(Relaxed),
+            turned_away: read(&TURNED_AWAY, &self.turned_away),
             peers: self.peers.load(Relaxed),
         }
     }
 
     pub(super) fn accepted(&self) {
-        self.count(ACCEPTED);
+        add_one(&FINDINGS, &self.findings, ACCEPTED);
     }
 
     pub(super) fn refused(&self, finding: &Finding) {
-        self.count(finding.label());
+        add_one(&FINDINGS, &self.findings, finding.label());
     }
 
-    fn count(&self, label: &str) {
-        if let Some(index) = FINDINGS.iter().position(|name| *name == label) {
-            self.findings[index].fetch_add(1, Relaxed);
-        }
+    pub(super) fn turned_away(&self, reason: &str) {
+        add_one(&TURNED_AWAY, &self.turned_away, reason);
     }
 
     pub(super) fn received(&self, bytes: usize) {
         self.received_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub(super) fn copy(&self) {
+        self.copies.fetch_add(1, Relaxed);
     }
 
     pub(super) fn published(&self, bytes: usize) {
@@ -126,10 +169,29 @@ mod tests {
 
     use quorate_protocol::{
         Address, DecodeError, Evidence, NodeKey, Observation, ProvenEquivocation, Quote, UnixMillis,
-        VerifiedReport,
+        VerifiedReport, seal::KeyId,
     };
 
     use super::*;
+    use crate::gossip_bridge::{gate::Refusal, identity::ForeignKey};
+
+    #[test]
+    fn every_reason_to_refuse_a_connection_has_its_counter() {
+        let reasons = [
+            Refusal::Banned,
+            Refusal::ForeignKey(ForeignKey),
+            Refusal::NotMember,
+            Refusal::Pending,
+            Refusal::PerPeer,
+            Refusal::Inbound,
+            Refusal::Established,
+        ];
+        let counts = Counts::default();
+        for reason in reasons {
+            counts.turned_away(reason.label());
+        }
+        assert_eq!(counts.snapshot().turned_away, TURNED_AWAY.map(|label| (label, 1)));
+    }
 
     fn statement(price: &str) -> VerifiedReport {
         let (at, key) = (
@@ -174,6 +236,15 @@ mod tests {
             Finding::OurKey,
             Finding::BadSignature(String::new()),
             Finding::Overload,
+            Finding::Unsealed,
+            Finding::Sealed {
+                key_id: KeyId::new([1; 8]),
+                relayed: true,
+            },
+            Finding::UnknownKey {
+                theirs: KeyId::new([1; 8]),
+            },
+            Finding::BadSeal(KeyId::new([1; 8])),
         ];
         let counts = Counts::default();
         counts.accepted();

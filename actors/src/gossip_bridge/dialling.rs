@@ -4,7 +4,7 @@ use std::hash::BuildHasher;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use libp2p::{
-    mdns,
+    PeerId, mdns,
     swarm::{
         ConnectionId, DialError,
         dial_opts::{DialOpts, PeerCondition},
@@ -15,6 +15,7 @@ use super::{
     GossipBridge,
     config::DnsPeers,
     dns,
+    gate::Refusal,
     peers::Via,
     redial::{self, Dial},
 };
@@ -26,9 +27,11 @@ impl GossipBridge {
             return;
         };
         let gate = &swarm.behaviour().gate;
-        let due = self
-            .redial
-            .due(now, |peer| self.peers.is_connected(peer) || gate.is_banned(peer));
+        let due = self.redial.due(
+            now,
+            |peer| self.peers.is_connected(peer) || gate.is_banned(peer),
+            |peer| gate.admits(peer),
+        );
         for dial in due {
             let options = dial_options(&dial);
             let connection = options.connection_id();
@@ -45,10 +48,21 @@ impl GossipBridge {
         }
     }
 
-    pub(super) fn on_dial_failed(&mut self, connection: ConnectionId, error: &DialError) {
+    pub(super) fn on_dial_failed(
+        &mut self,
+        connection: ConnectionId,
+        peer: Option<PeerId>,
+        error: &DialError,
+    ) {
         let now = self.clock.now();
         if matches!(error, DialError::LocalPeerId { .. }) {
             self.redial.is_ourselves(connection, now);
+        } else if let (Some(peer), DialError::Denied { cause }) = (peer, error)
+            && cause.downcast_ref() == Some(&Refusal::NotMember)
+        {
+            if let Some(address) = self.redial.is_stranger(connection, peer, now) {
+                self.log_stranger(peer, &address);
+            }
         } else if let Some(failure) = self
             .redial
             .failed(connection, now, self.jitter.hash_one(connection))

@@ -1,11 +1,14 @@
 //! What the swarm reports, each event to the part that it concerns.
 
 use actix::Context;
-use libp2p::{gossipsub, identify, swarm::SwarmEvent};
+use libp2p::{
+    gossipsub, identify,
+    swarm::{ListenError, SwarmEvent},
+};
 
 use super::{
-    GossipBridge, behaviour::BehaviourEvent, connections::show_address, dialling::with_causes,
-    metered::MeteredEvent,
+    GossipBridge, behaviour::BehaviourEvent, connections::show_address, dialling::with_causes, gate::Refusal,
+    metered::MeteredEvent, standing::Offence,
 };
 
 impl GossipBridge {
@@ -25,14 +28,21 @@ impl GossipBridge {
                 ..
             } => self.on_closed(&peer_id, connection_id, cause.map(|cause| cause.to_string())),
             SwarmEvent::OutgoingConnectionError {
-                connection_id, error, ..
-            } => self.on_dial_failed(connection_id, &error),
+                connection_id,
+                error,
+                peer_id,
+            } => self.on_dial_failed(connection_id, peer_id, &error),
             SwarmEvent::IncomingConnectionError {
                 send_back_addr,
                 error,
                 peer_id,
                 ..
             } => {
+                if let (Some(peer), ListenError::Denied { cause }) = (peer_id, &error)
+                    && cause.downcast_ref() == Some(&Refusal::NotMember)
+                {
+                    self.log_stranger(peer, &send_back_addr);
+                }
                 let peer = peer_id.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
                 log::debug!(
                     "connection refused: addr={send_back_addr} peer={peer} reason=\"{}\"",
@@ -56,7 +66,9 @@ impl GossipBridge {
     fn on_behaviour_event(&mut self, event: BehaviourEvent) {
         match event {
             BehaviourEvent::Gossip(MeteredEvent::Gossip(event)) => self.on_gossip(event),
-            BehaviourEvent::Gossip(MeteredEvent::Flood(peer)) => self.ban(&peer, "a flood of messages"),
+            BehaviourEvent::Gossip(MeteredEvent::Flood(peer)) => {
+                self.offended(&peer, Offence::Flood, "a flood of messages");
+            }
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 self.on_introduced(&peer_id, &info);
             }

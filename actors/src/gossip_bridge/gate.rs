@@ -6,6 +6,7 @@
 use std::{
     collections::{HashMap, HashSet},
     convert::Infallible,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -19,7 +20,14 @@ use libp2p::{
     },
 };
 
-use super::{bans::Bans, identity};
+use quorate_protocol::Members;
+
+use super::{
+    admit::admits,
+    counts::Counts,
+    identity,
+    standing::{Ban, Offence, Standing},
+};
 use crate::clock::Clock;
 
 /// Connections held at once. A fully connected network of 100 nodes needs 99, twice that for a moment while nodes dial each
@@ -39,6 +47,8 @@ pub(super) enum Refusal {
     Banned,
     #[error(transparent)]
     ForeignKey(#[from] identity::ForeignKey),
+    #[error("not a member")]
+    NotMember,
     #[error("{MAX_PENDING} handshakes are in progress already")]
     Pending,
     #[error("{MAX_PER_PEER} connections to this peer are open already")]
@@ -49,9 +59,26 @@ pub(super) enum Refusal {
     Established,
 }
 
+impl Refusal {
+    /// The name under which it is counted.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Banned => "banned",
+            Self::ForeignKey(_) => "foreign_key",
+            Self::NotMember => "not_member",
+            Self::Pending => "pending",
+            Self::PerPeer => "per_peer",
+            Self::Inbound => "inbound",
+            Self::Established => "established",
+        }
+    }
+}
+
 pub(super) struct Gate {
     clock: Clock,
-    bans: Bans,
+    members: Members,
+    standing: Standing,
+    counts: Arc<Counts>,
     pending_inbound: HashSet<ConnectionId>,
     pending_outbound: HashSet<ConnectionId>,
     /// Whose connection, and whether it came from outside.
@@ -59,32 +86,47 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) fn new(clock: Clock, bans: Bans) -> Self {
+    pub(super) fn new(clock: Clock, members: Members, standing: Standing, counts: Arc<Counts>) -> Self {
         Self {
             clock,
-            bans,
+            members,
+            standing,
+            counts,
             pending_inbound: HashSet::new(),
             pending_outbound: HashSet::new(),
             established: HashMap::new(),
         }
     }
 
-    /// Keeps a peer out from now on; whoever calls closes what is open.
-    pub(super) fn ban(&mut self, peer: PeerId) {
-        self.bans.ban(peer, self.clock.now());
+    /// Notes what a peer did; the ban that begins with it, if one does. Whoever calls closes what is open.
+    pub(super) fn offended(&mut self, peer: PeerId, offence: Offence) -> Option<Ban> {
+        self.standing.note(peer, offence, self.clock.now())
     }
 
     pub(super) fn is_banned(&self, peer: &PeerId) -> bool {
-        self.bans.holds(peer, self.clock.now())
+        self.standing.is_banned(peer, self.clock.now())
     }
 
-    /// The bans, to be kept over a restart.
-    pub(super) fn bans(&self) -> &Bans {
-        &self.bans
+    /// Whether a peer may be connected, as far as that depends on who it is.
+    pub(super) fn admits(&self, peer: &PeerId) -> bool {
+        admits(&self.members, peer)
+    }
+
+    /// These may connect from now on; whoever calls closes what is open.
+    pub(super) fn update_members(&mut self, members: Members) {
+        self.members = members;
+    }
+
+    /// How all peers stand, to be kept over a restart.
+    pub(super) fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     fn admit(&self, peer: &PeerId, inbound: bool) -> Result<(), Refusal> {
         identity::address(peer)?;
+        if !self.admits(peer) {
+            return Err(Refusal::NotMember);
+        }
         if self.is_banned(peer) {
             return Err(Refusal::Banned);
         }
@@ -101,6 +143,11 @@ impl Gate {
         }
         Ok(())
     }
+
+    fn deny(&self, refusal: Refusal) -> ConnectionDenied {
+        self.counts.turned_away(refusal.label());
+        ConnectionDenied::new(refusal)
+    }
 }
 
 impl NetworkBehaviour for Gate {
@@ -114,7 +161,7 @@ impl NetworkBehaviour for Gate {
         _: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
         if self.pending_inbound.len() >= MAX_PENDING {
-            return Err(ConnectionDenied::new(Refusal::Pending));
+            return Err(self.deny(Refusal::Pending));
         }
         self.pending_inbound.insert(connection);
         Ok(())
@@ -128,7 +175,7 @@ impl NetworkBehaviour for Gate {
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         self.pending_inbound.remove(&connection);
-        self.admit(&peer, true).map_err(ConnectionDenied::new)?;
+        self.admit(&peer, true).map_err(|refusal| self.deny(refusal))?;
         Ok(dummy::ConnectionHandler)
     }
 
@@ -140,10 +187,13 @@ impl NetworkBehaviour for Gate {
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
         if peer.is_some_and(|peer| self.is_banned(&peer)) {
-            return Err(ConnectionDenied::new(Refusal::Banned));
+            return Err(self.deny(Refusal::Banned));
+        }
+        if peer.is_some_and(|peer| !self.admits(&peer)) {
+            return Err(self.deny(Refusal::NotMember));
         }
         if self.pending_outbound.len() >= MAX_PENDING {
-            return Err(ConnectionDenied::new(Refusal::Pending));
+            return Err(self.deny(Refusal::Pending));
         }
         self.pending_outbound.insert(connection);
         Ok(Vec::new())
@@ -158,7 +208,7 @@ impl NetworkBehaviour for Gate {
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         self.pending_outbound.remove(&connection);
-        self.admit(&peer, false).map_err(ConnectionDenied::new)?;
+        self.admit(&peer, false).map_err(|refusal| self.deny(refusal))?;
         Ok(dummy::ConnectionHandler)
     }
 
@@ -206,7 +256,11 @@ mod tests {
     }
 
     fn gate() -> Gate {
-        Gate::new(Clock::system(), Bans::default())
+        gate_of(Members::Open)
+    }
+
+    fn gate_of(members: Members) -> Gate {
+        Gate::new(Clock::system(), members, Standing::default(), Arc::default())
     }
 
     fn establish(gate: &mut Gate, id: usize, peer: PeerId, inbound: bool) {
@@ -217,12 +271,42 @@ mod tests {
     #[tokio::test]
     async fn the_banned_and_those_who_cannot_be_nodes_stay_out() {
         let (mut gate, banned) = (gate(), peer());
-        gate.ban(banned);
+        assert!(gate.offended(banned, Offence::Flood).is_some());
         assert_eq!(gate.admit(&banned, true), Err(Refusal::Banned));
         assert_eq!(gate.admit(&banned, false), Err(Refusal::Banned));
         let foreign = Keypair::generate_ed25519().public().to_peer_id();
         assert!(matches!(gate.admit(&foreign, true), Err(Refusal::ForeignKey(_))));
         assert_eq!(gate.admit(&peer(), true), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn in_a_network_of_members_only_they_come_in_by_either_side() {
+        let (member, stranger) = (peer(), peer());
+        let members = |peer: &PeerId| Members::Closed([identity::address(peer).unwrap()].into());
+        let mut gate = gate_of(members(&member));
+        for inbound in [true, false] {
+            assert_eq!(gate.admit(&member, inbound), Ok(()));
+            assert_eq!(gate.admit(&stranger, inbound), Err(Refusal::NotMember));
+        }
+        gate.update_members(members(&stranger));
+        assert_eq!(gate.admit(&member, true), Err(Refusal::NotMember));
+        assert_eq!(gate.admit(&stranger, true), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn who_is_turned_away_is_counted_by_the_reason() {
+        let (mut gate, here) = (gate_of(Members::Closed([].into())), Multiaddr::empty());
+        let id = ConnectionId::new_unchecked(1);
+        assert!(
+            gate.handle_established_inbound_connection(id, peer(), &here, &here)
+                .is_err()
+        );
+        let dial = |gate: &mut Gate| {
+            gate.handle_pending_outbound_connection(id, Some(peer()), &[], Endpoint::Dialer)
+        };
+        assert!(dial(&mut gate).is_err());
+        assert_eq!(gate.counts.snapshot().turned_away("not_member"), 2);
+        assert!(!gate.is_banned(&peer()), "it is no offence");
     }
 
     #[tokio::test]

@@ -1,15 +1,15 @@
 //! gossipsub, set for few, small, signed messages.
 
-use std::{collections::HashSet, io, time::Duration};
+use std::{collections::HashSet, fmt, io, sync::Arc, time::Duration};
 
 use libp2p::gossipsub::{
     Behaviour, ConfigBuilder, DataTransform, IdentTopic, Message, MessageAuthenticity, MessageId,
     PeerScoreParams, PeerScoreThresholds, RawMessage, TopicHash, TopicScoreParams, ValidationMode,
     WhitelistSubscriptionFilter,
 };
-use quorate_protocol::{MAX_MESSAGE_BYTES, judge::JudgeConfig, keccak256};
+use quorate_protocol::{judge::JudgeConfig, keccak256, seal::MAX_SEALED_BYTES};
 
-use super::swarm::BuildError;
+use super::{counts::Counts, swarm::BuildError};
 
 /// The topic that everybody publishes to.
 pub const TOPIC: &str = "eth_prices";
@@ -17,8 +17,11 @@ pub const TOPIC: &str = "eth_prices";
 pub(super) type Gossip = Behaviour<OurTopicOnly, WhitelistSubscriptionFilter>;
 
 /// Longest frame. The decoder holds the limit against its whole buffer: what is there of one frame, and the 8 KiB that it read
-/// last. So less than 24 KiB would break the stream of a peer that sends valid messages of [`MAX_MESSAGE_BYTES`].
-const MAX_FRAME_BYTES: usize = 2 * MAX_MESSAGE_BYTES;
+/// last. So less than 25 KiB would break the stream of a peer that sends valid messages of [`MAX_SEALED_BYTES`].
+const MAX_FRAME_BYTES: usize = 32 * 1024;
+/// What the decoder reads at a time, and what gossipsub writes around a message.
+const READ_AHEAD: usize = 8 * 1024 + 64;
+const _: () = assert!(MAX_SEALED_BYTES + READ_AHEAD <= MAX_FRAME_BYTES);
 /// Messages in one frame. Every known implementation sends one; the meter counts frames, so this bounds what one may hold.
 const MAX_MESSAGES_PER_FRAME: usize = 64;
 /// Frames that wait for a slow peer. Several windows of a large network; what is older is worthless.
@@ -60,7 +63,7 @@ const BEHAVIOUR_FORGIVEN: f64 = 10.0;
 const RETAIN_SCORE: Duration = Duration::from_secs(60);
 
 /// gossipsub for the network that the judge judges for, subscribed to [`TOPIC`].
-pub(super) fn build(judge: &JudgeConfig) -> Result<Gossip, BuildError> {
+pub(super) fn build(judge: &JudgeConfig, counts: Arc<Counts>) -> Result<Gossip, BuildError> {
     let config = ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()
@@ -90,7 +93,10 @@ pub(super) fn build(judge: &JudgeConfig) -> Result<Gossip, BuildError> {
         MessageAuthenticity::Anonymous,
         config,
         WhitelistSubscriptionFilter(HashSet::from([topic().hash()])),
-        OurTopicOnly(topic().hash()),
+        OurTopicOnly {
+            topic: topic().hash(),
+            counts,
+        },
     )
     .map_err(|error| BuildError::Gossip(error.to_owned()))?;
     let thresholds = PeerScoreThresholds {
@@ -155,15 +161,26 @@ fn score_params() -> PeerScoreParams {
     }
 }
 
-/// Refuses messages to topics that nobody here subscribed to: no node sends them, and gossipsub would keep them for a while.
-#[derive(Debug, Clone)]
-pub(super) struct OurTopicOnly(TopicHash);
+/// Refuses messages to topics that nobody here subscribed to: no node sends them, and gossipsub would keep them for a while. It
+/// sees every copy of a message, also those that gossipsub then knows.
+#[derive(Clone)]
+pub(super) struct OurTopicOnly {
+    topic: TopicHash,
+    counts: Arc<Counts>,
+}
+
+impl fmt::Debug for OurTopicOnly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OurTopicOnly").field(&self.topic).finish()
+    }
+}
 
 impl DataTransform for OurTopicOnly {
     fn inbound_transform(&self, raw: RawMessage) -> Result<Message, io::Error> {
-        if raw.topic != self.0 {
+        if raw.topic != self.topic {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "another topic"));
         }
+        self.counts.copy();
         Ok(Message {
             source: raw.source,
             data: raw.data,

@@ -1,12 +1,15 @@
-//! What peers send: judged here, before gossipsub passes it on or anybody in this node learns of it.
+//! What peers send: opened and judged here, before gossipsub passes it on or anybody in this node learns of it.
 
 use libp2p::{
     PeerId,
     gossipsub::{MessageAcceptance, MessageId},
 };
-use quorate_protocol::judge::{Finding, Verdict};
+use quorate_protocol::{
+    judge::{Finding, Verdict},
+    seal,
+};
 
-use super::GossipBridge;
+use super::{GossipBridge, admit::is_closed, standing::Offence};
 use crate::{
     messages::{Contradicted, Heard},
     sink::pass_on,
@@ -16,37 +19,25 @@ impl GossipBridge {
     pub(super) fn on_message(&mut self, source: &PeerId, id: &MessageId, data: &[u8]) {
         let now = self.clock.now();
         self.counts.received(data.len());
-        let heard = self
-            .judge
-            .judge(data, self.clock.unix_now())
-            .and_then(|verified| {
-                let heard = Heard { verified, seen: now };
-                self.listeners
-                    .heard
-                    .try_send(heard)
-                    .map_err(|_| Finding::Overload)
-            });
-        let acceptance = match &heard {
+        let verdict = match self.hear(data) {
             Ok(()) => {
                 self.counts.accepted();
-                MessageAcceptance::Accept
+                Verdict::Accept
             }
-            Err(finding) => {
-                self.counts.refused(finding);
-                self.log_refusal(source, finding);
+            Err((finding, verdict)) => {
+                self.counts.refused(&finding);
+                self.log_refusal(source, &finding, verdict);
                 if let Finding::Equivocation(proof) = finding {
-                    pass_on(
-                        "contradiction",
-                        &self.listeners.contradicted,
-                        Contradicted((**proof).clone()),
-                    );
+                    let to = &self.listeners.contradicted;
+                    pass_on("contradiction", to, Contradicted(*proof));
                 }
-                match finding.verdict() {
-                    Verdict::Accept => MessageAcceptance::Accept,
-                    Verdict::Ignore => MessageAcceptance::Ignore,
-                    Verdict::Reject => MessageAcceptance::Reject,
-                }
+                verdict
             }
+        };
+        let acceptance = match verdict {
+            Verdict::Accept => MessageAcceptance::Accept,
+            Verdict::Ignore => MessageAcceptance::Ignore,
+            Verdict::Reject => MessageAcceptance::Reject,
         };
         let rejected = matches!(acceptance, MessageAcceptance::Reject);
         if let Some(swarm) = &mut self.swarm {
@@ -54,14 +45,38 @@ impl GossipBridge {
             gossip.report_message_validation_result(id, source, acceptance);
             swarm.behaviour_mut().nudge.all();
         }
-        if rejected && self.conduct.reject(*source, now) {
-            self.ban(source, "too many invalid messages");
-        } else if self.peers.is_out_of_step(source, now) {
+        if rejected && self.offended(source, Offence::Rejected, "too many invalid messages") {
+            return;
+        }
+        if self.peers.is_out_of_step(source, now) {
             self.disconnect(source, "its subscription was lost; connecting anew");
         }
     }
 
-    fn log_refusal(&mut self, source: &PeerId, finding: &Finding) {
+    /// Opens, judges and hands on.
+    fn hear(&mut self, data: &[u8]) -> Result<(), (Finding, Verdict)> {
+        let config = &self.config.judge;
+        let relays = is_closed(&config.electorate.members);
+        let opened = seal::open(data, &config.network, self.seals.keyring.as_ref(), relays)
+            .map_err(|finding| (finding.clone(), finding.verdict()))?;
+        let verified = self.judge.judge(&opened.message, self.clock.unix_now());
+        let heard = verified.and_then(|verified| {
+            let heard = Heard {
+                verified,
+                seen: self.clock.now(),
+            };
+            self.listeners
+                .heard
+                .try_send(heard)
+                .map_err(|_| Finding::Overload)
+        });
+        heard.map_err(|finding| {
+            let verdict = opened.verdict(&finding);
+            (finding, verdict)
+        })
+    }
+
+    fn log_refusal(&mut self, source: &PeerId, finding: &Finding, verdict: Verdict) {
         let now = self.clock.now();
         let label = finding.label();
         log::debug!("message refused: finding={label} peer={source} reason=\"{finding}\"");
@@ -73,7 +88,17 @@ impl GossipBridge {
                  remedy=\"give each node a key of its own; two with one key contradict each other\""
             );
         }
-        let since = match (finding.verdict(), finding) {
+        if let Some(remedy) = self.seals.note(finding, now) {
+            if let Some(count) = self.unopened.note(now) {
+                let ours = self.seals.ids();
+                log::warn!(
+                    "messages not opened: count={count} last_finding={label} last_peer={source} our_key_ids={ours} \
+                     last_reason=\"{finding}\" remedy=\"{remedy}\""
+                );
+            }
+            return;
+        }
+        let since = match (verdict, finding) {
             (Verdict::Reject, _) | (_, Finding::Equivocation(_)) => self.rejected.note(now),
             (_, Finding::Overload) => self.overloaded.note(now),
             _ => None,

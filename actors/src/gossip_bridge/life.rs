@@ -8,7 +8,6 @@ use quorate_protocol::judge::Judge;
 use super::{
     GossipBridge,
     behaviour::Behaviour,
-    conduct::Conduct,
     drive::Drive,
     listen::Listen,
     peers::{Close, Peers, Via},
@@ -24,14 +23,13 @@ impl GossipBridge {
     /// Everything as at the start, but without a swarm.
     fn forget_connections(&mut self) {
         if let Some(swarm) = self.swarm.take() {
-            self.bans = swarm.behaviour().gate.bans().clone();
+            self.standing = swarm.behaviour().gate.standing().clone();
         }
         let local = self.keypair.public().to_peer_id();
         self.judge = Judge::new(self.config.judge.clone(), self.clock.unix_now());
         self.listen = Listen::new(self.config.listen.clone());
         self.peers = Peers::new(local);
         self.redial = Redial::new(local);
-        self.conduct = Conduct::default();
         self.tell_news();
     }
 
@@ -71,7 +69,7 @@ impl Actor for GossipBridge {
             &self.config,
             &self.keypair,
             self.clock,
-            self.bans.clone(),
+            self.standing.clone(),
             Arc::clone(&self.counts),
         );
         match behaviour.and_then(|behaviour| swarm::build(&self.keypair, behaviour)) {

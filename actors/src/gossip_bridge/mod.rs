@@ -2,12 +2,11 @@
 //! it reaches the Aggregator or anybody else.
 //!
 //! The reading order is a message's way in: the `gate` lets a peer in, the `metered` frames reach `gossip`, `hearing` has the
-//! judge look at the message, and the Aggregator gets it. `peers`, `redial`, `throttle`, `conduct` and `bans` decide; `life`,
-//! `drive`, `events`, `connections`, `dialling`, `hearing` and `publishing` carry out.
+//! judge look at the message, and the Aggregator gets it. `peers`, `redial`, `throttle` and `standing` decide; `life`, `drive`,
+//! `events`, `connections`, `dialling`, `hearing`, `publishing`, `admit` and `sealing` carry out.
 
-mod bans;
+mod admit;
 mod behaviour;
-mod conduct;
 mod config;
 mod connections;
 mod counts;
@@ -29,28 +28,33 @@ mod query;
 mod redial;
 mod roster;
 mod sampled;
+mod sealing;
+mod standing;
 mod swarm;
 mod throttle;
+mod told;
 
 use std::{hash::RandomState, sync::Arc};
 
 use actix::Recipient;
-pub use bans::BAN;
-use bans::Bans;
 use behaviour::Behaviour;
-use conduct::Conduct;
 pub use config::{BridgeConfig, DnsPeers, ParseDnsPeersError};
-pub use counts::{ACCEPTED, Counts, CountsSnapshot, FINDINGS};
+pub use counts::{ACCEPTED, Counts, CountsSnapshot, FINDINGS, TURNED_AWAY};
 pub use gossip::TOPIC;
 use libp2p::{Swarm, identity::Keypair};
 use listen::Listen;
 use peers::Peers;
 pub use peers::Via;
 pub use query::{ConnectedPeer, ConnectedPeers, ListenAddresses};
-use quorate_protocol::{KeyError, NodeKey, judge::Judge};
+use quorate_protocol::{Address, KeyError, NodeKey, judge::Judge};
 use redial::Redial;
 use roster::Roster;
 use sampled::Sampled;
+use sealing::Seals;
+pub use sealing::{AskSeal, SealStatus, UpdateKeyring};
+pub use standing::HALF_LIFE;
+use standing::Standing;
+use told::Told;
 
 use crate::{
     clock::Clock,
@@ -71,14 +75,16 @@ pub struct Listeners {
 }
 
 /// The actor. Everything about connections is built in `started` and dropped in `restarting`; what outlives a restart are the
-/// configuration, the bans, the counters and what the Aggregator was told.
+/// configuration with the members and the keys, how peers stand, the counters and what the Aggregator was told.
 pub struct GossipBridge {
     config: BridgeConfig,
     keypair: Keypair,
+    address: Address,
     clock: Clock,
     listeners: Listeners,
     counts: Arc<Counts>,
-    bans: Bans,
+    standing: Standing,
+    seals: Seals,
     roster: Roster,
 
     swarm: Option<Swarm<Behaviour>>,
@@ -86,10 +92,12 @@ pub struct GossipBridge {
     listen: Listen,
     peers: Peers,
     redial: Redial,
-    conduct: Conduct,
+    /// Who was turned away, or turned us away.
+    strangers: Told,
     rejected: Sampled,
     overloaded: Sampled,
     our_key: Sampled,
+    unopened: Sampled,
     unsent: Sampled,
     jitter: RandomState,
 }
@@ -111,20 +119,23 @@ impl GossipBridge {
         Ok(Self {
             judge: Judge::new(config.judge.clone(), clock.unix_now()),
             listen: Listen::new(config.listen.clone()),
+            seals: Seals::new(config.keyring.clone()),
             config,
             keypair,
+            address: key.address(),
             clock,
             listeners,
             counts,
-            bans: Bans::default(),
+            standing: Standing::default(),
             roster: Roster::default(),
             swarm: None,
             peers: Peers::new(local),
             redial: Redial::new(local),
-            conduct: Conduct::default(),
+            strangers: Told::default(),
             rejected: Sampled::default(),
             overloaded: Sampled::default(),
             our_key: Sampled::default(),
+            unopened: Sampled::default(),
             unsent: Sampled::default(),
             jitter: RandomState::new(),
         })

@@ -82,6 +82,8 @@ pub(super) struct Peer {
     pub(super) introduced: bool,
     pub(super) agent: Option<String>,
     pub(super) ping: Option<Duration>,
+    /// When we last dialled it ourselves.
+    pub(super) last_dialled: Option<Instant>,
     /// Why we are closing it.
     farewell: Option<&'static str>,
 }
@@ -122,19 +124,19 @@ impl Peers {
     }
 
     pub(super) fn connected(&mut self, peer: PeerId, address: Address, connection: Connection) {
-        self.peers
-            .entry(peer)
-            .or_insert_with(|| Peer {
-                address,
-                connections: Vec::with_capacity(1),
-                subscribed: false,
-                introduced: false,
-                agent: None,
-                ping: None,
-                farewell: None,
-            })
-            .connections
-            .push(connection);
+        let dialled = connection.dialled().then_some(connection.since);
+        let known = self.peers.entry(peer).or_insert_with(|| Peer {
+            address,
+            connections: Vec::with_capacity(1),
+            subscribed: false,
+            introduced: false,
+            agent: None,
+            ping: None,
+            last_dialled: None,
+            farewell: None,
+        });
+        known.last_dialled = dialled.or(known.last_dialled);
+        known.connections.push(connection);
     }
 
     /// A connection closed. If it was the peer's last: the peer as it was, and why we closed it, if we did.

@@ -3,16 +3,28 @@
 use actix::{Context, Handler};
 use libp2p::gossipsub::PublishError;
 
-use super::{GossipBridge, gossip};
+use super::{GossipBridge, gossip, sealing};
 use crate::messages::Publish;
 
 impl Handler<Publish> for GossipBridge {
     type Result = ();
 
     fn handle(&mut self, Publish(message): Publish, _: &mut Context<Self>) {
-        let bytes = message.encode(&self.config.judge.network);
-        let length = bytes.len();
+        let clear = message.encode(&self.config.judge.network);
         self.judge.remember_own(&message);
+        let bytes = match &self.seals.keyring {
+            None => clear,
+            Some(keyring) => match sealing::nonce() {
+                Ok(nonce) => keyring.seal(&clear, nonce),
+                Err(error) => {
+                    self.counts.publish_failed();
+                    return log::error!(
+                        "message not published: reason=\"no randomness to seal it: {error}\""
+                    );
+                }
+            },
+        };
+        let length = bytes.len();
         let Some(swarm) = &mut self.swarm else {
             return self.counts.publish_failed();
         };

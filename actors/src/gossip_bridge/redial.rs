@@ -19,7 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const LASTING: Duration = Duration::from_secs(10);
 /// How often the schedule looks whether a known peer is still connected.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Pause after an address turned out to be our own, or of another network: it may belong to somebody else later.
+/// Pause after an address turned out to be our own, of another network, or of no member: it may belong to somebody else later.
 const NOT_FOR_US: Duration = Duration::from_secs(60);
 /// Of two nodes that find each other by multicast, the one with the larger id waits, so that one dials and not both.
 const LARGER_ID_WAITS: Duration = Duration::from_secs(1);
@@ -132,13 +132,20 @@ impl Redial {
     }
 
     /// What to dial now. Each must be followed by [`Redial::dialling`] or [`Redial::not_dialled`].
-    pub(super) fn due(&mut self, now: Instant, is_connected: impl Fn(&PeerId) -> bool) -> Vec<Dial> {
+    /// A peer that the gate does not admit is not dialled where its id is known; where it is not, who answers may be another one.
+    pub(super) fn due(
+        &mut self,
+        now: Instant,
+        is_connected: impl Fn(&PeerId) -> bool,
+        is_admitted: impl Fn(&PeerId) -> bool,
+    ) -> Vec<Dial> {
         let mut dials = Vec::new();
         for (address, target) in &mut self.targets {
             if target.dialling || target.next > now {
                 continue;
             }
-            if target.peer().is_some_and(|peer| is_connected(&peer)) {
+            let is_kept_out = target.expected.is_some_and(|peer| !is_admitted(&peer));
+            if is_kept_out || target.peer().is_some_and(|peer| is_connected(&peer)) {
                 target.next = now + LOOK_AGAIN;
             } else if dials.len() < MAX_DIALS {
                 target.dialling = true;
@@ -209,6 +216,30 @@ impl Redial {
         {
             target.dialling = false;
             target.next = now + NOT_FOR_US;
+        }
+    }
+
+    /// Who answered a dial is no member; the address.
+    pub(super) fn is_stranger(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        now: Instant,
+    ) -> Option<Multiaddr> {
+        let address = self.dialling.remove(&connection)?;
+        let target = self.targets.get_mut(&address)?;
+        target.dialling = false;
+        target.met = Some(peer);
+        target.met_at = None;
+        target.next = now + NOT_FOR_US;
+        Some(address)
+    }
+
+    /// Who may be connected has changed: all addresses that wait are looked at now.
+    pub(super) fn wake(&mut self, now: Instant) {
+        for target in self.targets.values_mut() {
+            target.next = now;
+            target.failures = 0;
         }
     }
 
@@ -286,8 +317,12 @@ mod tests {
         false
     }
 
+    fn everybody(_: &PeerId) -> bool {
+        true
+    }
+
     fn dial(redial: &mut Redial, millis: u64, id: usize) -> bool {
-        let due = redial.due(at(millis), nobody);
+        let due = redial.due(at(millis), nobody, everybody);
         for dial in &due {
             redial.dialling(dial.address.clone(), conn(id));
         }
@@ -322,7 +357,11 @@ mod tests {
         assert!(dial(&mut redial, 0, 1));
         assert_eq!(redial.connected(conn(1), peer, at(100)), Some(Via::Static));
         for second in 1..20 {
-            assert!(redial.due(at(second * 1000), |id| *id == peer).is_empty());
+            assert!(
+                redial
+                    .due(at(second * 1000), |id| *id == peer, everybody)
+                    .is_empty()
+            );
         }
         redial.lost(&peer, at(20_000), EVEN);
         assert!(!dial(&mut redial, 20_249, 2));
@@ -355,6 +394,31 @@ mod tests {
         assert!(dial(&mut redial, 0, 1));
         redial.is_ourselves(conn(1), at(0));
         assert!(!dial(&mut redial, 59_999, 2));
+    }
+
+    #[test]
+    fn a_stranger_is_dialled_rarely_where_others_may_answer_and_never_where_only_it_can() {
+        let stranger = PeerId::random();
+        let mut redial = Redial::new(PeerId::random());
+        let pinned = address(2).with(Protocol::P2p(stranger));
+        redial.add(address(1), Via::Static, at(0));
+        redial.add(pinned, Via::Static, at(0));
+        let dialled = |redial: &mut Redial, now| {
+            let due = redial.due(now, nobody, |peer| *peer != stranger);
+            due.into_iter().map(|dial| dial.address).collect::<Vec<_>>()
+        };
+        assert_eq!(dialled(&mut redial, at(0)), [address(1)]);
+        redial.dialling(address(1), conn(1));
+        assert_eq!(redial.is_stranger(conn(1), stranger, at(0)), Some(address(1)));
+        for second in 1..60 {
+            assert!(dialled(&mut redial, at(second * 1000)).is_empty());
+        }
+        assert_eq!(dialled(&mut redial, at(60_000)), [address(1)]);
+        redial.dialling(address(1), conn(2));
+        redial.is_stranger(conn(2), stranger, at(60_000));
+        // It becomes a member.
+        redial.wake(at(60_001));
+        assert_eq!(redial.due(at(60_001), nobody, everybody).len(), 2);
     }
 
     #[test]
@@ -399,9 +463,9 @@ mod tests {
             redial.add(address(port), Via::Mdns, at(0));
         }
         assert_eq!(redial.targets.len(), MAX_TARGETS);
-        assert_eq!(redial.due(at(0), nobody).len(), MAX_DIALS);
+        assert_eq!(redial.due(at(0), nobody, everybody).len(), MAX_DIALS);
         assert_eq!(
-            redial.due(at(0), nobody).len(),
+            redial.due(at(0), nobody, everybody).len(),
             MAX_DIALS,
             "the next ones, not the same"
         );

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
@@ -39,7 +39,7 @@ pub struct Hostile {
     orders: mpsc::Sender<Order>,
     connected: Arc<AtomicBool>,
     connections: Arc<AtomicU64>,
-    heard: Arc<AtomicU64>,
+    heard: Arc<Mutex<Vec<Vec<u8>>>>,
     pub peer: libp2p::PeerId,
     task: tokio::task::JoinHandle<()>,
 }
@@ -59,7 +59,7 @@ impl Hostile {
         let (orders, mut inbox) = mpsc::channel(16);
         let connected = Arc::new(AtomicBool::new(false));
         let connections = Arc::new(AtomicU64::new(0));
-        let heard = Arc::new(AtomicU64::new(0));
+        let heard = Arc::new(Mutex::new(Vec::new()));
         let peer = keypair.public().to_peer_id();
         let mut swarm = swarm(keypair);
         if subscribes {
@@ -76,9 +76,9 @@ impl Hostile {
                             made.fetch_add(1, SeqCst);
                         }
                         SwarmEvent::ConnectionClosed { num_established: 0, .. } => is_connected.store(false, SeqCst),
-                        SwarmEvent::Behaviour(ProtocolsEvent::Gossip(libp2p::gossipsub::Event::Message { .. })) => {
-                            messages.fetch_add(1, SeqCst);
-                        }
+                        SwarmEvent::Behaviour(ProtocolsEvent::Gossip(libp2p::gossipsub::Event::Message {
+                            message, ..
+                        })) => messages.lock().unwrap().push(message.data),
                         _ => {}
                     },
                     Some(order) = inbox.recv() => match order {
@@ -110,8 +110,9 @@ impl Hostile {
         self.connections.load(SeqCst)
     }
 
-    pub fn heard(&self) -> u64 {
-        self.heard.load(SeqCst)
+    /// The bytes of everything that it was sent.
+    pub fn heard(&self) -> Vec<Vec<u8>> {
+        self.heard.lock().unwrap().clone()
     }
 
     pub async fn dial(&self, address: Multiaddr) {

@@ -27,15 +27,16 @@ use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 use quorate_actors::{
     Clock,
     gossip_bridge::{
-        BridgeConfig, ConnectedPeer, ConnectedPeers, Counts, CountsSnapshot, GossipBridge, ListenAddresses,
-        Listeners, identity,
+        AskSeal, BridgeConfig, ConnectedPeer, ConnectedPeers, Counts, CountsSnapshot, GossipBridge,
+        ListenAddresses, Listeners, SealStatus, UpdateKeyring, identity,
     },
-    messages::{Contradicted, Heard, PeerDown, PeerUp, Publish},
+    messages::{Contradicted, ElectorateIs, Heard, PeerDown, PeerUp, Publish},
 };
 use quorate_protocol::{
     Address, Electorate, Evidence, Feed, Heartbeat, Members, Message, Network, NodeKey, Observation,
     ProvenEquivocation, QuorumRule, Quote, Signature, UnixMillis, VerifiedReport,
     judge::{JudgeConfig, Verified},
+    seal::Keyring,
 };
 
 pub mod crossing;
@@ -202,7 +203,28 @@ pub fn config(listen: Vec<Multiaddr>, peers: Vec<Multiaddr>) -> BridgeConfig {
         dns_peers: Vec::new(),
         mdns: false,
         judge,
+        keyring: None,
     }
+}
+
+/// A configuration with these secrets, each 32 times the byte; the first seals.
+pub fn sealed_config(listen: Vec<Multiaddr>, peers: Vec<Multiaddr>, secrets: &[u8]) -> BridgeConfig {
+    BridgeConfig {
+        keyring: (!secrets.is_empty()).then(|| keyring(secrets)),
+        ..config(listen, peers)
+    }
+}
+
+pub fn keyring(secrets: &[u8]) -> Keyring {
+    let secrets: Vec<_> = secrets
+        .iter()
+        .map(|byte| format!("{byte:02x}").repeat(32).parse().unwrap())
+        .collect();
+    Keyring::new(&network(), &secrets).unwrap()
+}
+
+pub fn members(keys: &[&NodeKey]) -> Members {
+    Members::Closed(keys.iter().map(|key| key.address()).collect())
 }
 
 impl Node {
@@ -326,6 +348,27 @@ impl Node {
     pub async fn has_counted(&self, finding: &str, at_least: u64) {
         eventually(&format!("{at_least} {finding}"), async || {
             (self.snapshot().finding(finding) >= at_least).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn seals(&self) -> SealStatus {
+        self.bridge.send(AskSeal).await.unwrap()
+    }
+
+    pub async fn update_keyring(&self, secrets: &[u8]) {
+        self.bridge.send(UpdateKeyring(keyring(secrets))).await.unwrap();
+    }
+
+    pub async fn update_members(&self, members: Members) {
+        let rule = QuorumRule::at_least(3);
+        let electorate = Electorate { members, rule };
+        self.bridge.send(ElectorateIs(electorate)).await.unwrap();
+    }
+
+    pub async fn has_turned_away(&self, reason: &str) {
+        eventually(&format!("somebody is turned away: {reason}"), async || {
+            (self.snapshot().turned_away(reason) > 0).then_some(())
         })
         .await;
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{address::Address, equivocation::ProvenEquivocation, feed::Feed, message::DecodeError};
+use crate::{
+    address::Address, equivocation::ProvenEquivocation, feed::Feed, message::DecodeError, seal::KeyId,
+};
 
 /// What a node tells gossipsub about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +75,26 @@ pub enum Finding {
     /// More than this node takes from one sender or can handle.
     #[error("too much at once")]
     Overload,
+    /// In clear, although this node's network is sealed: it was made by somebody who has no secret.
+    #[error("in clear, and this network is sealed")]
+    Unsealed,
+    /// Sealed, and this node has no secret.
+    #[error("sealed with the key {key_id}, and this node has none")]
+    Sealed {
+        /// The key that opens it.
+        key_id: KeyId,
+        /// Whether it is passed on unread: to members, by a node that only members are connected to.
+        relayed: bool,
+    },
+    /// Sealed with a key that this node has not.
+    #[error("sealed with the key {theirs}, which this node has not")]
+    UnknownKey {
+        /// The key that opens it.
+        theirs: KeyId,
+    },
+    /// Sealed with a key of ours as it says, and that is not so. A relay without the key could not tell.
+    #[error("not what was sealed with the key {0}")]
+    BadSeal(KeyId),
 }
 
 impl Finding {
@@ -80,6 +102,7 @@ impl Finding {
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::Malformed(_) | Self::BadSignature(_) | Self::NoProof(_) => Verdict::Reject,
+            Self::Sealed { relayed: true, .. } => Verdict::Accept,
             _ => Verdict::Ignore,
         }
     }
@@ -100,6 +123,10 @@ impl Finding {
             Self::OurKey => "our_key",
             Self::BadSignature(_) => "bad_signature",
             Self::Overload => "overload",
+            Self::Unsealed => "unsealed",
+            Self::Sealed { .. } => "sealed",
+            Self::UnknownKey { .. } => "unknown_key",
+            Self::BadSeal(_) => "bad_seal",
         }
     }
 }
