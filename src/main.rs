@@ -13,6 +13,7 @@ mod node;
 mod output;
 mod prices;
 mod secret;
+mod watch;
 
 use std::{env, error::Error, process::ExitCode, time::SystemTime};
 

@@ -232,6 +232,14 @@ impl Handler<AskLastRecord> for DbWriter {
     }
 }
 
+impl Handler<KeepEvidence> for DbWriter {
+    type Result = ();
+
+    fn handle(&mut self, KeepEvidence(_proof): KeepEvidence, _: &mut Context<Self>) {
+        // filled in when the store can keep it
+    }
+}
+
 fn to_last_record(last: quorate_store::LastRecord) -> LastRecord {
     LastRecord {
         digest: last.digest,

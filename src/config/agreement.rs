@@ -1,11 +1,11 @@
 //! When a report is quorate, who counts, and how often a record is written.
 
-use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use quorate_protocol::{Address, Fraction, MAX_ATTESTATIONS, Members, QuorumRule};
+use quorate_protocol::{Address, Electorate, Fraction, MAX_ATTESTATIONS, Members, QuorumRule};
 
 use super::{
-    members,
+    members::{self, MemberList},
     problem::{Shown, wrong},
     reader::Reader,
     setting::{Kind, Setting},
@@ -49,8 +49,9 @@ pub(crate) const MEMBERS: Setting = Setting {
     value_name: "FILE",
     default: None,
     heading: HEADING,
-    help: "The addresses whose signatures count, one a line, # for comments. Without it anybody's count: for a trusted local \
-           network only",
+    help: "The members, whose signatures and connections count: a TOML table [[member]] for each, with address, name, and if \
+           wanted endpoint and validator = true (`quorate keys members` makes one). It is read again when it changes. Without it \
+           anybody counts: for a trusted local network only",
 };
 /// `--validator`
 pub(crate) const VALIDATOR: Setting = Setting {
@@ -59,7 +60,17 @@ pub(crate) const VALIDATOR: Setting = Setting {
     value_name: "ADDRESS",
     default: None,
     heading: HEADING,
-    help: "If any are named, one of them must be among the signers of each record. Repeatable",
+    help: "A validator, besides those of --members: if there are any, each record needs signatures of --min-validators of \
+           them. Repeatable",
+};
+/// `--min-validators`
+pub(crate) const MIN_VALIDATORS: Setting = Setting {
+    name: "min-validators",
+    kind: Kind::Value,
+    value_name: "N",
+    default: Some("1"),
+    heading: HEADING,
+    help: "If there are validators, a record has signatures of at least this many of them",
 };
 /// `--max-deviation-bps`
 pub(crate) const MAX_DEVIATION_BPS: Setting = Setting {
@@ -71,19 +82,35 @@ pub(crate) const MAX_DEVIATION_BPS: Setting = Setting {
     help: "Sign no price that differs from this node's own by more than this (100 bps are 1 %)",
 };
 
+/// `--quarantine`
+pub(crate) const QUARANTINE: Setting = Setting {
+    name: "quarantine",
+    kind: Kind::Value,
+    value_name: "DURATION",
+    default: Some("10m"),
+    heading: HEADING,
+    help: "How long nobody here signs for an observer that made two statements for one window, or believes a node that announced \
+           a record which it had not written",
+};
+
 /// Everything here, in the order of the help.
-pub(crate) const SETTINGS: [&Setting; 6] = [
+pub(crate) const SETTINGS: [&Setting; 8] = [
     &WRITE_INTERVAL,
     &MIN_SIGNATURES,
     &QUORUM_FRACTION,
     &MEMBERS,
     &VALIDATOR,
+    &MIN_VALIDATORS,
     &MAX_DEVIATION_BPS,
+    &QUARANTINE,
 ];
 
 /// Under a second, gossip and the database's commit have no time to settle; over a day it is no feed.
 pub(crate) const WRITE_INTERVALS: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_hours(24);
+
+/// Shorter than a second it is no quarantine; after a week an operator has seen to it.
+const QUARANTINES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 7);
 
 /// Above 10 %, vouching for a price would mean nothing.
 const DEVIATIONS_BPS: RangeInclusive<u32> = 1..=1000;
@@ -96,12 +123,27 @@ const USUAL_SIGNATURES: usize = 3;
 pub(crate) struct AgreementConfig {
     /// The write window.
     pub(crate) write_interval: Duration,
-    /// What makes a certificate.
-    pub(crate) quorum: QuorumRule,
-    /// Whose signatures count.
-    pub(crate) members: Members,
+    /// What makes a certificate, by the options alone: the members file may name further validators.
+    pub(crate) rule: QuorumRule,
+    /// The members file and what it listed at the start; `None`: the network is open.
+    pub(crate) members: Option<(PathBuf, MemberList)>,
     /// How far a price that this node signs may be from its own, in basis points.
     pub(crate) max_deviation_bps: u32,
+    /// How long whoever broke the rules is not believed.
+    pub(crate) quarantine: Duration,
+}
+
+impl AgreementConfig {
+    /// Whose signatures count at the start, and how many make a certificate.
+    pub(crate) fn electorate(&self) -> Electorate {
+        match &self.members {
+            Some((_, list)) => list.electorate(&self.rule),
+            None => Electorate {
+                members: Members::Open,
+                rule: self.rule.clone(),
+            },
+        }
+    }
 }
 
 /// Reads `--write-interval`.
@@ -123,40 +165,41 @@ pub(crate) fn read_quorum_fraction(reader: &mut Reader<'_>) -> Option<Option<Fra
 pub(crate) fn read(reader: &mut Reader<'_>, write_interval: Option<Duration>) -> Option<AgreementConfig> {
     let min_signatures = read_min_signatures(reader);
     let fraction = read_quorum_fraction(reader);
-    let members = members::read(reader, &MEMBERS).map(to_members);
+    let members = members::read(reader, &MEMBERS);
     let validators = reader.distinct(
         &VALIDATOR,
         |text| parsed("an address", text),
         |address: &Address| *address,
     );
+    let min_validators = reader.value(&MIN_VALIDATORS, |text| number(1..=MAX_ATTESTATIONS, text));
     let max_deviation_bps = reader.value(&MAX_DEVIATION_BPS, |text| number(DEVIATIONS_BPS, text));
+    let quarantine = reader.value(&QUARANTINE, |text| duration(QUARANTINES, text));
 
-    if let (Some(members), Some(validators)) = (&members, &validators) {
-        check_validators(reader, members, validators);
-    }
-    let quorum = QuorumRule {
-        min_signatures: min_signatures?,
-        fraction: fraction?,
-        validators: validators?.into_iter().collect(),
-    };
-    let members = members?;
-    check_quorum(reader, &quorum, &members);
-    Some(AgreementConfig {
+    let config = AgreementConfig {
         write_interval: write_interval?,
-        quorum,
-        members,
+        rule: QuorumRule {
+            min_signatures: min_signatures?,
+            fraction: fraction?,
+            validators: validators?.into_iter().collect(),
+            min_validators: min_validators?,
+        },
+        members: members?,
         max_deviation_bps: max_deviation_bps?,
-    })
+        quarantine: quarantine?,
+    };
+    check_validators(reader, &config);
+    check_quorum(reader, &config);
+    Some(config)
 }
 
-fn to_members(listed: Option<Vec<Address>>) -> Members {
-    listed.map_or(Members::Open, |addresses| {
-        Members::Closed(addresses.into_iter().collect::<BTreeSet<_>>())
-    })
-}
-
-fn check_validators(reader: &mut Reader<'_>, members: &Members, validators: &[Address]) {
-    for stranger in validators.iter().filter(|address| !members.admit(address)) {
+fn check_validators(reader: &mut Reader<'_>, config: &AgreementConfig) {
+    let Electorate { members, rule } = config.electorate();
+    for stranger in config
+        .rule
+        .validators
+        .iter()
+        .filter(|address| !members.admit(address))
+    {
         let remedy = "add it to the file, or name a member";
         reader.reject_as(
             &VALIDATOR,
@@ -164,9 +207,21 @@ fn check_validators(reader: &mut Reader<'_>, members: &Members, validators: &[Ad
             wrong("is not listed in --members", remedy),
         );
     }
+    let (asked, there) = (rule.min_validators, rule.validators.len());
+    if there > 0 && asked > there {
+        let rule = format!("asks for signatures of {asked} validators, and there are {there}");
+        reader.reject(
+            &MIN_VALIDATORS,
+            wrong(rule, "lower it, or name more: no record could ever be written"),
+        );
+    }
 }
 
-fn check_quorum(reader: &mut Reader<'_>, quorum: &QuorumRule, members: &Members) {
+fn check_quorum(reader: &mut Reader<'_>, config: &AgreementConfig) {
+    let Electorate {
+        members,
+        rule: quorum,
+    } = config.electorate();
     match members.count() {
         None => reader.warn(
             "open network: anybody who can connect counts towards the quorum; name the members with --members unless this \
@@ -210,7 +265,7 @@ mod tests {
     ) -> Result<crate::config::reader::Resolved<AgreementConfig>, Vec<String>> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("members");
-        fs::write(&path, members.join("\n")).unwrap();
+        fs::write(&path, testing::members(members)).unwrap();
         let listed = [path.to_str().unwrap()];
         let mut flags = flags.to_vec();
         if !members.is_empty() {
@@ -226,8 +281,8 @@ mod tests {
     fn the_defaults_are_the_requirements_and_an_open_network_is_said() {
         let resolved = read_with(&[], &[]).unwrap();
         assert_eq!(resolved.config.write_interval, Duration::from_secs(30));
-        assert_eq!(resolved.config.quorum.min_signatures, 3);
-        assert_eq!(resolved.config.members, Members::Open);
+        assert_eq!(resolved.config.rule.min_signatures, 3);
+        assert_eq!(resolved.config.electorate().members, Members::Open);
         assert_eq!(resolved.config.max_deviation_bps, 50);
         assert!(
             resolved.warnings[0].starts_with("open network"),
@@ -240,7 +295,7 @@ mod tests {
     fn a_closed_network_needs_no_warning() {
         let resolved = read_with(&[ONE, TWO, THREE], &[("validator", &[ONE])]).unwrap();
         assert_eq!(resolved.warnings, [""; 0]);
-        assert_eq!(resolved.config.members.count(), Some(3));
+        assert_eq!(resolved.config.electorate().members.count(), Some(3));
     }
 
     #[test]
@@ -273,6 +328,18 @@ mod tests {
     }
 
     #[test]
+    fn more_validators_than_there_are_is_refused_with_both_numbers() {
+        let flags: [(&str, &[&str]); 2] = [("validator", &[ONE]), ("min-validators", &["2"])];
+        assert_eq!(
+            read_with(&[ONE, TWO, THREE], &flags).unwrap_err(),
+            [
+                "--min-validators: \"2\" asks for signatures of 2 validators, and there are 1: lower it, or name more: no record \
+              could ever be written"
+            ]
+        );
+    }
+
+    #[test]
     fn few_signatures_are_allowed_and_said() {
         let warnings = read_with(&[ONE, TWO], &[("min-signatures", &["2"])])
             .unwrap()
@@ -285,12 +352,14 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_reported_at_once() {
-        let flags: [(&str, &[&str]); 5] = [
+        let flags: [(&str, &[&str]); 7] = [
             ("write-interval", &["30"]),
             ("min-signatures", &["0"]),
             ("quorum-fraction", &["1"]),
             ("validator", &["0x12"]),
+            ("min-validators", &["0"]),
             ("max-deviation-bps", &["5000"]),
+            ("quarantine", &["1ms"]),
         ];
         assert_eq!(
             read_with(&[], &flags).unwrap_err(),
@@ -299,7 +368,9 @@ mod tests {
                 "--min-signatures: \"0\" is out of range: write a number from 1 to 128",
                 "--quorum-fraction: \"1\" is not a fraction: expected a fraction of at least 0 and below 1, like 2/3 or 0.5",
                 "--validator: \"0x12\" is not an address: expected 40 hex digits after 0x, found 2",
+                "--min-validators: \"0\" is out of range: write a number from 1 to 128",
                 "--max-deviation-bps: \"5000\" is out of range: write a number from 1 to 1000",
+                "--quarantine: \"1ms\" is out of range: write a duration from 1s to 168h",
             ]
         );
     }

@@ -255,9 +255,8 @@ fn check_simulation(
 
 fn check_quorum(reader: &mut Reader<'_>, config: &DevnetConfig) {
     let rule = QuorumRule {
-        min_signatures: config.min_signatures,
         fraction: config.quorum_fraction,
-        validators: Default::default(),
+        ..QuorumRule::at_least(config.min_signatures)
     };
     let required = rule.required(config.nodes);
     if required > config.nodes {

@@ -1,88 +1,314 @@
-//! The file of the members' addresses: one a line, `#` begins a comment.
+//! The members file: a TOML table `[[member]]` for each, with `address`, `name`, and if wanted `endpoint` and `validator`.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
 
-use quorate_protocol::Address;
+use libp2p::Multiaddr;
+use quorate_protocol::{Address, Electorate, MAX_ATTESTATIONS, Members, QuorumRule};
+use toml::{Table, Value};
 
 use super::{
     problem::{Shown, Wrong, wrong},
     reader::Reader,
     setting::Setting,
+    suggest::did_you_mean,
+    value::peer_multiaddr,
 };
 
-/// The addresses in the file that `setting` names; `None` inside: it names none. Every wrong line is reported.
-pub(crate) fn read(reader: &mut Reader<'_>, setting: &Setting) -> Option<Option<Vec<Address>>> {
+/// A file of a thousand members is a tenth of this.
+const MAX_BYTES: u64 = 1 << 20;
+
+const KEYS: [&str; 4] = ["address", "name", "endpoint", "validator"];
+
+/// One member as listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// Its address.
+    pub(crate) address: Address,
+    /// What its operator calls it.
+    pub(crate) name: String,
+    /// Where it can be dialled.
+    pub(crate) endpoint: Option<Multiaddr>,
+    /// Whether it is a validator.
+    pub(crate) validator: bool,
+}
+
+/// Every member, in the file's order; addresses and names are distinct.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MemberList(Vec<Listed>);
+
+/// Something wrong with the file, and where: a line, a member, or the whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Misfit {
+    place: Option<String>,
+    wrong: Wrong,
+}
+
+impl Misfit {
+    fn of_file(wrong: Wrong) -> Self {
+        Self { place: None, wrong }
+    }
+
+    /// For a log: `member 3: …: …`.
+    pub(crate) fn in_words(&self) -> String {
+        let place = self
+            .place
+            .as_ref()
+            .map_or(String::new(), |place| format!("{place} "));
+        format!("{place}{}: {}", self.wrong.rule, self.wrong.remedy)
+    }
+}
+
+impl MemberList {
+    /// Each member.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Listed> {
+        self.0.iter()
+    }
+
+    /// What the members are called.
+    pub(crate) fn names(&self) -> BTreeMap<Address, String> {
+        self.0
+            .iter()
+            .map(|member| (member.address, member.name.clone()))
+            .collect()
+    }
+
+    /// Where members can be dialled, `me` left out.
+    pub(crate) fn endpoints(&self, me: Address) -> Vec<Multiaddr> {
+        let others = self.0.iter().filter(|member| member.address != me);
+        others.filter_map(|member| member.endpoint.clone()).collect()
+    }
+
+    /// The members and the rule, to which the list adds its validators.
+    pub(crate) fn electorate(&self, rule: &QuorumRule) -> Electorate {
+        let mut rule = rule.clone();
+        rule.validators.extend(
+            self.0
+                .iter()
+                .filter(|member| member.validator)
+                .map(|member| member.address),
+        );
+        let members = self.0.iter().map(|member| member.address).collect();
+        Electorate {
+            members: Members::Closed(members),
+            rule,
+        }
+    }
+}
+
+/// The list in the file that `setting` names and the file's path; `None` inside: it names none. All that is wrong is reported.
+pub(crate) fn read(reader: &mut Reader<'_>, setting: &Setting) -> Option<Option<(PathBuf, MemberList)>> {
     let Some(path) = reader.path(setting)? else {
         return Some(None);
     };
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) => {
-            let rule = format!("cannot be read ({error})");
-            reader.reject(
-                setting,
-                wrong(rule, "name a readable file with one address a line"),
-            );
-            return None;
-        }
-    };
-    match parse(&text) {
-        Ok(members) => Some(Some(members)),
-        Err(problems) => {
-            for (place, problem) in problems {
-                reader.reject_as(setting, Shown::Text(place_in(&path, place)), problem);
+    let list = load(&path);
+    match list {
+        Ok(list) => Some(Some((path, list))),
+        Err(misfits) => {
+            for Misfit { place, wrong } in misfits {
+                let shown = match place {
+                    Some(place) => format!("{}: {place}", path.display()),
+                    None => path.display().to_string(),
+                };
+                reader.reject_as(setting, Shown::Text(shown), wrong);
             }
             None
         }
     }
 }
 
-fn place_in(path: &Path, line: Option<usize>) -> String {
-    line.map_or(path.display().to_string(), |line| {
-        format!("{}:{line}", path.display())
-    })
+/// Reads and parses the file.
+pub(crate) fn load(path: &Path) -> Result<MemberList, Vec<Misfit>> {
+    let unreadable = |error: std::io::Error| {
+        let rule = format!("cannot be read ({error})");
+        vec![Misfit::of_file(wrong(rule, "name a readable file of members"))]
+    };
+    let size = fs::metadata(path).map_err(unreadable)?.len();
+    if size > MAX_BYTES {
+        let rule = format!("has {size} bytes, more than {MAX_BYTES}");
+        return Err(vec![Misfit::of_file(wrong(rule, "name a file of members"))]);
+    }
+    parse(&fs::read_to_string(path).map_err(unreadable)?)
 }
 
-/// The addresses, or each wrong line with its number from 1.
-fn parse(text: &str) -> Result<Vec<Address>, Vec<(Option<usize>, Wrong)>> {
-    let mut first_lines: BTreeMap<Address, usize> = BTreeMap::new();
-    let mut problems = Vec::new();
-    for (line, text) in text.lines().enumerate().map(|(index, text)| (index + 1, text)) {
-        let entry = text.split_once('#').map_or(text, |(entry, _)| entry).trim();
-        if entry.is_empty() {
-            continue;
-        }
-        match entry.parse::<Address>() {
-            Err(error) => problems.push((
-                Some(line),
-                wrong(
-                    format!("is not an address ({error})"),
-                    "write 0x and 40 hex digits",
-                ),
-            )),
-            Ok(address) => {
-                if let Some(first) = first_lines.get(&address) {
-                    let rule = format!("repeats the address of line {first}");
-                    problems.push((Some(line), wrong(rule, "list each member once")));
-                } else {
-                    first_lines.insert(address, line);
-                }
+/// The members that a file's text lists, or everything that is wrong with it.
+pub(crate) fn parse(text: &str) -> Result<MemberList, Vec<Misfit>> {
+    let table: Table = toml::from_str(text).map_err(|error| vec![syntax_misfit(text, &error)])?;
+    let mut misfits = Vec::new();
+    for key in table.keys().filter(|key| *key != "member") {
+        let rule = format!("has the unknown key {key}");
+        misfits.push(Misfit::of_file(wrong(
+            rule,
+            "write a [[member]] table for each member",
+        )));
+    }
+    let mut members = Vec::new();
+    match table.get("member") {
+        Some(Value::Array(entries)) if !entries.is_empty() => {
+            for (index, entry) in entries.iter().enumerate() {
+                let (member, wrongs) = entry.as_table().map_or_else(
+                    || {
+                        (
+                            None,
+                            vec![wrong("is no table", "write a [[member]] table for each member")],
+                        )
+                    },
+                    member,
+                );
+                let place = Some(format!("member {}", index + 1));
+                misfits.extend(wrongs.into_iter().map(|wrong| Misfit {
+                    place: place.clone(),
+                    wrong,
+                }));
+                members.extend(member.map(|member| (index + 1, member)));
             }
         }
+        _ => misfits.push(Misfit::of_file(wrong(
+            "lists no member",
+            "write a [[member]] table for each, or leave --members out for an open network",
+        ))),
     }
-    if first_lines.is_empty() && problems.is_empty() {
-        problems.push((
-            None,
+    misfits.extend(repetitions(&members));
+    if misfits.is_empty() {
+        Ok(MemberList(
+            members.into_iter().map(|(_, member)| member).collect(),
+        ))
+    } else {
+        Err(misfits)
+    }
+}
+
+fn syntax_misfit(text: &str, error: &toml::de::Error) -> Misfit {
+    let place = error.span().map(|span| {
+        let line = text
+            .get(..span.start)
+            .map_or(1, |before| before.matches('\n').count() + 1);
+        format!("line {line}")
+    });
+    let rule = format!("is no TOML ({})", error.message());
+    Misfit {
+        place,
+        wrong: wrong(
+            rule,
+            "write [[member]] tables, like `quorate keys members` prints",
+        ),
+    }
+}
+
+/// One member, as far as it can be read, and what is wrong with it.
+fn member(table: &Table) -> (Option<Listed>, Vec<Wrong>) {
+    let mut wrongs = Vec::new();
+    for key in table.keys().filter(|key| !KEYS.contains(&key.as_str())) {
+        let remedy = match did_you_mean(key, &KEYS) {
+            Some(name) => format!("did you mean {name}?"),
+            None => format!("a member has {}", KEYS.join(", ")),
+        };
+        wrongs.push(wrong(format!("has the unknown key {key}"), remedy));
+    }
+    let mut text = |key: &'static str, needed: Option<&str>| match (table.get(key), needed) {
+        (Some(Value::String(text)), _) => Some(text.clone()),
+        (None, None) => None,
+        (None, Some(remedy)) => {
+            wrongs.push(wrong(format!("has no {key}"), remedy));
+            None
+        }
+        (Some(_), _) => {
+            wrongs.push(wrong(
+                format!("has a {key} that is no string"),
+                "write it in quotes",
+            ));
+            None
+        }
+    };
+    let address = text("address", Some("write address = \"0x…\""));
+    let name = text("name", Some("write name = \"node-1\", or what you call it"));
+    let endpoint = text("endpoint", None);
+    let validator = match table.get("validator") {
+        None => false,
+        Some(Value::Boolean(validator)) => *validator,
+        Some(other) => {
+            wrongs.push(wrong(format!("has validator = {other}"), "write true or false"));
+            false
+        }
+    };
+    let address = address.and_then(|text| {
+        let error = |error| {
             wrong(
-                "lists no address",
-                "list one a line, or leave --members out for an open network",
-            ),
+                format!("has the address {text:?}: {error}"),
+                "write 0x and 40 hex digits",
+            )
+        };
+        text.parse::<Address>().map_err(|e| wrongs.push(error(e))).ok()
+    });
+    let name = name.and_then(|name| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let is_name = (1..=32).contains(&name.len()) && name.chars().all(fits);
+        if !is_name {
+            wrongs.push(wrong(
+                format!("has the name {name:?}"),
+                "write 1 to 32 of A-Z, a-z, 0-9, -, _ and .",
+            ));
+        }
+        is_name.then_some(name)
+    });
+    let endpoint = endpoint.and_then(|text| {
+        let error = |wrong: Wrong| {
+            super::problem::wrong(
+                format!("has the endpoint {text:?}, which {}", wrong.rule),
+                wrong.remedy,
+            )
+        };
+        peer_multiaddr(&text).map_err(|e| wrongs.push(error(e))).ok()
+    });
+    let listed = address.zip(name).map(|(address, name)| Listed {
+        address,
+        name,
+        endpoint,
+        validator,
+    });
+    (listed, wrongs)
+}
+
+/// Addresses and names that stand twice.
+fn repetitions(members: &[(usize, Listed)]) -> Vec<Misfit> {
+    let (mut addresses, mut names) = (BTreeMap::new(), BTreeMap::new());
+    let mut misfits = Vec::new();
+    for (number, member) in members {
+        let mut note = |first: Option<usize>, what: &str| {
+            if let Some(first) = first {
+                let rule = format!("repeats the {what} of member {first}");
+                let place = Some(format!("member {number}"));
+                misfits.push(Misfit {
+                    place,
+                    wrong: wrong(rule, "list each member once"),
+                });
+            }
+        };
+        note(addresses.insert(member.address, *number), "address");
+        note(names.insert(member.name.as_str(), *number), "name");
+    }
+    misfits
+}
+
+/// Why this electorate cannot do: nothing could ever be quorate, or a validator is no member.
+pub(crate) fn check(electorate: &Electorate) -> Result<(), String> {
+    electorate.check().map_err(|error| error.to_string())?;
+    let required = electorate.required(0);
+    if electorate.members != Members::Open && required > MAX_ATTESTATIONS {
+        return Err(format!(
+            "{required} signatures are required, and a message carries at most {MAX_ATTESTATIONS}"
         ));
     }
-    if problems.is_empty() {
-        Ok(first_lines.into_keys().collect())
-    } else {
-        Err(problems)
+    let strangers: BTreeSet<String> = (electorate.rule.validators.iter())
+        .filter(|validator| !electorate.members.admit(validator))
+        .map(ToString::to_string)
+        .collect();
+    match strangers.first() {
+        Some(stranger) => Err(format!("the validator {stranger} is no member")),
+        None => Ok(()),
     }
 }
 
@@ -93,33 +319,80 @@ mod tests {
     const ONE: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
     const TWO: &str = "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359";
 
-    #[test]
-    fn one_address_a_line_with_comments() {
-        let members = parse(&format!("# ours\n\n{ONE} # node-0\n  {TWO}\r\n")).unwrap();
-        assert_eq!(members, [ONE.parse().unwrap(), TWO.parse().unwrap()]);
+    fn words(text: &str) -> Vec<String> {
+        parse(text).unwrap_err().iter().map(Misfit::in_words).collect()
     }
 
     #[test]
-    fn every_wrong_line_is_reported_with_its_number() {
-        let problems = parse(&format!("{ONE}\n0x12\n{}\n", ONE.to_lowercase())).unwrap_err();
-        let lines: Vec<_> = problems
-            .into_iter()
-            .map(|(line, wrong)| (line, wrong.rule))
-            .collect();
+    fn a_member_has_an_address_and_a_name_and_may_have_more() {
+        let list = parse(&format!(
+            "# ours\n[[member]]\nname = \"node-1\"\naddress = \"{ONE}\"\n\n[[member]]\nname = \"node-2\"\naddress = \"{TWO}\"\n\
+             endpoint = \"/dns4/node-2.example/tcp/5000\"\nvalidator = true\n"
+        ))
+        .unwrap();
+        let (one, two): (Address, Address) = (ONE.parse().unwrap(), TWO.parse().unwrap());
         assert_eq!(
-            lines,
+            list.names(),
+            [(one, "node-1".to_owned()), (two, "node-2".to_owned())].into()
+        );
+        assert_eq!(
+            list.endpoints(one),
+            ["/dns4/node-2.example/tcp/5000".parse().unwrap()]
+        );
+        assert_eq!(list.endpoints(two), [], "it does not dial itself");
+        let electorate = list.electorate(&QuorumRule::at_least(2));
+        assert_eq!(electorate.members, Members::Closed([one, two].into()));
+        assert_eq!(electorate.rule.validators, [two].into());
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once_with_its_place_and_remedy() {
+        let text = format!(
+            "[[member]]\nname = \"a b\"\naddress = \"0x12\"\n[[member]]\nadress = \"{ONE}\"\nname = \"x\"\n\
+             [[member]]\naddress = \"{ONE}\"\nname = \"y\"\nendpoint = \"node:5000\"\nvalidator = \"yes\"\n\
+             [[member]]\naddress = \"{ONE}\"\nname = \"y\"\n"
+        );
+        assert_eq!(
+            words(&text),
             [
-                (
-                    Some(2),
-                    "is not an address (expected 40 hex digits after 0x, found 2)".to_owned()
-                ),
-                (Some(3), "repeats the address of line 1".to_owned()),
+                "member 1 has the address \"0x12\": expected 40 hex digits after 0x, found 2: write 0x and 40 hex digits",
+                "member 1 has the name \"a b\": write 1 to 32 of A-Z, a-z, 0-9, -, _ and .",
+                "member 2 has the unknown key adress: did you mean address?",
+                "member 2 has no address: write address = \"0x…\"",
+                "member 3 has validator = \"yes\": write true or false",
+                "member 3 has the endpoint \"node:5000\", which is not a multiaddress: write one like \
+                 /dns4/node-1.example/tcp/5000 or /ip4/10.0.0.7/tcp/5000/p2p/PEER_ID",
+                "member 4 repeats the address of member 3: list each member once",
+                "member 4 repeats the name of member 3: list each member once",
             ]
         );
     }
 
     #[test]
-    fn a_list_of_nobody_is_no_list() {
-        assert_eq!(parse("# nobody yet\n").unwrap_err()[0].1.rule, "lists no address");
+    fn what_is_no_list_of_members_is_told_so() {
+        for nobody in ["", "# nobody yet\n", "member = 3"] {
+            assert!(
+                words(nobody)[0].starts_with("lists no member"),
+                "{:?}",
+                words(nobody)
+            );
+        }
+        let told = words(&format!("{ONE}\n{TWO}\n"));
+        assert!(told[0].starts_with("line 1 is no TOML"), "{told:?}");
+        assert!(words("[members]\n")[0].starts_with("has the unknown key members"));
+    }
+
+    #[test]
+    fn an_electorate_that_can_do_nothing_is_told_with_both_numbers() {
+        let list = parse(&format!("[[member]]\nname = \"a\"\naddress = \"{ONE}\"\n")).unwrap();
+        assert_eq!(check(&list.electorate(&QuorumRule::at_least(1))), Ok(()));
+        let few = check(&list.electorate(&QuorumRule::at_least(3)));
+        assert_eq!(few, Err("3 signatures are required of 1 members".to_owned()));
+        let mut rule = QuorumRule::at_least(1);
+        rule.validators.insert(TWO.parse().unwrap());
+        assert_eq!(
+            check(&list.electorate(&rule)),
+            Err(format!("the validator {TWO} is no member"))
+        );
     }
 }

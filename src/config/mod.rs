@@ -15,7 +15,7 @@ pub(crate) mod keys;
 pub(crate) mod layers;
 pub(crate) mod lifetime;
 pub(crate) mod logging;
-mod members;
+pub(crate) mod members;
 pub(crate) mod migrate;
 pub(crate) mod node;
 pub(crate) mod prices;

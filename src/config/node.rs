@@ -60,7 +60,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<NodeConfig> {
     let api = api::read(reader);
     let stop_with_stdin = lifetime::read(reader);
     if let (Some(key), Some(agreement)) = (&key, &agreement) {
-        check_own_membership(reader, key, &agreement.members);
+        check_own_membership(reader, key, &agreement.electorate().members);
     }
     Some(NodeConfig {
         gossip: gossip?,
@@ -132,7 +132,7 @@ mod tests {
         let key = NodeKey::generate();
         save(&key, key_file.as_ref(), &Format::Hex).unwrap();
         let with = |listed: &str, with_key: bool| {
-            fs::write(&members, listed).unwrap();
+            fs::write(&members, testing::members(&[listed])).unwrap();
             let (members, key_file) = ([members.as_str()], [key_file.as_str()]);
             let mut flags = vec![DATABASE, ("min-signatures", &["1"]), ("members", &members)];
             if with_key {

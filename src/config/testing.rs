@@ -24,3 +24,9 @@ pub(crate) fn read<T>(
         .finish(config)
         .map_err(|problems| problems.iter().map(Problem::to_string).collect())
 }
+
+/// A members file that lists these addresses.
+pub(crate) fn members(addresses: &[&str]) -> String {
+    let list = |(index, address)| format!("[[member]]\nname = \"node-{index}\"\naddress = \"{address}\"\n");
+    addresses.iter().enumerate().map(list).collect()
+}

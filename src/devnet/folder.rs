@@ -45,10 +45,8 @@ impl Folder {
         let logs = config.log_dir.clone().unwrap_or_else(|| path.join("logs"));
         fs::create_dir_all(&logs)?;
         fs::write(
-            path.join("members"),
-            keys.iter()
-                .map(|key| format!("{}\n", key.address()))
-                .collect::<String>(),
+            path.join("members.toml"),
+            keys.iter().enumerate().map(listed).collect::<String>(),
         )?;
         fs::write(path.join("database-url"), plan.database_url.reveal())?;
         for (index, key) in keys.iter().enumerate() {
@@ -85,6 +83,11 @@ impl Folder {
     }
 }
 
+fn listed((index, key): (usize, &NodeKey)) -> String {
+    let (number, address) = (index + 1, key.address());
+    format!("[[member]]\nname = \"node-{number}\"\naddress = \"{address}\"\n\n")
+}
+
 fn key_file(folder: &Path, index: usize) -> PathBuf {
     folder.join(format!("node-{}.key", index + 1))
 }
@@ -114,7 +117,7 @@ fn node_config(config: &DevnetConfig, plan: &Plan, folder: &Path, index: usize) 
             "key-file".to_owned(),
             Value::String(key_file(folder, index).display().to_string()),
         ),
-        ("members".to_owned(), path("members")),
+        ("members".to_owned(), path("members.toml")),
         ("source".to_owned(), list(plan.sources.clone())),
         (
             "fetch-interval".to_owned(),

@@ -11,6 +11,9 @@ use actix::Addr;
 use actix_web::{App, HttpServer, dev::Server, web};
 use quorate_actors::{aggregator::Aggregator, gossip_bridge::Counts, supervisor::Supervisor};
 use quorate_protocol::{Address, Network};
+use tokio::sync::watch;
+
+use crate::node::Names;
 
 /// What the handlers look at.
 #[derive(Clone)]
@@ -25,6 +28,8 @@ pub(crate) struct Views {
     pub(crate) aggregator: Addr<Aggregator>,
     /// What came from the network.
     pub(crate) counts: Arc<Counts>,
+    /// What members are called.
+    pub(crate) names: watch::Receiver<Names>,
 }
 
 /// Serves until the server is stopped. One worker is plenty, and it is a thread of its own.

@@ -1,9 +1,11 @@
 //! `quorate node`: the five actors of one node, wired once, under one supervisor, until the end.
 
+mod members;
 mod wiring;
 
 use std::{error::Error, io, process::ExitCode, thread, time::Duration};
 
+pub(crate) use members::Names;
 use quorate_actors::supervisor::SHUTDOWN_GRACE;
 use tokio::sync::{oneshot, watch};
 

@@ -20,11 +20,16 @@ use quorate_protocol::{
     aggregation::{Settings, Timing},
     cosign::CosignPolicy,
     judge::JudgeConfig,
+    one_window,
 };
 use quorate_store::{Store, StoreConfig};
 use tokio::sync::watch;
 
-use crate::{config::node::NodeConfig, http::Views};
+use super::members::{self, Concerned, Names};
+use crate::{
+    config::{members::MemberList, node::NodeConfig},
+    http::Views,
+};
 
 /// Messages of a busy network that may wait while the Aggregator restarts: some hundred nodes in one window.
 const AGGREGATOR_MAILBOX: usize = 1024;
@@ -36,6 +41,7 @@ pub(super) struct Node {
     network: Network,
     aggregator: Addr<Aggregator>,
     counts: Arc<Counts>,
+    names: watch::Receiver<Names>,
 }
 
 impl Node {
@@ -46,6 +52,7 @@ impl Node {
             supervisor: self.supervisor.clone(),
             aggregator: self.aggregator.clone(),
             counts: Arc::clone(&self.counts),
+            names: self.names.clone(),
         }
     }
 }
@@ -89,6 +96,9 @@ pub(super) fn wire(
     let to_price_fetcher = price_fetcher.address();
 
     let write_interval = config.agreement.write_interval;
+    let electorate = config.agreement.electorate();
+    let listed = config.agreement.members.as_ref().map(|(_, list)| list);
+    let (names, told_names) = watch::channel(listed.map(MemberList::names).unwrap_or_default());
     let store = Store::new(StoreConfig {
         application_name: format!("quorate {}", me.short()),
         statement_timeout: statement_timeout(write_interval),
@@ -96,7 +106,7 @@ pub(super) fn wire(
     });
     let terms = Terms {
         write_interval,
-        min_signatures: config.agreement.quorum.min_signatures,
+        min_signatures: config.agreement.rule.min_signatures,
     };
     let sinks = DbWriterSinks {
         wrote: to_aggregator.clone().recipient(),
@@ -109,13 +119,14 @@ pub(super) fn wire(
     let judge = JudgeConfig::new(
         network.clone(),
         config.pricing.feeds.iter().cloned().collect(),
-        config.agreement.members.clone(),
-        config.agreement.quorum.clone(),
+        me,
+        electorate.clone(),
         write_interval,
     );
     let bridge = BridgeConfig {
         listen: config.gossip.listen.clone(),
         peers: config.gossip.peers.clone(),
+        endpoints: listed.map(|list| list.endpoints(me)).unwrap_or_default(),
         dns_peers: config.gossip.dns_peers.clone(),
         mdns: config.gossip.mdns,
         judge,
@@ -123,6 +134,7 @@ pub(super) fn wire(
     };
     let listeners = Listeners {
         heard: to_aggregator.clone().recipient(),
+        contradicted: to_aggregator.clone().recipient(),
         peer_up: to_aggregator.clone().recipient(),
         peer_down: to_aggregator.clone().recipient(),
     };
@@ -136,16 +148,20 @@ pub(super) fn wire(
         publish: to_gossip_bridge.clone().recipient(),
     };
     let signer_network = network.clone();
-    signer.run(move |_| Signer::new(key, signer_network, clock, sinks))?;
+    let one_window = one_window(write_interval);
+    signer.run(move |_| Signer::new(key, signer_network, one_window, clock, sinks))?;
 
     let sinks = AggregatorSinks {
         fetch_for: to_price_fetcher.clone().recipient(),
         fetch_anew: to_price_fetcher.recipient(),
+        state: to_signer.clone().recipient(),
+        object: to_signer.clone().recipient(),
         cosign: to_signer.clone().recipient(),
         announce: to_signer.clone().recipient(),
-        beat: to_signer.clone().recipient(),
-        publish: to_gossip_bridge.recipient(),
+        beat: to_signer.recipient(),
+        publish: to_gossip_bridge.clone().recipient(),
         write: to_db_writer.clone().recipient(),
+        keep_evidence: to_db_writer.clone().recipient(),
         ask_last_record: to_db_writer.recipient(),
     };
     let feeds: Vec<Settings> = config
@@ -155,15 +171,17 @@ pub(super) fn wire(
         .map(|feed| Settings {
             feed: feed.clone(),
             me,
-            members: config.agreement.members.clone(),
-            quorum: config.agreement.quorum.clone(),
+            electorate: electorate.clone(),
             write_interval,
             fetch_interval: config.pricing.fetch_interval,
             policy: CosignPolicy {
                 max_deviation_bps: config.agreement.max_deviation_bps,
                 max_age: Settings::max_age(write_interval),
+                future_tolerance: JudgeConfig::FUTURE_TOLERANCE,
             },
-            timing: Timing::for_intervals(write_interval, config.pricing.fetch_interval),
+            timing: Timing::for_interval(write_interval),
+            quarantine: config.agreement.quarantine,
+            predecessor_ended: config.key.file.is_some().then(|| clock.now()),
         })
         .collect();
     aggregator.run(move |_| Aggregator::new(feeds, clock, sinks))?;
@@ -180,9 +198,22 @@ pub(super) fn wire(
         max_quote_age: DEFAULT_MAX_QUOTE_AGE,
         fetch_interval: config.pricing.fetch_interval,
         clock,
-        observers: vec![to_signer.recipient(), to_aggregator.clone().recipient()],
+        observers: vec![to_aggregator.clone().recipient()],
     };
     price_fetcher.run(move |_| PriceFetcher::new(settings))?;
+
+    if let Some((path, list)) = config.agreement.members {
+        let concerned = Concerned {
+            me,
+            electorate: [
+                to_gossip_bridge.clone().recipient(),
+                to_aggregator.clone().recipient(),
+            ],
+            endpoints: to_gossip_bridge.recipient(),
+            names,
+        };
+        members::follow(&path, list, config.agreement.rule, concerned);
+    }
 
     Ok(Node {
         supervisor,
@@ -190,6 +221,7 @@ pub(super) fn wire(
         network,
         aggregator: to_aggregator,
         counts,
+        names: told_names,
     })
 }
 

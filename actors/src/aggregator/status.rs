@@ -30,7 +30,7 @@ pub struct FeedStatus {
     pub required: usize,
     /// Of these, how many must be validators'.
     pub required_validators: usize,
-    /// The members, or in an open network those who were heard of; this one is among the members only.
+    /// The members, or in an open network those who were heard of; this one among them while it counts.
     pub nodes: Vec<NodeStatus>,
     /// When this node last had a price.
     pub last_observation: Option<UnixMillis>,
@@ -84,14 +84,15 @@ impl NodeStatus {
         let marks: BTreeMap<_, _> = machine.marks().collect();
         let electorate = machine.electorate();
         let mut addresses: BTreeSet<Address> = roster.keys().chain(marks.keys()).map(|a| **a).collect();
-        if let Members::Closed(members) = &electorate.members {
-            addresses.extend(members);
+        match &electorate.members {
+            Members::Closed(members) => addresses.extend(members),
+            Members::Open => addresses.extend([machine.me()]),
         }
         let to_status = |address| {
             let alive = roster.get(&address);
             let mut status = Self {
                 address,
-                alive: alive.is_some(),
+                alive: alive.is_some() || address == machine.me(),
                 validator: electorate.rule.validators.contains(&address),
                 version: alive.and_then(|alive| alive.version.clone()),
                 last_observation: alive.and_then(|alive| alive.last_observation),

@@ -12,6 +12,8 @@ pub struct BridgeConfig {
     pub listen: Vec<Multiaddr>,
     /// Nodes that are dialled for as long as they are not connected; with or without a `/p2p/…` at the end.
     pub peers: Vec<Multiaddr>,
+    /// Where members listen, as their list says; see [`super::Endpoints`].
+    pub endpoints: Vec<Multiaddr>,
     /// Names whose every address is a node: a headless service.
     pub dns_peers: Vec<DnsPeers>,
     /// Whether nodes on the same network segment find each other by multicast.

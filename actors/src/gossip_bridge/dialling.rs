@@ -2,9 +2,9 @@
 
 use std::hash::BuildHasher;
 
-use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use libp2p::{
-    PeerId, mdns,
+    Multiaddr, PeerId, mdns,
     swarm::{
         ConnectionId, DialError,
         dial_opts::{DialOpts, PeerCondition},
@@ -111,6 +111,22 @@ impl GossipBridge {
     }
 }
 
+/// To the bridge: members listen here from now on, and no more where they did before.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct Endpoints(pub Vec<Multiaddr>);
+
+impl Handler<Endpoints> for GossipBridge {
+    type Result = ();
+
+    fn handle(&mut self, Endpoints(endpoints): Endpoints, _: &mut Context<Self>) {
+        self.redial.listed(&endpoints, self.clock.now());
+        // For a later restart too.
+        self.config.endpoints = endpoints;
+        self.dial_due();
+    }
+}
+
 /// A new port each, since a port in use for listening cannot be used again towards the same peer right after a restart.
 fn dial_options(dial: &Dial) -> DialOpts {
     match dial.expected {
@@ -135,7 +151,7 @@ fn log_failure(failure: &redial::Failure, error: &DialError) {
         pause,
     } = failure;
     let level = match (via, failures) {
-        (Via::Static, 1) => log::Level::Warn,
+        (Via::Static | Via::Members, 1) => log::Level::Warn,
         _ => log::Level::Debug,
     };
     log::log!(

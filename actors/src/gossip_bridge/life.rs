@@ -83,6 +83,7 @@ impl Actor for GossipBridge {
         for address in self.config.peers.clone() {
             self.redial.add(address, Via::Static, now);
         }
+        self.redial.listed(&self.config.endpoints, now);
         for name in self.config.dns_peers.clone() {
             self.resolve(name, ctx);
         }

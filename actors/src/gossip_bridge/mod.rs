@@ -40,6 +40,7 @@ use actix::Recipient;
 use behaviour::Behaviour;
 pub use config::{BridgeConfig, DnsPeers, ParseDnsPeersError};
 pub use counts::{ACCEPTED, Counts, CountsSnapshot, FINDINGS, TURNED_AWAY};
+pub use dialling::Endpoints;
 pub use gossip::TOPIC;
 use libp2p::{Swarm, identity::Keypair};
 use listen::Listen;

@@ -30,6 +30,8 @@ pub enum Via {
     Static,
     /// A name resolved to it.
     Dns,
+    /// The members file says where it listens.
+    Members,
     /// It answered on the local network.
     Mdns,
     /// It came by itself.
@@ -41,6 +43,7 @@ impl fmt::Display for Via {
         f.write_str(match self {
             Self::Static => "static",
             Self::Dns => "dns",
+            Self::Members => "members",
             Self::Mdns => "mdns",
             Self::Inbound => "inbound",
         })

@@ -131,6 +131,19 @@ impl Redial {
         }
     }
 
+    /// Takes over where members listen now: new addresses come in, those of removed members go.
+    pub(super) fn listed(&mut self, endpoints: &[Multiaddr], now: Instant) {
+        let addresses: Vec<Multiaddr> = endpoints
+            .iter()
+            .map(|endpoint| split(endpoint.clone()).0)
+            .collect();
+        self.targets
+            .retain(|address, target| target.via != Via::Members || addresses.contains(address));
+        for endpoint in endpoints {
+            self.insert(endpoint.clone(), Via::Members, None, now);
+        }
+    }
+
     /// What to dial now. Each must be followed by [`Redial::dialling`] or [`Redial::not_dialled`].
     /// A peer that the gate does not admit is not dialled where its id is known; where it is not, who answers may be another one.
     pub(super) fn due(

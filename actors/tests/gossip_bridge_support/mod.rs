@@ -200,6 +200,7 @@ pub fn config(listen: Vec<Multiaddr>, peers: Vec<Multiaddr>) -> BridgeConfig {
     BridgeConfig {
         listen,
         peers,
+        endpoints: Vec::new(),
         dns_peers: Vec::new(),
         mdns: false,
         judge,

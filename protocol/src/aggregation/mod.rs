@@ -167,6 +167,11 @@ impl Aggregation {
         self.wakeup
     }
 
+    /// This node.
+    pub fn me(&self) -> Address {
+        self.settings.me
+    }
+
     /// How many nodes are known to be alive, this one among them.
     pub fn live(&self) -> usize {
         self.roster.len()
@@ -363,9 +368,11 @@ impl Aggregation {
             .follow(self.roster.len(), now.instant, self.settings.write_interval);
         self.quarantined.release(now.instant);
         self.distrusted.release(now.instant);
-        self.state(now);
+        if self.electorates.current().members.admit(&self.settings.me) {
+            self.state(now);
+            self.court(now);
+        }
         self.confirm(now);
-        self.court(now);
         self.write(now);
         self.schedule_fetch(now);
         std::mem::take(&mut self.effects)

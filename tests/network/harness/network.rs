@@ -63,6 +63,8 @@ impl Plan {
     }
 }
 
+/// The file of the members of a network.
+const MEMBERS: &str = "members.toml";
 const MIN_SIGNATURES: usize = 3;
 const SOURCES: [&str; 3] = ["coinbase", "kraken", "bitstamp"];
 
@@ -97,9 +99,9 @@ impl Network {
             .map(|(_, faults)| Exchange::start(&path.join("own-exchange.log"), faults));
 
         let nodes: Vec<Node> = (1..=plan.nodes).map(|number| node(path, number)).collect();
-        let members = nodes.iter().map(|node| &node.key).chain(&plan.other_members);
-        let members: String = members.map(|key| format!("{}\n", key.address())).collect();
-        fs::write(path.join("members"), members).unwrap();
+        let keys = nodes.iter().map(|node| &node.key).chain(&plan.other_members);
+        let members: Vec<Address> = keys.map(NodeKey::address).collect();
+        write_members(&path.join(MEMBERS), &members);
         fs::write(path.join("database-url"), database.node.reveal()).unwrap();
         let ports: Vec<u16> = nodes.iter().map(|node| node.port).collect();
         for (index, node) in nodes.iter().enumerate() {
@@ -232,6 +234,20 @@ fn node(folder: &Path, number: usize) -> Node {
     }
 }
 
+/// Writes the members file, in one move as operators should: the nodes are reading it.
+fn write_members(path: &Path, members: &[Address]) {
+    let listed = |(index, address): (usize, &Address)| {
+        format!(
+            "[[member]]\nname = \"node-{}\"\naddress = \"{address}\"\n",
+            index + 1
+        )
+    };
+    let text: String = members.iter().enumerate().map(listed).collect();
+    let draft = path.with_extension("new");
+    fs::write(&draft, text).unwrap();
+    fs::rename(draft, path).unwrap();
+}
+
 fn key_name(number: usize) -> String {
     format!("node-{number}.key")
 }
@@ -248,7 +264,7 @@ fn config(folder: &Path, node: &Node, peers: &[u16], exchange: u16, fault_inject
         ("peer", peers.into()),
         ("mdns", false.into()),
         ("key-file", file(&key_name(node.number)).into()),
-        ("members", file("members").into()),
+        ("members", file(MEMBERS).into()),
         ("database-url-file", file("database-url").into()),
         ("source", sources.to_vec().into()),
         ("fetch-interval", window.clone().into()),

@@ -1,0 +1,84 @@
+//! The members file while the node runs: a change is told to those whom it concerns.
+
+use std::{collections::BTreeMap, path::Path};
+
+use actix::Recipient;
+use quorate_actors::{gossip_bridge::Endpoints, messages::ElectorateIs};
+use quorate_protocol::{Address, Electorate, Members, QuorumRule};
+use tokio::sync::watch;
+
+use crate::{
+    config::members::{self, MemberList, Misfit},
+    watch::{Watched, watch},
+};
+
+/// What members are called.
+pub(crate) type Names = BTreeMap<Address, String>;
+
+/// Whom a change of the members concerns.
+pub(super) struct Concerned {
+    pub(super) me: Address,
+    /// GossipBridge and Aggregator.
+    pub(super) electorate: [Recipient<ElectorateIs>; 2],
+    /// GossipBridge.
+    pub(super) endpoints: Recipient<Endpoints>,
+    /// The API.
+    pub(super) names: watch::Sender<Names>,
+}
+
+/// Watches the file for as long as the node runs. A list by which nothing could be quorate is not taken over.
+pub(super) fn follow(path: &Path, current: MemberList, rule: QuorumRule, concerned: Concerned) {
+    let mut before = current.electorate(&rule);
+    let file = Watched {
+        what: "members",
+        path: path.to_owned(),
+        current,
+    };
+    let terms = rule.clone();
+    let load = move |path: &Path| {
+        let in_words = |misfits: Vec<Misfit>| {
+            misfits
+                .iter()
+                .map(Misfit::in_words)
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
+        let list = members::load(path).map_err(in_words)?;
+        members::check(&list.electorate(&terms))?;
+        Ok(list)
+    };
+    watch(file, load, move |list| {
+        let electorate = list.electorate(&rule);
+        let tell = |to: &Recipient<ElectorateIs>| to.try_send(ElectorateIs(electorate.clone())).is_ok();
+        let endpoints = Endpoints(list.endpoints(concerned.me));
+        // Told again at the next look if a mailbox is full.
+        if !concerned.electorate.iter().all(tell) || concerned.endpoints.try_send(endpoints).is_err() {
+            return false;
+        }
+        concerned.names.send_replace(list.names());
+        log_change(&before, &electorate, concerned.me);
+        before = electorate;
+        true
+    });
+}
+
+fn log_change(before: &Electorate, now: &Electorate, me: Address) {
+    let only_in = |one: &Electorate, other: &Electorate| match &one.members {
+        Members::Open => String::new(),
+        Members::Closed(members) => {
+            let gone = members.iter().filter(|member| !other.members.admit(member));
+            gone.map(ToString::to_string).collect::<Vec<_>>().join(",")
+        }
+    };
+    log::info!(
+        "members changed: members={} required={} validators={} added={} removed={}",
+        now.members.count().unwrap_or(0),
+        now.required(0),
+        now.rule.validators.len(),
+        only_in(now, before),
+        only_in(before, now)
+    );
+    if !now.members.admit(&me) {
+        log::warn!("this node is no member any more: address={me} remedy=\"list it again, or stop it\"");
+    }
+}
