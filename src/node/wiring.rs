@@ -35,6 +35,7 @@ pub(super) struct Node {
     address: Address,
     network: Network,
     aggregator: Addr<Aggregator>,
+    pub(super) gossip_bridge: Addr<GossipBridge>,
     counts: Arc<Counts>,
 }
 
@@ -56,7 +57,7 @@ pub(super) fn wire(
     misfit: watch::Sender<Option<String>>,
 ) -> Result<Node, Box<dyn Error>> {
     let clock = Clock::system();
-    let key = config.key.key.clone();
+    let key = config.key.key;
     let me = key.address();
     let network = config.gossip.network.clone();
     let url = config.database_url.clone();
@@ -119,7 +120,7 @@ pub(super) fn wire(
         dns_peers: config.gossip.dns_peers.clone(),
         mdns: config.gossip.mdns,
         judge,
-        keyring: None,
+        keyring: config.gossip.secret.as_ref().map(|secret| secret.keyring.clone()),
     };
     let listeners = Listeners {
         heard: to_aggregator.clone().recipient(),
@@ -144,7 +145,7 @@ pub(super) fn wire(
         cosign: to_signer.clone().recipient(),
         announce: to_signer.clone().recipient(),
         beat: to_signer.clone().recipient(),
-        publish: to_gossip_bridge.recipient(),
+        publish: to_gossip_bridge.clone().recipient(),
         write: to_db_writer.clone().recipient(),
         ask_last_record: to_db_writer.recipient(),
     };
@@ -189,6 +190,7 @@ pub(super) fn wire(
         address: me,
         network,
         aggregator: to_aggregator,
+        gossip_bridge: to_gossip_bridge,
         counts,
     })
 }
