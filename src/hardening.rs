@@ -19,3 +19,18 @@ pub(crate) fn keep_memory_private() -> Result<(), String> {
         format!("other processes of this user can read this one's memory: reason=\"{error}\"")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{dumpable_behavior, getrlimit};
+
+    use super::*;
+
+    #[test]
+    fn no_core_is_written_and_nobody_looks_in() {
+        keep_memory_private().unwrap();
+        let limit = getrlimit(Resource::Core);
+        assert_eq!((limit.current, limit.maximum), (Some(0), Some(0)));
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+    }
+}
