@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod devnet;
 mod exchange;
+mod hardening;
 mod http;
 mod keys;
 mod logging;
@@ -15,13 +16,20 @@ mod prices;
 mod secret;
 mod watch;
 
-use std::{env, error::Error, process::ExitCode, time::SystemTime};
+use std::{
+    env,
+    error::Error,
+    io::{self, IsTerminal},
+    process::ExitCode,
+    time::SystemTime,
+};
 
 use quorate_protocol::{NodeKey, UnixMillis};
 
 use crate::{
     cli::{Command, Invocation, Refusal},
-    config::environment::Environment,
+    config::{environment::Environment, keys::NewFormat},
+    keys::Format,
 };
 
 /// Something failed while it ran.
@@ -30,8 +38,14 @@ const FAILED: u8 = 1;
 const WRONGLY_CALLED: u8 = 2;
 
 fn main() -> ExitCode {
-    match cli::parse(env::args_os(), Environment::new(env::vars_os()), unix_now()) {
-        Ok(invocation) => run(invocation),
+    // Before any key is read.
+    let memory = hardening::keep_memory_private();
+    let environment = Environment::new(env::vars_os()).at_terminal(io::stdin().is_terminal());
+    match cli::parse(env::args_os(), environment, unix_now()) {
+        Ok(mut invocation) => {
+            invocation.warnings.extend(memory.err());
+            run(invocation)
+        }
         Err(Refusal::Answer(text)) => exit_with(
             output::print(&text)
                 .map(|()| ExitCode::SUCCESS)
@@ -83,11 +97,21 @@ fn execute(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Prices(config) => system.block_on(prices::run(config))?,
         Command::KeysNew(config) => {
             let key = NodeKey::generate();
-            keys::save(&key, &config.out, &config.format)
-                .map_err(|error| format!("{error}: {}", error.remedy()))?;
+            let format = match config.format {
+                NewFormat::Hex => Format::Hex,
+                NewFormat::Keystore(password) => Format::Keystore(password),
+                NewFormat::Ask => Format::Keystore(keys::new_password()?),
+            };
+            keys::save(&key, &config.out, &format).map_err(|error| format!("{error}: {}", error.remedy()))?;
             output::print(&keys::describe(&key))?;
         }
         Command::KeysShow(config) => output::print(&keys::describe(&config.key))?,
+        Command::KeysMembers(members) => output::print(&keys::members_file(&members))?,
+        Command::KeysSecret(config) => {
+            let id = keys::network_secret::create(&config.out, &config.network)
+                .map_err(|error| format!("--out: {} cannot be made ({error})", secret::shown(&config.out)))?;
+            output::print(&format!("key_id   {id}\nnetwork  {}\n", config.network))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 pub(crate) use quorate_store::Secret;
+use zeroize::Zeroizing;
 
 /// Why a file gave no secret. Never holds any of the file's content.
 #[derive(Debug, thiserror::Error)]
@@ -25,10 +26,12 @@ pub(crate) enum SecretFileError {
 
 /// Reads a file and drops one line end at its end, which editors and `echo` leave there.
 pub(crate) fn read(path: &Path) -> Result<Secret, SecretFileError> {
-    let text = fs::read_to_string(path).map_err(|error| SecretFileError::Unreadable {
-        path: path.to_owned(),
-        error,
-    })?;
+    let text = fs::read_to_string(path)
+        .map(Zeroizing::new)
+        .map_err(|error| SecretFileError::Unreadable {
+            path: path.to_owned(),
+            error,
+        })?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() {

@@ -5,10 +5,12 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
-const COMMANDS: [&[&str]; 7] = [
+const COMMANDS: [&[&str]; 9] = [
     &["node"],
     &["devnet"],
     &["prices"],
@@ -16,6 +18,8 @@ const COMMANDS: [&[&str]; 7] = [
     &["keys"],
     &["keys", "new"],
     &["keys", "show"],
+    &["keys", "members"],
+    &["keys", "secret"],
 ];
 
 fn quorate(arguments: &[&str]) -> Command {
@@ -284,4 +288,270 @@ fn rust_log_wins_over_the_level() {
     };
     assert_eq!(stderr("a", "error"), "");
     assert_ne!(stderr("b", "warn"), "");
+}
+
+fn mode(path: &str) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// The first line of what `keys` says that begins so, without the beginning.
+fn line<'a>(text: &'a str, beginning: &str) -> &'a str {
+    let line = text.lines().find_map(|line| line.strip_prefix(beginning));
+    line.unwrap_or_else(|| panic!("{beginning}: {text}")).trim()
+}
+
+#[test]
+fn a_keystores_password_comes_from_a_file_or_a_variable_and_is_asked_for_at_a_terminal_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = path(folder.path(), "key.json");
+    let new = ["keys", "new", "--out", &key, "--format", "keystore"];
+    let without = quorate(&new).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(without.status.code(), Some(2));
+    let told = text(&without.stderr);
+    for way in ["--key-password-file", "QUORATE_KEY_PASSWORD", "terminal"] {
+        assert!(told.contains(way), "{way}: {told}");
+    }
+    assert!(!Path::new(&key).exists());
+
+    let password = ("QUORATE_KEY_PASSWORD", "correct horse battery staple");
+    let made = quorate(&new).env(password.0, password.1).output().unwrap();
+    assert_eq!((made.status.code(), text(&made.stderr)), (Some(0), String::new()));
+    assert_eq!(mode(&key), 0o600);
+    let show = ["keys", "show", "--key-file", &key];
+    let shown = quorate(&show).env(password.0, password.1).output().unwrap();
+    assert_eq!(text(&shown.stdout), text(&made.stdout));
+    let wrong = quorate(&show).env(password.0, "wrong hunter2").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(!text(&wrong.stderr).contains("hunter2"));
+
+    let file = path(folder.path(), "password");
+    fs::write(&file, password.1).unwrap();
+    let both = quorate(&[&show[..], &["--key-password-file", &file]].concat())
+        .env(password.0, password.1)
+        .output()
+        .unwrap();
+    let told = text(&both.stderr);
+    assert!(
+        told.contains("given together with --key-password-file") && !told.contains("horse"),
+        "{told}"
+    );
+    assert_eq!(
+        run(&["keys", "new", "--key-password", "x"]).0,
+        Some(2),
+        "there is no such flag"
+    );
+}
+
+#[test]
+fn a_members_file_is_made_of_keys_and_addresses() {
+    let folder = tempfile::tempdir().unwrap();
+    let (hex, json) = (
+        path(folder.path(), "node-1.key"),
+        path(folder.path(), "node-2.json"),
+    );
+    let (_, first, _) = run(&["keys", "new", "--out", &hex]);
+    let second = quorate(&["keys", "new", "--out", &json, "--format", "keystore"])
+        .env("QUORATE_KEY_PASSWORD", "correct horse")
+        .output()
+        .unwrap();
+    let second = text(&second.stdout);
+    let third = "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf";
+    // No password for the keystore: its address stands in it.
+    let (code, stdout, stderr) = run(&["keys", "members", &hex, &json, third]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let expected = format!(
+        "[[member]]\nname = \"node-1\"\naddress = \"{}\"\n# peer_id = \"{}\"\n\n\
+         [[member]]\nname = \"node-2\"\naddress = \"{}\"\n\n\
+         [[member]]\naddress = \"{third}\"\n",
+        line(&first, "address"),
+        line(&first, "peer_id"),
+        line(&second, "address"),
+    );
+    assert_eq!(stdout, expected);
+
+    let (code, stdout, stderr) = run(&["keys", "members", &hex, "/nowhere/key", line(&first, "address")]);
+    assert_eq!((code, stdout.as_str()), (Some(2), ""));
+    for part in [
+        "2 problems",
+        "\"/nowhere/key\" does not exist",
+        "again: name each member once",
+    ] {
+        assert!(stderr.contains(part), "{part}: {stderr}");
+    }
+}
+
+#[test]
+fn a_network_secret_is_private_named_by_its_id_and_never_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = path(folder.path(), "secret");
+    let new = ["keys", "secret", "--out", &secret, "--network", "test"];
+    let (code, stdout, stderr) = run(&new);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(
+        stdout.starts_with("key_id   0x") && stdout.ends_with("network  test\n"),
+        "{stdout}"
+    );
+    assert_eq!(mode(&secret), 0o600);
+    let before = fs::read_to_string(&secret).unwrap();
+    assert_eq!(before.trim().len(), 64);
+    assert!(!stdout.contains(before.trim()));
+    let (code, _, stderr) = run(&new);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("exists"), "{stderr}");
+    assert_eq!(fs::read_to_string(&secret).unwrap(), before);
+}
+
+#[test]
+fn a_wrong_network_secret_is_named_and_not_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = path(folder.path(), "secret");
+    let node = [
+        "node",
+        "--database-url",
+        "postgres://db",
+        "--network-secret-file",
+        &secret,
+    ];
+    let (code, _, stderr) = run(&node);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("quorate keys secret"), "{stderr}");
+    fs::write(&secret, "ab".repeat(31)).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    let (_, _, stderr) = run(&node);
+    assert!(stderr.contains(&format!("run `chmod 600 {secret}`")), "{stderr}");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let (_, _, stderr) = run(&node);
+    assert!(
+        stderr.contains("line 1 is not 64 hex digits") && !stderr.contains("abab"),
+        "{stderr}"
+    );
+}
+
+/// A node without a database, which runs and waits for one. It ends when it is dropped.
+struct Node {
+    child: Child,
+    log: String,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+impl Node {
+    fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let log = path(folder, "log");
+        let alone = [
+            "node",
+            "--database-url",
+            "postgres://127.0.0.1:1/none",
+            "--api-listen",
+            "off",
+            "--log-level",
+            "debug",
+        ];
+        let here = ["--listen", "/ip4/127.0.0.1/tcp/0", "--mdns", "false"];
+        let child = quorate(&[&alone[..], &here, arguments].concat())
+            .stderr(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let node = Self { child, log };
+        node.has_logged("listening: address=");
+        node
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn has_logged(&self, part: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.log().contains(part) {
+            assert!(
+                Instant::now() < deadline,
+                "waited in vain for {part:?}: {}",
+                self.log()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn proc(&self, name: &str) -> String {
+        let bytes = fs::read(format!("/proc/{}/{name}", self.child.id())).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+#[test]
+fn a_node_makes_its_key_once_keeps_it_and_writes_no_core_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, secret) = (path(folder.path(), "node.key"), path(folder.path(), "secret"));
+    run(&["keys", "secret", "--out", &secret]);
+    let arguments = ["--key-file", &key, "--network-secret-file", &secret];
+
+    let (code, _, stderr) = run(&[&["node", "--database-url", "postgres://db"], &arguments[..]].concat());
+    assert_eq!(code, Some(2));
+    assert!(
+        stderr.contains("`quorate keys new --out") && stderr.contains("--create-key"),
+        "{stderr}"
+    );
+
+    let arguments = [&arguments[..], &["--create-key"]].concat();
+    let node = Node::start(folder.path(), &arguments);
+    assert_eq!(mode(&key), 0o600);
+    let (_, shown, _) = run(&["keys", "show", "--key-file", &key]);
+    let address = line(&shown, "address");
+    assert!(
+        node.log()
+            .contains(&format!("new key made and kept: address={address}"))
+    );
+    let limits = node.proc("limits");
+    let core: Vec<&str> = line(&limits, "Max core file size").split_whitespace().collect();
+    assert_eq!(core[..2], ["0", "0"]);
+    let seen = node.log() + &node.proc("cmdline");
+    drop(node);
+
+    let again = Node::start(folder.path(), &arguments);
+    assert!(again.log().contains(&format!("address={address}")) && !again.log().contains("new key made"));
+    let seen = seen + &again.log();
+    for file in [&key, &secret] {
+        let digits = fs::read_to_string(file).unwrap();
+        assert!(
+            !seen.contains(digits.trim().trim_start_matches("0x")),
+            "{file} is shown"
+        );
+    }
+}
+
+#[test]
+fn a_node_says_when_its_key_is_for_this_run_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), &[]);
+    assert!(
+        node.log()
+            .contains(" WARN  quorate: key made for this run only: address=0x"),
+        "{}",
+        node.log()
+    );
+}
+
+#[test]
+fn a_secret_that_is_changed_is_taken_over_and_a_wrong_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (secret, other) = (path(folder.path(), "secret"), path(folder.path(), "other"));
+    let (_, first, _) = run(&["keys", "secret", "--out", &secret]);
+    let (_, second, _) = run(&["keys", "secret", "--out", &other]);
+    let node = Node::start(folder.path(), &["--network-secret-file", &secret]);
+    let (old, new) = (
+        fs::read_to_string(&secret).unwrap(),
+        fs::read_to_string(&other).unwrap(),
+    );
+    fs::write(&secret, &old[1..]).unwrap();
+    node.has_logged("network secret file not taken over, the last good one still counts");
+    fs::write(&secret, format!("{new}{old}")).unwrap();
+    let ids = format!("{},{}", line(&second, "key_id"), line(&first, "key_id"));
+    node.has_logged(&format!("network secret changed: key_ids={ids}"));
+    assert!(!node.log().contains(old[1..].trim()));
 }

@@ -7,7 +7,7 @@ use gossip_bridge_support::{
     sealed_config, tcp0,
 };
 use libp2p::Multiaddr;
-use quorate_actors::gossip_bridge::{BridgeConfig, identity};
+use quorate_actors::gossip_bridge::BridgeConfig;
 use quorate_protocol::{Message, NodeKey, seal::Sealed};
 
 fn start(secrets: &[u8], peers: Vec<Multiaddr>) -> Node {
@@ -39,7 +39,7 @@ fn keys<const N: usize>() -> [NodeKey; N] {
 
 /// A peer with a member's key that says what the test wants, connected to `node`.
 async fn hostile_member(key: &NodeKey, node: &Node) -> Hostile {
-    let hostile = Hostile::start_as(identity::keypair(key).unwrap(), true);
+    let hostile = Hostile::start_with(key);
     hostile.connect(node.listens().await).await;
     eventually("the hostile peer is up", async || {
         node.told(|told| told.up.contains(&key.address())).then_some(())

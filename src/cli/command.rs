@@ -6,7 +6,7 @@ use crate::{
     config::{
         devnet::{self, DevnetConfig},
         key::KeyConfig,
-        keys::{self, KeysNewConfig},
+        keys::{self, KeysNewConfig, KeysSecretConfig},
         migrate::{self, MigrateConfig},
         node::{self, NodeConfig},
         prices::{self, PricesConfig},
@@ -14,6 +14,7 @@ use crate::{
         setting::Setting,
     },
     exchange::ExchangeArgs,
+    keys::Listed,
 };
 
 /// What can be run, with its configuration understood.
@@ -27,6 +28,10 @@ pub(crate) enum Command {
     KeysNew(KeysNewConfig),
     /// `quorate keys show`
     KeysShow(KeyConfig),
+    /// `quorate keys members`
+    KeysMembers(Vec<Listed>),
+    /// `quorate keys secret`
+    KeysSecret(KeysSecretConfig),
     /// `quorate migrate`
     Migrate(MigrateConfig),
     /// `quorate prices`
@@ -46,6 +51,10 @@ pub(crate) enum Name {
     KeysNew,
     /// `quorate keys show`
     KeysShow,
+    /// `quorate keys members`
+    KeysMembers,
+    /// `quorate keys secret`
+    KeysSecret,
     /// `quorate migrate`
     Migrate,
     /// `quorate prices`
@@ -54,13 +63,15 @@ pub(crate) enum Name {
 
 impl Name {
     /// All of them, in the order of the help.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Node,
         Self::Devnet,
         Self::Prices,
         Self::Migrate,
         Self::KeysNew,
         Self::KeysShow,
+        Self::KeysMembers,
+        Self::KeysSecret,
     ];
 
     /// The words after `quorate`.
@@ -70,6 +81,8 @@ impl Name {
             Self::Devnet => &["devnet"],
             Self::KeysNew => &["keys", "new"],
             Self::KeysShow => &["keys", "show"],
+            Self::KeysMembers => &["keys", "members"],
+            Self::KeysSecret => &["keys", "secret"],
             Self::Migrate => &["migrate"],
             Self::Prices => &["prices"],
         }
@@ -82,6 +95,8 @@ impl Name {
             Self::Devnet => devnet::settings(),
             Self::KeysNew => keys::settings_new(),
             Self::KeysShow => keys::settings_show(),
+            Self::KeysMembers => keys::settings_members(),
+            Self::KeysSecret => keys::settings_secret(),
             Self::Migrate => migrate::settings(),
             Self::Prices => prices::settings(),
         }
@@ -94,6 +109,8 @@ impl Name {
             Self::Devnet => devnet::read(reader).map(Box::new).map(Command::Devnet),
             Self::KeysNew => keys::read_new(reader).map(Command::KeysNew),
             Self::KeysShow => keys::read_show(reader).map(Command::KeysShow),
+            Self::KeysMembers => keys::read_members(reader).map(Command::KeysMembers),
+            Self::KeysSecret => keys::read_secret(reader).map(Command::KeysSecret),
             Self::Migrate => migrate::read(reader).map(Command::Migrate),
             Self::Prices => prices::read(reader, now).map(Command::Prices),
         }

@@ -33,11 +33,12 @@ pub(crate) const EXCHANGE_ABOUT: &str = "Run the simulated exchange";
 
 /// Of `quorate keys`.
 pub(crate) const KEYS: Help = Help {
-    about: "Make or show a node's key",
-    long_about: "Makes or shows a node's key.\n\n\
+    about: "Make or show keys and secrets",
+    long_about: "Makes or shows a node's key, a list of members, or the secret of a sealed network.\n\n\
         One secp256k1 key is the node: it signs prices, its Ethereum address is the node's name in --members and in the \
         records, and its PeerId is the node's name in the peer-to-peer network.",
-    examples: "Examples:\n  quorate keys new --out node.key\n  quorate keys show --key-file node.key",
+    examples: "Examples:\n  quorate keys new --out node.key\n  quorate keys show --key-file node.key\n  \
+        quorate keys members node-*.key > members.toml\n  quorate keys secret --out network.secret",
 };
 
 /// Of a command that has settings.
@@ -47,6 +48,8 @@ pub(crate) fn of(name: Name) -> Help {
         Name::Devnet => DEVNET,
         Name::KeysNew => KEYS_NEW,
         Name::KeysShow => KEYS_SHOW,
+        Name::KeysMembers => KEYS_MEMBERS,
+        Name::KeysSecret => KEYS_SECRET,
         Name::Migrate => MIGRATE,
         Name::Prices => PRICES,
     }
@@ -92,9 +95,11 @@ const KEYS_NEW: Help = Help {
     about: "Make a new key",
     long_about: "Makes a new secp256k1 key from the system's randomness and writes it to a new file that only you can read. \
         Prints the address and the PeerId that belong to it, never the key.\n\n\
-        A keystore's encryption is light (scrypt with n = 8192): give it a long random password.",
+        A keystore's password comes from --key-password-file, from the variable QUORATE_KEY_PASSWORD, or from you: at a \
+        terminal it is asked for twice and not shown. Its encryption is light (scrypt with n = 8192): make it a long random one.",
     examples: "Examples:\n  \
         quorate keys new --out node.key\n  \
+        quorate keys new --out node.json --format keystore\n  \
         openssl rand -hex 32 > password && quorate keys new --out node.json --format keystore --key-password-file password\n\n\
         Look at next: add the address to the file of --members on every node, and start with quorate node --key-file.",
 };
@@ -106,6 +111,27 @@ const KEYS_SHOW: Help = Help {
     examples: "Examples:\n  \
         quorate keys show --key-file node.key\n  \
         quorate keys show --key-file node.json --key-password-file password",
+};
+
+const KEYS_MEMBERS: Help = Help {
+    about: "Print a file of members",
+    long_about: "Prints what --members reads: a table for each key file or address, with the file's name as the member's name. Of \
+        a keystore the address that it names is taken, or that in the file KEYSTORE.address; with a password it is opened.",
+    examples: "Examples:\n  \
+        quorate keys members node-1.key node-2.json 0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf > members.toml\n\n\
+        Look at next: give the file to every node with --members. A change of it is noticed while they run.",
+};
+
+const KEYS_SECRET: Help = Help {
+    about: "Make the secret of a sealed network",
+    long_about: "Makes 32 random bytes, written as hex to a new file that only you can read, and prints the key id that messages \
+        sealed with it carry. Bring the file to every node that shall read and write messages.\n\n\
+        To change the secret: add the new one as second line everywhere, then make it the first, then drop the old one. Nodes \
+        notice within two seconds, and no message is lost.",
+    examples: "Examples:\n  \
+        quorate keys secret --out network.secret --network mainnet\n  \
+        quorate keys secret --out new.secret && cat new.secret >> network.secret\n\n\
+        Look at next: start nodes with --network-secret-file network.secret.",
 };
 
 const MIGRATE: Help = Help {

@@ -107,6 +107,7 @@ fn chosen(matches: &ArgMatches) -> Result<(Name, &ArgMatches), Refusal> {
 
 fn read_layers(name: Name, matches: &ArgMatches, environment: Environment) -> (Layers, Vec<Problem>) {
     let flags: BTreeMap<_, _> = settings_of(name)
+        .filter(|setting| setting.kind != Kind::SecretVariable)
         .filter_map(|setting| {
             let values = matches.get_many::<String>(setting.name)?.cloned().collect();
             Some((setting.name, values))
@@ -142,6 +143,7 @@ fn known_keys() -> Vec<&'static str> {
     let mut keys: Vec<_> = Name::ALL
         .into_iter()
         .flat_map(settings_of)
+        .filter(|setting| setting.kind.is_in_files())
         .map(|setting| setting.name)
         .collect();
     keys.sort_unstable();
@@ -150,12 +152,15 @@ fn known_keys() -> Vec<&'static str> {
 }
 
 fn known_variables() -> Vec<String> {
-    let variables = Name::ALL.into_iter().flat_map(settings_of).map(Setting::variable);
+    let settings = Name::ALL.into_iter().flat_map(settings_of);
+    let variables = settings
+        .filter(|setting| setting.kind != Kind::Arguments)
+        .map(Setting::variable);
     variables.chain([CONFIG_VARIABLE.to_owned()]).collect()
 }
 
 fn root() -> clap::Command {
-    let keys = [Name::KeysNew, Name::KeysShow].map(subcommand);
+    let keys = [Name::KeysNew, Name::KeysShow, Name::KeysMembers, Name::KeysSecret].map(subcommand);
     let keys = described(clap::Command::new("keys"), help::KEYS)
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -187,7 +192,11 @@ fn subcommand(name: Name) -> clap::Command {
     ));
     described(clap::Command::new(word), help::of(name))
         .arg(config)
-        .args(settings_of(name).map(argument))
+        .args(
+            settings_of(name)
+                .filter(|setting| setting.kind != Kind::SecretVariable)
+                .map(argument),
+        )
 }
 
 fn described(command: clap::Command, help: Help) -> clap::Command {
@@ -213,8 +222,13 @@ fn argument(setting: &'static Setting) -> Arg {
         .help(setting.help)
         .long_help(format!("{}\n{origins}", setting.help));
     match setting.kind {
-        Kind::Value | Kind::Secret => argument.action(ArgAction::Set),
+        Kind::Value | Kind::Secret | Kind::SecretVariable => argument.action(ArgAction::Set),
         Kind::List => argument.action(ArgAction::Append),
+        Kind::Arguments => Arg::new(setting.name)
+            .value_name(setting.value_name)
+            .help(setting.help)
+            .num_args(0..)
+            .action(ArgAction::Append),
         Kind::Switch => argument
             .action(ArgAction::Set)
             .num_args(0..=1)

@@ -15,6 +15,8 @@ pub(crate) const PREFIX: &str = "QUORATE_";
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Environment {
     ours: BTreeMap<String, String>,
+    /// Whether standard input is a terminal, so that a person can be asked.
+    pub(crate) has_terminal: bool,
     /// Variables of ours whose bytes are no text.
     pub(crate) problems: Vec<Problem>,
 }
@@ -40,6 +42,11 @@ impl Environment {
             }
         }
         environment
+    }
+
+    /// The same, knowing whether a person can be asked.
+    pub(crate) fn at_terminal(self, has_terminal: bool) -> Self {
+        Self { has_terminal, ..self }
     }
 
     /// The value of a setting's variable.

@@ -5,6 +5,7 @@ use quorate_actors::gossip_bridge::DnsPeers;
 use quorate_protocol::Network;
 
 use super::{
+    network_secret::{self, NETWORK_SECRET_FILE, NetworkSecretConfig},
     problem::{Wrong, wrong},
     reader::Reader,
     setting::{Kind, Setting},
@@ -60,7 +61,8 @@ pub(crate) const MDNS: Setting = Setting {
 };
 
 /// Everything here, in the order of the help.
-pub(crate) const SETTINGS: [&Setting; 5] = [&NETWORK, &LISTEN, &PEER, &DNS_PEERS, &MDNS];
+pub(crate) const SETTINGS: [&Setting; 6] =
+    [&NETWORK, &LISTEN, &PEER, &DNS_PEERS, &MDNS, &NETWORK_SECRET_FILE];
 
 /// Where a node listens and how it finds its peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +77,8 @@ pub(crate) struct GossipConfig {
     pub(crate) dns_peers: Vec<DnsPeers>,
     /// Peers by multicast.
     pub(crate) mdns: bool,
+    /// With what messages are sealed; `None`: they go in clear.
+    pub(crate) secret: Option<NetworkSecretConfig>,
 }
 
 /// Reads [`SETTINGS`].
@@ -84,12 +88,14 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<GossipConfig> {
     let peers = reader.distinct(&PEER, peer_multiaddr, ToString::to_string);
     let dns_peers = reader.distinct(&DNS_PEERS, dns_peers_of, Clone::clone);
     let mdns = reader.switch(&MDNS);
+    let secret = network_secret::read(reader, network.as_ref());
     let config = GossipConfig {
         network: network?,
         listen: listen?,
         peers: peers?,
         dns_peers: dns_peers?,
         mdns: mdns?,
+        secret: secret?,
     };
     if !config.mdns && config.peers.is_empty() && config.dns_peers.is_empty() {
         reader.warn("no way to find peers: mdns=false and neither --peer nor --dns-peers given; others must dial this node");

@@ -50,6 +50,9 @@ impl Layers {
     }
 
     fn variable(&self, setting: &Setting) -> Option<Given> {
+        if setting.kind == Kind::Arguments {
+            return None;
+        }
         let values = split(setting, self.environment.get(setting)?);
         Some(Given {
             values,
@@ -59,7 +62,7 @@ impl Layers {
     }
 
     fn entry(&self, setting: &Setting) -> Option<Given> {
-        let file = self.file.as_ref()?;
+        let file = self.file.as_ref().filter(|_| setting.kind.is_in_files())?;
         let (values, is_array) = match file.get(setting.name)?.clone() {
             Entry::One(value) => (vec![value], false),
             Entry::Many(values) => (values, true),

@@ -17,6 +17,7 @@ pub(crate) mod lifetime;
 pub(crate) mod logging;
 pub(crate) mod members;
 pub(crate) mod migrate;
+pub(crate) mod network_secret;
 pub(crate) mod node;
 pub(crate) mod prices;
 pub(crate) mod pricing;

@@ -41,7 +41,7 @@ pub(crate) fn settings() -> Vec<&'static Setting> {
         pricing::SETTINGS.as_slice(),
         &agreement::SETTINGS,
         &gossip::SETTINGS,
-        &key::SETTINGS,
+        &key::NODE_SETTINGS,
         &database::SETTINGS,
         &api::SETTINGS,
         &lifetime::SETTINGS,

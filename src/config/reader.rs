@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Display, path::PathBuf};
 use super::{
     layers::{Given, Layers},
     problem::{Origin, Problem, Shown, Wrong, wrong},
-    setting::{Kind, Setting},
+    setting::Setting,
     value::switch,
 };
 use crate::secret::{self, Secret};
@@ -179,6 +179,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether a person at a terminal can be asked for what is missing.
+    pub(crate) fn can_ask(&self) -> bool {
+        self.layers.environment.has_terminal
+    }
+
     /// Whether nobody but the default says what this is.
     pub(crate) fn is_default(&self, setting: &Setting) -> bool {
         self.layers
@@ -190,7 +195,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn reject(&mut self, setting: &Setting, wrong: Wrong) {
         let shown = match self.layers.find(setting) {
             None => Shown::Nothing,
-            Some(_) if setting.kind == Kind::Secret => Shown::Hidden,
+            Some(_) if setting.kind.is_secret() => Shown::Hidden,
             Some(given) => Shown::Text(given.values.join(",")),
         };
         self.reject_as(setting, shown, wrong);

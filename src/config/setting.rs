@@ -11,6 +11,22 @@ pub(crate) enum Kind {
     List,
     /// `true` or `false`; the flag alone means `true`.
     Switch,
+    /// What follows the command without a flag, any number; on the command line only.
+    Arguments,
+    /// One value that is never shown, in a variable only: a flag would show it in the list of processes.
+    SecretVariable,
+}
+
+impl Kind {
+    /// Whether the file of `--config` may hold it.
+    pub(crate) fn is_in_files(self) -> bool {
+        !matches!(self, Self::Arguments | Self::SecretVariable)
+    }
+
+    /// Whether its value may be shown.
+    pub(crate) fn is_secret(self) -> bool {
+        matches!(self, Self::Secret | Self::SecretVariable)
+    }
 }
 
 /// One setting: `--write-interval`, `QUORATE_WRITE_INTERVAL`, and `write-interval` in the file.
@@ -31,9 +47,13 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// The flag as typed: `--write-interval`.
+    /// How it is called where something is wrong with it: `--write-interval`.
     pub(crate) fn flag(&self) -> String {
-        format!("--{}", self.name)
+        match self.kind {
+            Kind::Arguments => self.value_name.to_owned(),
+            Kind::SecretVariable => self.variable(),
+            _ => format!("--{}", self.name),
+        }
     }
 
     /// The environment variable: `QUORATE_WRITE_INTERVAL`.

@@ -64,6 +64,22 @@ fn render(counts: &CountsSnapshot, actors: &[ActorStatus], feeds: &[FeedStatus],
         "Peers banned for breaking the protocol",
         counts.bans,
     );
+    let turned_away = counts
+        .turned_away
+        .iter()
+        .map(|(reason, count)| (format!("reason=\"{reason}\""), *count));
+    page.family(
+        "turned_away_total",
+        "counter",
+        "Connections refused at the gate, by the reason",
+        turned_away,
+    );
+    page.single(
+        "message_copies_total",
+        "counter",
+        "Copies of messages that came in, known ones included",
+        counts.copies,
+    );
     page.single(
         "peers",
         "gauge",

@@ -8,9 +8,10 @@ use std::{
 };
 
 use eth_keystore::{EthKeystore, KdfparamsType, KeystoreError};
-use quorate_protocol::NodeKey;
+use quorate_protocol::{Address, NodeKey};
 use rand::{RngCore, rngs::OsRng};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::load::KeyFileError;
 use crate::secret::Secret;
@@ -52,10 +53,23 @@ pub(crate) fn decrypt(text: &str, password: &Secret, path: &Path) -> Result<Node
         KeystoreError::MacMismatch => KeyFileError::WrongPassword(path.to_owned()),
         error => refused(&error.to_string()),
     })?;
-    let bytes: [u8; 32] = bytes
+    let bytes = Zeroizing::new(bytes);
+    let bytes: Zeroizing<[u8; 32]> = bytes
+        .as_slice()
         .try_into()
+        .map(Zeroizing::new)
         .map_err(|_| refused("its key is not of 32 bytes"))?;
-    NodeKey::from_bytes(bytes).map_err(|error| refused(&error.to_string()))
+    NodeKey::from_bytes(*bytes).map_err(|error| refused(&error.to_string()))
+}
+
+/// The address that a keystore's text names, if it does. Nothing proves it until the keystore is opened.
+pub(crate) fn named_address(text: &str) -> Option<Address> {
+    let keystore: Value = serde_json::from_str(text).ok()?;
+    let address = keystore.get("address")?.as_str()?;
+    // Others write it without the 0x, in capital letters or not.
+    format!("0x{}", address.trim_start_matches("0x").to_lowercase())
+        .parse()
+        .ok()
 }
 
 /// What the crate takes for granted: it panics on short fields, and takes as much memory and time as the file asks for.
@@ -154,6 +168,20 @@ mod tests {
                 open(text, "Testpassword"),
                 Err(KeyFileError::WrongPassword(_))
             ));
+        }
+    }
+
+    #[test]
+    fn a_keystore_of_whatever_spelling_names_its_address() {
+        for text in [
+            SCRYPT.to_owned(),
+            SCRYPT.to_lowercase(),
+            SCRYPT.replace("\"9d8A", "\"0x9d8A"),
+        ] {
+            assert_eq!(named_address(&text).unwrap().to_string(), ADDRESS);
+        }
+        for nameless in ["{}", "", r#"{"address": "12"}"#, r#"{"address": 12}"#] {
+            assert_eq!(named_address(nameless), None);
         }
     }
 

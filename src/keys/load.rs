@@ -1,8 +1,7 @@
 //! Reading a key file of either form, if it has been kept well.
 
 use std::{
-    fs::File,
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -10,27 +9,19 @@ use quorate_protocol::NodeKey;
 
 use super::{
     hex_file, keystore,
-    private_file::{Exposure, exposure},
+    private_file::{self, PrivateFileError, PrivateText},
 };
 use crate::secret::{Secret, mask, shown};
 
 /// Why there is no key. None of them holds any of the file's content.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyFileError {
-    /// No such file.
-    #[error("{path} does not exist", path = shown(.0))]
-    Missing(PathBuf),
+    /// It cannot be read, or others can read it too.
+    #[error(transparent)]
+    File(#[from] PrivateFileError),
     /// There is something of that name; a key is never overwritten.
     #[error("{path} exists already", path = shown(.0))]
     Exists(PathBuf),
-    /// The system refuses.
-    #[error("{path} cannot be read ({error})", path = shown(path))]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
     /// The system refuses.
     #[error("{path} cannot be written ({error})", path = shown(path))]
     Unwritable {
@@ -39,9 +30,6 @@ pub(crate) enum KeyFileError {
         /// What the system said.
         error: io::Error,
     },
-    /// Others can read or change it: the key may be known already.
-    #[error("{path} can be read or changed by other users", path = shown(.0))]
-    Open(PathBuf),
     /// It is neither hex nor a keystore.
     #[error("{path} holds no key", path = shown(.0))]
     NoKey(PathBuf),
@@ -65,18 +53,20 @@ impl KeyFileError {
     /// What to do about it.
     pub(crate) fn remedy(&self) -> String {
         match self {
-            Self::Missing(path) => format!(
+            Self::File(PrivateFileError::Missing(path)) => format!(
                 "make one with `quorate keys new --out {}`",
                 mask(&path.display().to_string())
             ),
+            Self::File(error) => error.remedy(),
             Self::Exists(_) => "name another file, or move that one away yourself".to_owned(),
-            Self::Unreadable { .. } => "let this user read it".to_owned(),
             Self::Unwritable { .. } => "name a file in a folder that this user can write to".to_owned(),
-            Self::Open(path) => format!("run `chmod 600 {}`", mask(&path.display().to_string())),
             Self::NoKey(_) => "name a file with 64 hex digits or an Ethereum V3 keystore".to_owned(),
-            Self::NoPassword(_) => "name the file that holds it with --key-password-file".to_owned(),
+            Self::NoPassword(_) => {
+                "name the file that holds it with --key-password-file, or set QUORATE_KEY_PASSWORD".to_owned()
+            }
             Self::WrongPassword(_) => {
-                "name the file with the right password with --key-password-file".to_owned()
+                "name the file with the right password with --key-password-file, or set QUORATE_KEY_PASSWORD"
+                    .to_owned()
             }
             Self::Keystore { .. } => {
                 "use a V3 keystore with scrypt or pbkdf2, as `quorate keys new` makes it".to_owned()
@@ -96,39 +86,19 @@ pub(crate) struct LoadedKey {
 
 /// Reads a key file: hex, or a keystore with its password.
 pub(crate) fn load(path: &Path, password: Option<&Secret>) -> Result<LoadedKey, KeyFileError> {
-    let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => KeyFileError::Missing(path.to_owned()),
-        _ => KeyFileError::Unreadable {
-            path: path.to_owned(),
-            error,
-        },
-    };
-    // The mode is that of the file which is open, not of what may stand at the path a moment later.
-    let file = File::open(path).map_err(unreadable)?;
-    let exposure = exposure(&file).map_err(unreadable)?;
-    if exposure == Exposure::Open {
-        return Err(KeyFileError::Open(path.to_owned()));
-    }
-    let text = read_short(file).map_err(unreadable)?;
-    let key = if text.trim_start().starts_with('{') {
+    let PrivateText { text, group_can_read } = private_file::read(path)?;
+    let key = if is_keystore(&text) {
         let password = password.ok_or_else(|| KeyFileError::NoPassword(path.to_owned()))?;
         keystore::decrypt(&text, password, path)?
     } else {
         hex_file::decode(&text).ok_or_else(|| KeyFileError::NoKey(path.to_owned()))?
     };
-    Ok(LoadedKey {
-        key,
-        group_can_read: exposure == Exposure::GroupCanRead,
-    })
+    Ok(LoadedKey { key, group_can_read })
 }
 
-/// A keystore has under 1 KiB: whatever is longer than this is no key file.
-const LONGEST_FILE: u64 = 64 * 1024;
-
-fn read_short(file: File) -> io::Result<String> {
-    let mut text = String::new();
-    file.take(LONGEST_FILE).read_to_string(&mut text)?;
-    Ok(text)
+/// Whether a key file's text is a keystore and not hex.
+pub(super) fn is_keystore(text: &str) -> bool {
+    text.trim_start().starts_with('{')
 }
 
 #[cfg(test)]
@@ -185,7 +155,10 @@ mod tests {
     fn what_is_no_key_is_refused_and_not_quoted() {
         let folder = folder();
         let path = folder.path().join("key");
-        assert!(matches!(load(&path, None), Err(KeyFileError::Missing(_))));
+        assert!(matches!(
+            load(&path, None),
+            Err(KeyFileError::File(PrivateFileError::Missing(_)))
+        ));
         let nearly = "ab".repeat(31);
         fs::write(&path, &nearly).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();

@@ -1,14 +1,19 @@
-//! Key files: a node's secret, on disk.
+//! Key files: a node's secret, and that of a sealed network, on disk.
 
 mod hex_file;
 mod identity;
 mod keystore;
+mod listed;
 mod load;
+pub(crate) mod network_secret;
 mod private_file;
+mod prompt;
 
 pub(crate) use identity::peer_id;
-pub(crate) use load::{KeyFileError, load};
-pub(crate) use private_file::create as create_private;
+pub(crate) use listed::{Listed, listed, members_file};
+pub(crate) use load::{KeyFileError, LoadedKey, load};
+pub(crate) use private_file::{PrivateFileError, create as create_private};
+pub(crate) use prompt::new_password;
 
 use std::path::Path;
 
@@ -29,7 +34,7 @@ pub(crate) enum Format {
 pub(crate) fn save(key: &NodeKey, path: &Path, format: &Format) -> Result<(), KeyFileError> {
     let text = match format {
         Format::Hex => hex_file::encode(key),
-        Format::Keystore(password) => keystore::encrypt(key, password, path)?,
+        Format::Keystore(password) => keystore::encrypt(key, password, path)?.into(),
     };
     private_file::create(path, &text).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => KeyFileError::Exists(path.to_owned()),

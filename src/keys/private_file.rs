@@ -1,11 +1,81 @@
-//! Files that hold a secret: created so that nobody else can ever have read them.
+//! Files that hold a secret: created so that nobody else can ever have read them, and read only if nobody else can.
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
+
+use zeroize::Zeroizing;
+
+use crate::secret::{mask, shown};
+
+/// Why a secret was not read. Holds nothing of the file's content.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PrivateFileError {
+    /// No such file.
+    #[error("{path} does not exist", path = shown(.0))]
+    Missing(PathBuf),
+    /// The system refuses, or it is no text.
+    #[error("{path} cannot be read ({error})", path = shown(path))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Others can read or change it: the secret may be known already.
+    #[error("{path} can be read or changed by other users", path = shown(.0))]
+    Open(PathBuf),
+}
+
+impl PrivateFileError {
+    /// What to do about it, apart from a file that is missing.
+    pub(crate) fn remedy(&self) -> String {
+        match self {
+            Self::Missing(_) | Self::Unreadable { .. } => "name a file that this user can read".to_owned(),
+            Self::Open(path) => format!("run `chmod 600 {}`", mask(&path.display().to_string())),
+        }
+    }
+}
+
+/// A secret text, erased when it is dropped.
+pub(crate) struct PrivateText {
+    /// The text.
+    pub(crate) text: Zeroizing<String>,
+    /// The file's group can read it: allowed, since secrets are mounted so, and worth a line in the log.
+    pub(crate) group_can_read: bool,
+}
+
+/// Whatever is longer than this holds no key: a keystore has under 1 KiB.
+const LONGEST: u64 = 64 * 1024;
+
+/// Reads a file that nobody but its owner, and perhaps its group, can read.
+pub(crate) fn read(path: &Path) -> Result<PrivateText, PrivateFileError> {
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => PrivateFileError::Missing(path.to_owned()),
+        _ => PrivateFileError::Unreadable {
+            path: path.to_owned(),
+            error,
+        },
+    };
+    // The mode is that of the file which is open, not of what may stand at the path a moment later.
+    let file = File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    let exposure = judge_mode(metadata.permissions().mode());
+    if exposure == Exposure::Open {
+        return Err(PrivateFileError::Open(path.to_owned()));
+    }
+    // Large enough from the start: a text that grows leaves copies of itself behind.
+    let length = usize::try_from(metadata.len().min(LONGEST)).unwrap_or_default();
+    let mut text = Zeroizing::new(String::with_capacity(length + 64));
+    file.take(LONGEST).read_to_string(&mut text).map_err(unreadable)?;
+    Ok(PrivateText {
+        text,
+        group_can_read: exposure == Exposure::GroupCanRead,
+    })
+}
 
 /// Creates a new file with mode 0600 from the first moment, and brings its content to the disk. An existing file, or a link
 /// in its place, is left alone. A file that could not be written whole is removed.
@@ -24,18 +94,13 @@ pub(crate) fn create(path: &Path, text: &str) -> io::Result<()> {
 
 /// Who besides its owner can get at a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exposure {
+enum Exposure {
     /// Nobody.
     Private,
     /// Its group can read it, as with a Kubernetes secret that is mounted for a group.
     GroupCanRead,
     /// Everybody can read it, or somebody else can change it.
     Open,
-}
-
-/// What the mode says.
-pub(crate) fn exposure(file: &File) -> io::Result<Exposure> {
-    Ok(judge_mode(file.metadata()?.permissions().mode()))
 }
 
 fn judge_mode(mode: u32) -> Exposure {

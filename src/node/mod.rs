@@ -1,6 +1,7 @@
 //! `quorate node`: the five actors of one node, wired once, under one supervisor, until the end.
 
 mod members;
+mod sealing;
 mod wiring;
 
 use std::{error::Error, io, process::ExitCode, thread, time::Duration};
@@ -24,7 +25,11 @@ const API_GRACE: Duration = Duration::from_secs(1);
 pub(crate) async fn run(config: NodeConfig) -> Result<ExitCode, Box<dyn Error>> {
     let (listen, stop_with_stdin) = (config.api.listen, config.stop_with_stdin);
     let (misfit, mut told_misfit) = watch::channel(None);
+    let (network, secret) = (config.gossip.network.clone(), config.gossip.secret.clone());
     let node = wiring::wire(config, misfit)?;
+    if let Some(secret) = secret {
+        sealing::watch_secret(secret, network, node.gossip_bridge.clone());
+    }
     let api = match listen {
         Some(listen) => {
             let server = http::serve(listen, node.views()).map_err(|error| {

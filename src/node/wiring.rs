@@ -40,6 +40,7 @@ pub(super) struct Node {
     address: Address,
     network: Network,
     aggregator: Addr<Aggregator>,
+    pub(super) gossip_bridge: Addr<GossipBridge>,
     counts: Arc<Counts>,
     names: watch::Receiver<Names>,
 }
@@ -63,7 +64,7 @@ pub(super) fn wire(
     misfit: watch::Sender<Option<String>>,
 ) -> Result<Node, Box<dyn Error>> {
     let clock = Clock::system();
-    let key = config.key.key.clone();
+    let key = config.key.key;
     let me = key.address();
     let network = config.gossip.network.clone();
     let url = config.database_url.clone();
@@ -130,7 +131,7 @@ pub(super) fn wire(
         dns_peers: config.gossip.dns_peers.clone(),
         mdns: config.gossip.mdns,
         judge,
-        keyring: None,
+        keyring: config.gossip.secret.as_ref().map(|secret| secret.keyring.clone()),
     };
     let listeners = Listeners {
         heard: to_aggregator.clone().recipient(),
@@ -181,7 +182,7 @@ pub(super) fn wire(
             },
             timing: Timing::for_interval(write_interval),
             quarantine: config.agreement.quarantine,
-            predecessor_ended: config.key.file.is_some().then(|| clock.now()),
+            predecessor_ended: (!config.key.is_new).then(|| clock.now()),
         })
         .collect();
     aggregator.run(move |_| Aggregator::new(feeds, clock, sinks))?;
@@ -209,7 +210,7 @@ pub(super) fn wire(
                 to_gossip_bridge.clone().recipient(),
                 to_aggregator.clone().recipient(),
             ],
-            endpoints: to_gossip_bridge.recipient(),
+            endpoints: to_gossip_bridge.clone().recipient(),
             names,
         };
         members::follow(&path, list, config.agreement.rule, concerned);
@@ -220,6 +221,7 @@ pub(super) fn wire(
         address: me,
         network,
         aggregator: to_aggregator,
+        gossip_bridge: to_gossip_bridge,
         counts,
         names: told_names,
     })

@@ -2,14 +2,16 @@
 
 use std::fmt;
 
-/// A text that is never shown. It must be asked for by name: [`Secret::reveal`].
+use zeroize::Zeroizing;
+
+/// A text that is never shown, and erased when it is dropped. It must be asked for by name: [`Secret::reveal`].
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Hides a text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
     }
 
     /// The text. Not for logs or errors.

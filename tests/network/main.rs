@@ -13,5 +13,6 @@ mod hostility;
 mod quorum;
 mod records;
 mod restart;
+mod sealed;
 mod sources;
 mod supervision;

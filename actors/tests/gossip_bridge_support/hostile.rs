@@ -18,7 +18,8 @@ use libp2p::{
     swarm::{NetworkBehaviour, SwarmEvent},
     tcp, yamux,
 };
-use quorate_actors::gossip_bridge::TOPIC;
+use quorate_actors::gossip_bridge::{TOPIC, identity};
+use quorate_protocol::NodeKey;
 use tokio::sync::mpsc;
 
 use super::eventually;
@@ -53,6 +54,11 @@ impl Drop for Hostile {
 impl Hostile {
     pub fn start() -> Self {
         Self::start_as(Keypair::generate_secp256k1(), true)
+    }
+
+    /// With a node's key.
+    pub fn start_with(key: &NodeKey) -> Self {
+        Self::start_as(identity::keypair(key).unwrap(), true)
     }
 
     pub fn start_as(keypair: Keypair, subscribes: bool) -> Self {

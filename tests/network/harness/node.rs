@@ -107,8 +107,13 @@ impl Node {
 
     /// Waits until a line of its log contains all of these.
     pub(crate) fn has_logged(&self, parts: &[&str]) {
+        self.has_logged_times(parts, 1);
+    }
+
+    /// Waits until so many lines of its log contain all of these.
+    pub(crate) fn has_logged_times(&self, parts: &[&str], times: usize) {
         eventually(&format!("node {} logs {parts:?}", self.number), SOON, || {
-            (self.logged(parts) > 0).then_some(())
+            (self.logged(parts) >= times).then_some(())
         });
     }
 

@@ -1,0 +1,29 @@
+//! The network's secret, changed while the node runs.
+
+use actix::Addr;
+use quorate_actors::gossip_bridge::{GossipBridge, UpdateKeyring};
+use quorate_protocol::Network;
+
+use crate::{
+    config::network_secret::NetworkSecretConfig,
+    keys::network_secret,
+    watch::{Watched, watch},
+};
+
+/// Tells the bridge whenever the file holds other secrets.
+pub(super) fn watch_secret(secret: NetworkSecretConfig, network: Network, bridge: Addr<GossipBridge>) {
+    let file = Watched {
+        what: "network secret",
+        path: secret.path,
+        current: secret.keyring,
+    };
+    let load = move |path: &std::path::Path| {
+        let loaded = network_secret::load(path, &network);
+        loaded
+            .map(|loaded| loaded.keyring)
+            .map_err(|error| format!("{error}: {}", error.remedy()))
+    };
+    watch(file, load, move |keyring| {
+        bridge.try_send(UpdateKeyring(keyring.clone())).is_ok()
+    });
+}

@@ -1,0 +1,77 @@
+//! A sealed network: records come about as in any other, also while its secret is changed.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use crate::harness::{Network, Plan, SOON};
+
+/// A network of `nodes`, none of which runs yet.
+fn planned(nodes: usize) -> Network {
+    Network::start(Plan {
+        running: 0,
+        ..Plan::of(nodes)
+    })
+}
+
+fn secret(digit: &str) -> String {
+    format!("{}0\n", digit.repeat(63))
+}
+
+fn write_private(file: &Path, text: &str) {
+    fs::write(file, text).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn a_sealed_network_writes_records_while_its_secret_is_changed() {
+    let mut network = planned(3);
+    let (old, new) = (secret("a"), secret("b"));
+    let folder = tempfile::tempdir().unwrap();
+    let files: Vec<_> = (1..=3)
+        .map(|number| folder.path().join(format!("secret-{number}")))
+        .collect();
+    for (node, file) in network.nodes.iter_mut().zip(&files) {
+        write_private(file, &old);
+        node.start_with(&["--network-secret-file", file.to_str().unwrap()]);
+    }
+    network.has_records(1, SOON);
+    // The new one second everywhere, then first, then alone.
+    let steps = [format!("{old}{new}"), format!("{new}{old}"), new];
+    for (step, secrets) in steps.iter().enumerate() {
+        for (node, file) in network.nodes.iter().zip(&files) {
+            fs::write(file, secrets).unwrap();
+            node.has_logged_times(&["network secret changed: key_ids="], step + 1);
+        }
+        network.has_further_records(1, SOON);
+    }
+    for node in &network.nodes {
+        assert_eq!(
+            node.logged(&["messages not opened"]),
+            0,
+            "a message was lost: {}",
+            node.log()
+        );
+        assert!(!node.log().contains(&"a".repeat(63)));
+    }
+    assert!(network.all_run());
+}
+
+#[test]
+fn a_node_with_another_secret_takes_no_part_and_says_why() {
+    let mut network = planned(4);
+    let folder = tempfile::tempdir().unwrap();
+    for (node, digit) in network.nodes.iter_mut().zip(["a", "a", "a", "b"]) {
+        let file = folder.path().join(format!("secret-{}", node.number));
+        write_private(&file, &secret(digit));
+        node.start_with(&["--network-secret-file", file.to_str().unwrap()]);
+    }
+    let records = network.has_records(2, SOON);
+    let odd = &network.nodes[3];
+    odd.has_logged(&[
+        "messages not opened",
+        "last_finding=unknown_key",
+        "--network-secret-file",
+    ]);
+    for record in &records {
+        assert!(!record.verify().unwrap().contains(&odd.address()));
+    }
+}
