@@ -497,6 +497,13 @@ fn cases() -> Vec<Case> {
     case(
         "our_key",
         Ignore,
+        "a proof that we made two statements",
+        &[],
+        claim(statement(ME, "3000", at(0)), statement(ME, "3001", at(0))),
+    );
+    case(
+        "our_key",
+        Ignore,
         "our own observation that we did not make",
         &[],
         bytes(&report(&[ME], at(0))),

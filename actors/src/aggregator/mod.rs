@@ -3,7 +3,7 @@
 mod notes;
 mod status;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, SpawnHandle, Supervised};
 use quorate_protocol::{
@@ -24,8 +24,11 @@ use crate::{
     supervisor::SupervisedActor,
 };
 
-/// How often in a heartbeat's interval it is looked at whether one is due.
-const BEATS: u32 = 15;
+/// How often it is looked at whether a sign of life is due: newcomers wait for no longer.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A node that says other things all the time tells its version and its clock so often all the same.
+const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 
 /// Keeps a state machine for each feed and gives it time, messages and answers.
 pub struct Aggregator {
@@ -35,6 +38,10 @@ pub struct Aggregator {
     started: Instant,
     /// When this node last said anything that others know it to be alive by.
     spoke: Option<Instant>,
+    /// When it last gave a sign of life.
+    beat_at: Option<Instant>,
+    /// Whether somebody came who has not heard one.
+    is_unknown: bool,
     sinks: AggregatorSinks,
     timer: Option<SpawnHandle>,
 }
@@ -79,6 +86,8 @@ impl Aggregator {
             clock,
             started: clock.now(),
             spoke: None,
+            beat_at: None,
+            is_unknown: false,
             sinks,
             timer: None,
         }
@@ -239,16 +248,16 @@ impl Aggregator {
         });
     }
 
-    /// Says that this node is alive, unless it has just said something else.
+    /// Says that this node is alive: when it has said nothing else for a while, when somebody new should get to know it, and
+    /// now and then for what only a sign of life tells.
     fn beat(&mut self) {
         let now = self.clock.now();
-        if self
-            .spoke
-            .is_some_and(|spoke| now.since(spoke) < HEARTBEAT_INTERVAL)
-        {
+        let is_over = |since: Option<Instant>, wait| since.is_none_or(|since| now.since(since) >= wait);
+        let is_due = is_over(self.spoke, HEARTBEAT_INTERVAL) || is_over(self.beat_at, LONGEST_SILENCE);
+        if !std::mem::take(&mut self.is_unknown) && !is_due {
             return;
         }
-        self.spoke = Some(now);
+        (self.spoke, self.beat_at) = (Some(now), Some(now));
         let newest = |a: Option<UnixMillis>, b: Option<UnixMillis>| a.max(b);
         let observations = self
             .machines
@@ -285,7 +294,7 @@ impl Actor for Aggregator {
             self.carry_out(&feed, effects);
         }
         self.set_timer(ctx);
-        ctx.run_interval(HEARTBEAT_INTERVAL / BEATS, |actor, _| actor.beat());
+        ctx.run_interval(LOOK, |actor, _| actor.beat());
     }
 }
 
@@ -389,6 +398,7 @@ impl Handler<PeerUp> for Aggregator {
     type Result = ();
 
     fn handle(&mut self, PeerUp(peer): PeerUp, ctx: &mut Context<Self>) {
+        self.is_unknown = true;
         self.decide_all(ctx, |machine, now| machine.on_peer_up(peer, now));
     }
 }

@@ -1,6 +1,6 @@
 //! Rules 1 and 2: which observation to vouch for, and when it is this node's turn to.
 
-use super::{Aggregation, Effect, Note, Now, candidate::Mine, rank};
+use super::{Aggregation, Candidate, Effect, Note, Now, candidate::Mine, rank};
 use crate::{address::Address, cosign::Refusal, keccak::Digest, report::VerifiedReport, time::Instant};
 
 impl Aggregation {
@@ -14,6 +14,7 @@ impl Aggregation {
                 .retain(|_, candidate| candidate.first_seen >= active_from);
         }
         self.forget_lapsed(now);
+        self.screen(now);
         let eligible = self.eligible();
         if eligible.is_empty() {
             return;
@@ -60,6 +61,29 @@ impl Aggregation {
             .collect();
         ranked.sort_unstable();
         ranked.into_iter().map(|(_, digest)| digest).collect()
+    }
+
+    /// Declines what this node would not vouch for, also if its turn never comes: an operator should see who is off.
+    fn screen(&mut self, now: Now) {
+        let settle = self.settings.timing.settle;
+        let is_due = |c: &Candidate| {
+            c.certified.is_none() && c.mine == Mine::Undecided && now.instant >= c.first_seen + settle
+        };
+        let due = self.candidates.iter().filter(|(_, candidate)| is_due(candidate));
+        let declined: Vec<(Digest, Address, Refusal)> = due
+            .filter_map(|(digest, candidate)| {
+                let (observation, own) = (candidate.report.observation(), self.own_price.as_ref());
+                let vouched = self
+                    .settings
+                    .policy
+                    .vouch(observation, own, now.instant, now.unix);
+                let refusal = vouched.err().filter(|refusal| !refusal.is_abstention())?;
+                Some((*digest, observation.observer(), refusal))
+            })
+            .collect();
+        for (digest, observer, refusal) in declined {
+            self.decline(digest, observer, refusal, now);
+        }
     }
 
     /// Courts this observation, unless its time is over or it cannot be vouched for. Whether it is courted.

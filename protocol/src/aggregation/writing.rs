@@ -169,10 +169,10 @@ impl Aggregation {
             Ok(last) => {
                 self.database_answered(now);
                 let unconfirmed = self.window.unconfirmed.take();
-                let believed = unconfirmed.filter(|news| news.certificate.digest() == self.window.anchor);
+                let believed = self.window.anchor;
                 self.learn(last, now);
-                if let Some(news) = believed {
-                    self.settle_news(news, now);
+                if let Some(news) = unconfirmed {
+                    self.settle_news(news, believed, last, now);
                 }
             }
         }
@@ -199,11 +199,16 @@ impl Aggregation {
         }
     }
 
-    /// News that was believed and that the database does not bear out: a lie, or a write that was undone. The certificate
-    /// is good all the same, and written now if nothing else was.
-    fn settle_news(&mut self, news: Unconfirmed, now: Now) {
+    /// News that the database does not bear out: a lie, or a write that was undone. If it was believed, its certificate is
+    /// good all the same, and written now if nothing else was.
+    fn settle_news(&mut self, news: Unconfirmed, believed: Digest, last: Option<LastRecord>, now: Now) {
         let digest = news.certificate.digest();
-        if digest == self.window.anchor {
+        let age = now
+            .unix
+            .since(news.certificate.report().observation().observed_at());
+        // News that was not believed can be true of a record before the last, unless the last is older than the observation.
+        let is_false = digest == believed || last.is_none_or(|last| last.age > age);
+        if digest == self.window.anchor || !is_false {
             return;
         }
         self.ledger.mark(news.writer, Mark::FalseWritten);
@@ -213,7 +218,7 @@ impl Aggregation {
             digest,
             writer: news.writer,
         });
-        if !self.window.is_closed(now.instant) {
+        if digest == believed && !self.window.is_closed(now.instant) {
             let mut candidate = Candidate::new(news.certificate.report().clone(), now.instant, Mine::Signed);
             candidate.certified = Some(Certified {
                 certificate: news.certificate,

@@ -292,6 +292,10 @@ impl Judge {
                 EquivocationError::NoContradiction => Finding::NoProof(error.to_string()),
             })?;
         self.memory.record_accused(proof.observer(), seen_at);
+        // The signer makes one statement for a window, so somebody else made the other.
+        if proof.observer() == self.config.me {
+            return Err(Finding::OurKey);
+        }
         Ok(Verified::Equivocation(Box::new(proof)))
     }
 

@@ -15,11 +15,14 @@ use libp2p::{
     gossipsub::{
         Behaviour, ConfigBuilder, Event, IdentTopic, MessageAuthenticity, MessageId, ValidationMode,
     },
-    identify, noise, ping,
+    identify,
+    identity::Keypair,
+    noise, ping,
     swarm::{NetworkBehaviour, SwarmEvent},
     tcp, yamux,
 };
-use quorate_actors::gossip_bridge::TOPIC;
+use quorate_actors::gossip_bridge::{TOPIC, identity};
+use quorate_protocol::NodeKey;
 use tokio::sync::mpsc;
 
 use super::{Node, SOON, wait::eventually};
@@ -55,17 +58,23 @@ struct Seen {
 }
 
 impl Hostile {
-    /// A new identity, connected to `node` and taken for a peer.
-    pub(crate) fn meet(node: &Node) -> Self {
+    /// A peer with this key that knows nobody yet.
+    pub(crate) fn with_key(key: &NodeKey) -> Self {
         // Dropping the sender ends the thread.
         let (orders, inbox) = mpsc::channel(16);
         let seen = Arc::new(Seen::default());
         let sees = Arc::clone(&seen);
+        let identity = identity::keypair(key).unwrap();
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.unwrap().block_on(Box::pin(live(inbox, &sees)));
+            runtime.unwrap().block_on(Box::pin(live(identity, inbox, &sees)));
         });
-        let hostile = Self { orders, seen };
+        Self { orders, seen }
+    }
+
+    /// The same, connected to `node` and taken for a peer.
+    pub(crate) fn meet(node: &Node, key: &NodeKey) -> Self {
+        let hostile = Self::with_key(key);
         hostile.dial(node);
         eventually("the hostile peer is taken for a peer", SOON, || {
             hostile.seen.accepted.load(SeqCst).then_some(())
@@ -100,6 +109,11 @@ impl Hostile {
         self.seen.heard.lock().unwrap().clone()
     }
 
+    /// The network's messages since this was asked last.
+    pub(crate) fn heard_since(&self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut *self.seen.heard.lock().unwrap())
+    }
+
     pub(crate) fn is_thrown_out(&self) {
         eventually("the hostile peer is thrown out", SOON, || {
             (!self.is_connected()).then_some(())
@@ -107,8 +121,8 @@ impl Hostile {
     }
 }
 
-async fn live(mut inbox: mpsc::Receiver<Order>, seen: &Seen) {
-    let mut swarm = swarm();
+async fn live(identity: Keypair, mut inbox: mpsc::Receiver<Order>, seen: &Seen) {
+    let mut swarm = swarm(identity);
     let topic = IdentTopic::new(TOPIC);
     swarm.behaviour_mut().gossip.subscribe(&topic).unwrap();
     loop {
@@ -146,8 +160,8 @@ fn see(event: SwarmEvent<ProtocolsEvent>, seen: &Seen) {
     }
 }
 
-fn swarm() -> Swarm<Protocols> {
-    SwarmBuilder::with_existing_identity(libp2p::identity::Keypair::generate_secp256k1())
+fn swarm(identity: Keypair) -> Swarm<Protocols> {
+    SwarmBuilder::with_existing_identity(identity)
         .with_tokio()
         .with_tcp(
             tcp::Config::default().nodelay(true),

@@ -37,6 +37,12 @@ pub(crate) struct Plan {
     pub(crate) fault_injection: bool,
     /// Members besides the nodes: keys that the test holds.
     pub(crate) other_members: Vec<NodeKey>,
+    /// How many of the nodes, from the first, are members at the start.
+    pub(crate) members: usize,
+    /// How many of the nodes, from the last, are validators.
+    pub(crate) validators: usize,
+    /// Settings of all nodes besides the usual ones.
+    pub(crate) settings: Vec<(&'static str, Value)>,
     /// Faults of the exchange from the start.
     pub(crate) faults: &'static [&'static str],
     /// The number of a node that asks an exchange of its own, and the faults of that.
@@ -55,6 +61,9 @@ impl Plan {
             running: nodes,
             fault_injection: false,
             other_members: vec![],
+            members: nodes,
+            validators: 0,
+            settings: vec![],
             faults: &[],
             own_exchange: None,
             own_server: false,
@@ -69,12 +78,13 @@ const MIN_SIGNATURES: usize = 3;
 const SOURCES: [&str; 3] = ["coinbase", "kraken", "bitstamp"];
 
 pub(crate) struct Network {
+    other_members: Vec<NodeKey>,
     // In the order of their end.
     pub(crate) nodes: Vec<Node>,
     pub(crate) exchange: Exchange,
     own_exchange: Option<Exchange>,
     pub(crate) database: Database,
-    _folder: TempDir,
+    folder: TempDir,
     _turn: Turn,
 }
 
@@ -99,9 +109,18 @@ impl Network {
             .map(|(_, faults)| Exchange::start(&path.join("own-exchange.log"), faults));
 
         let nodes: Vec<Node> = (1..=plan.nodes).map(|number| node(path, number)).collect();
-        let keys = nodes.iter().map(|node| &node.key).chain(&plan.other_members);
+        let keys = nodes[..plan.members]
+            .iter()
+            .map(|node| &node.key)
+            .chain(&plan.other_members);
         let members: Vec<Address> = keys.map(NodeKey::address).collect();
-        write_members(&path.join(MEMBERS), &members);
+        let validators: Vec<Address> = nodes
+            .iter()
+            .rev()
+            .take(plan.validators)
+            .map(Node::address)
+            .collect();
+        write_members(&path.join(MEMBERS), &members, &validators);
         fs::write(path.join("database-url"), database.node.reveal()).unwrap();
         let ports: Vec<u16> = nodes.iter().map(|node| node.port).collect();
         for (index, node) in nodes.iter().enumerate() {
@@ -110,15 +129,21 @@ impl Network {
                 _ => &exchange,
             };
             // Each dials those before it.
-            let config = config(path, node, &ports[..index], asked.port, plan.fault_injection);
+            let mut config = config(path, node, &ports[..index], asked.port, plan.fault_injection);
+            let further = plan
+                .settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()));
+            config.extend(further);
             fs::write(&node.config, config.to_string()).unwrap();
         }
         let mut network = Self {
+            other_members: plan.other_members,
             nodes,
             exchange,
             own_exchange,
             database,
-            _folder: folder,
+            folder,
             _turn: turn,
         };
         network.nodes[..plan.running].iter_mut().for_each(Node::start);
@@ -130,6 +155,17 @@ impl Network {
         let started = self.nodes.iter().filter(|node| node.process.is_some());
         started.for_each(Node::is_up);
         unix_now()
+    }
+
+    /// From now on, these nodes (by their index) are the members.
+    pub(crate) fn change_members(&self, indices: std::ops::Range<usize>) {
+        let members: Vec<Address> = self.nodes[indices].iter().map(Node::address).collect();
+        write_members(&self.folder.path().join(MEMBERS), &members, &[]);
+    }
+
+    /// The folder of the nodes' files.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Whether no node has ended.
@@ -145,7 +181,8 @@ impl Network {
     /// that it was written no less than a window after the one before.
     pub(crate) fn records(&self) -> Vec<Record> {
         let records = self.database.records().unwrap();
-        let nodes = self.addresses();
+        let mut nodes = self.addresses();
+        nodes.extend(self.other_members.iter().map(NodeKey::address));
         for record in &records {
             let signers = record
                 .verify()
@@ -235,12 +272,10 @@ fn node(folder: &Path, number: usize) -> Node {
 }
 
 /// Writes the members file, in one move as operators should: the nodes are reading it.
-fn write_members(path: &Path, members: &[Address]) {
+fn write_members(path: &Path, members: &[Address], validators: &[Address]) {
     let listed = |(index, address): (usize, &Address)| {
-        format!(
-            "[[member]]\nname = \"node-{}\"\naddress = \"{address}\"\n",
-            index + 1
-        )
+        let (name, validator) = (index + 1, validators.contains(address));
+        format!("[[member]]\nname = \"node-{name}\"\naddress = \"{address}\"\nvalidator = {validator}\n")
     };
     let text: String = members.iter().enumerate().map(listed).collect();
     let draft = path.with_extension("new");

@@ -34,6 +34,38 @@ pub(crate) struct ActorStatus {
     pub(crate) restarts: u64,
 }
 
+/// Counts by name.
+pub(crate) type Findings = BTreeMap<String, u64>;
+
+/// What `/api/v1/status` tells, as far as tests ask.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Status {
+    pub(crate) warnings: Vec<String>,
+    pub(crate) feeds: Vec<FeedStatus>,
+}
+
+/// Of one feed.
+#[derive(Debug, Deserialize)]
+pub(crate) struct FeedStatus {
+    pub(crate) open: bool,
+    pub(crate) live: usize,
+    pub(crate) required: usize,
+    pub(crate) nodes: Vec<NodeStatus>,
+}
+
+/// Of one node, as another sees it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NodeStatus {
+    pub(crate) address: Address,
+    pub(crate) name: Option<String>,
+    pub(crate) alive: bool,
+    pub(crate) version: Option<String>,
+    pub(crate) clock_offset_ms: Option<i64>,
+    pub(crate) quarantined_ms: Option<u64>,
+    findings: Findings,
+    findings_of_others: Findings,
+}
+
 impl Node {
     pub(crate) fn address(&self) -> Address {
         self.key.address()
@@ -149,6 +181,21 @@ impl Node {
             .into_iter()
             .map(|actor| (actor.name.clone(), actor))
             .collect()
+    }
+
+    /// What `/api/v1/status` tells.
+    pub(crate) fn status(&self) -> Status {
+        let (_, body) = http::ask("GET", self.api_port, "/api/v1/status", "").unwrap();
+        serde_json::from_str(&body).unwrap()
+    }
+
+    /// What it found about another node, by name; and what others told it about that.
+    pub(crate) fn findings(&self, of: Address) -> (Findings, Findings) {
+        let nodes = self.status().feeds.remove(0).nodes;
+        let found = nodes.into_iter().find(|node| node.address == of);
+        found
+            .map(|node| (node.findings, node.findings_of_others))
+            .unwrap_or_default()
     }
 
     /// How many of its peers' messages were found to be so.

@@ -1,7 +1,8 @@
 //! Messages that no honest node sends.
 
 use quorate_protocol::{
-    Address, Evidence, Feed, Message, Network, NodeKey, Observation, Quote, UnixMillis, VerifiedReport,
+    Address, Attestation, Evidence, Feed, Message, Network, NodeKey, Observation, Quote, UnixMillis,
+    VerifiedReport,
 };
 
 use crate::harness::{NETWORK_NAME, unix_now};
@@ -28,6 +29,17 @@ pub(super) fn report(observer: &NodeKey, at: u64) -> Vec<u8> {
     let evidence = Evidence::new(vec![quote]).unwrap();
     let observation = Observation::new(feed, at, observer.address(), evidence);
     let report = VerifiedReport::sign_own(observation, &network(), observer).unwrap();
+    Message::Report(report.to_report()).encode(&network())
+}
+
+/// A node's report with the signature of another key too.
+pub(super) fn vouched_for(observer: &NodeKey, other: &NodeKey, at: u64) -> Vec<u8> {
+    let Ok(Message::Report(report)) = Message::decode(&report(observer, at), &network()) else {
+        panic!("it is one");
+    };
+    let mut report = report.verify(&network(), |_, _| false).unwrap();
+    let (signer, signature) = (other.address(), other.sign(report.digest()));
+    report.add(Attestation { signer, signature }).unwrap();
     Message::Report(report.to_report()).encode(&network())
 }
 

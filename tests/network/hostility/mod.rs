@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use quorate_protocol::NodeKey;
 
-use crate::harness::{Hostile, LONGEST_GAP, Network, Node, Plan, SOON, eventually, gaps};
+use crate::harness::{Hostile, LONGEST_GAP, Network, Node, Plan, SOON, eventually, gaps, unix_now};
 
 /// 2099-01-01, in Unix milliseconds.
 const YEAR_2099: u64 = 4_070_908_800_000;
@@ -14,23 +14,67 @@ const FLOOD: Duration = Duration::from_secs(5);
 /// How much more memory a node may hold after all of it: some buffers and caches, all bounded.
 const GROWTH_KIB: u64 = 32 * 1024;
 
+/// More members' keys than a flood uses up.
+const TRAITORS: usize = 100;
+
+/// Members' keys that went over to the enemy.
+struct Traitors(Vec<NodeKey>);
+
+impl Traitors {
+    fn next(&mut self) -> NodeKey {
+        self.0.pop().unwrap()
+    }
+}
+
 #[test]
-fn a_hostile_peer_changes_no_record_and_is_thrown_out() {
-    let traitor = NodeKey::generate();
-    let mut network = Network::start(Plan {
-        other_members: vec![traitor.clone()],
+fn a_stranger_is_turned_away_at_the_gate_and_what_it_signed_counts_nowhere() {
+    let stranger = NodeKey::generate();
+    let member = NodeKey::generate();
+    let network = Network::start(Plan {
+        other_members: vec![member.clone()],
         ..Plan::of(3)
     });
+    network.has_records(1, SOON);
+    let turned_away = "quorate_turned_away_total{reason=\"not_member\"}";
+    let outside = Hostile::with_key(&stranger);
+    outside.dial(&network.nodes[0]);
+    eventually("it is turned away", SOON, || {
+        (network.nodes[0].metric(turned_away) > 0 && !outside.is_connected()).then_some(())
+    });
+    // A member that passes its signature on does not help it.
+    let inside = Hostile::meet(&network.nodes[0], &member);
+    let other = Hostile::meet(&network.nodes[1], &member);
+    let now = unix_now().get();
+    inside.say(forgery::report(&stranger, now));
+    inside.say(forgery::vouched_for(&network.nodes[0].key, &stranger, now));
+    eventually("its signature is seen as a stranger's", SOON, || {
+        (network.nodes[0].found("unknown_signer") >= 2).then_some(())
+    });
+    network.has_further_records(2, SOON);
+    let strange = stranger.address();
+    let carries = |message: &Vec<u8>| message.windows(20).any(|bytes| bytes == strange.as_bytes());
+    assert!(!other.heard().is_empty());
+    assert!(!other.heard().iter().any(carries), "it was forwarded");
+}
+
+#[test]
+fn a_hostile_peer_changes_no_record_and_is_thrown_out() {
+    let mut traitors = Traitors((0..TRAITORS).map(|_| NodeKey::generate()).collect());
+    let mut network = Network::start(Plan {
+        other_members: traitors.0.clone(),
+        ..Plan::of(3)
+    });
+    let traitor = traitors.next();
     network.has_records(2, SOON);
     let before: Vec<u64> = network.nodes.iter_mut().map(Node::resident_kib).collect();
 
-    let listener = Hostile::meet(&network.nodes[0]);
+    let listener = Hostile::meet(&network.nodes[0], &traitors.next());
     let overheard = eventually("it hears what all hear", SOON, || {
         let heard = listener.heard();
         (heard.len() >= 10).then_some(heard)
     });
 
-    let forger = Hostile::meet(&network.nodes[0]);
+    let forger = Hostile::meet(&network.nodes[0], &traitors.next());
     let honest = network.nodes[1].address();
     for message in [
         forgery::report_in_the_name_of(honest, &traitor),
@@ -52,14 +96,14 @@ fn a_hostile_peer_changes_no_record_and_is_thrown_out() {
     assert!(network.nodes[0].found("bad_signature") >= 1, "in another's name");
     stays_out(&forger, &network.nodes[0]);
 
-    let bulky = Hostile::meet(&network.nodes[1]);
+    let bulky = Hostile::meet(&network.nodes[1], &traitors.next());
     for byte in 0..10 {
         bulky.say(vec![byte; 1 << 20]);
     }
-    flood(&network, &traitor);
+    flood(&network, &traitor, &mut traitors);
 
     // Old by now, and written.
-    let replayer = Hostile::meet(&network.nodes[2]);
+    let replayer = Hostile::meet(&network.nodes[2], &traitors.next());
     for message in overheard {
         replayer.say(message);
     }
@@ -101,11 +145,11 @@ fn stays_out(hostile: &Hostile, node: &Node) {
     });
 }
 
-/// Floods all nodes at once, under a new name whenever one is thrown out, and for so long that each is thrown out once.
-fn flood(network: &Network, traitor: &NodeKey) {
+/// Floods all nodes at once, under another member's name whenever one is thrown out, and for so long that each is thrown out once.
+fn flood(network: &Network, traitor: &NodeKey, traitors: &mut Traitors) {
     let end = Instant::now() + FLOOD;
-    let meet = |node: &Node| Hostile::meet(node);
-    let mut flooders: Vec<Hostile> = network.nodes.iter().map(meet).collect();
+    let mut meet = |node: &Node| Hostile::meet(node, &traitors.next());
+    let mut flooders: Vec<Hostile> = network.nodes.iter().map(&mut meet).collect();
     let mut at = 0;
     while Instant::now() < end || flooders.iter().any(Hostile::is_connected) {
         for (flooder, node) in flooders.iter_mut().zip(&network.nodes) {

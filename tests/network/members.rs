@@ -1,0 +1,102 @@
+//! Who the members are can change while the network runs.
+
+use crate::harness::{Network, Plan, SOON, WINDOW, eventually, gaps, unix_now};
+
+#[test]
+fn a_change_of_members_under_load_costs_no_window_and_the_removed_ones_signature_stops_counting() {
+    // All of five, then of the next five.
+    let mut network = Network::start(Plan {
+        running: 5,
+        members: 5,
+        settings: vec![("min-signatures", "4".into())],
+        ..Plan::of(6)
+    });
+    network.has_records(3, SOON);
+    let changed_at = unix_now();
+    network.change_members(1..6);
+    network.nodes[5].start();
+    for node in &network.nodes[..5] {
+        node.has_logged(&["members changed: members=5 required=4"]);
+    }
+    network.nodes[0].has_logged(&["this node is no member any more"]);
+    let (removed, added) = (network.nodes[0].address(), network.nodes[5].address());
+    let signed_by_the_new_one = eventually("the new member signs", SOON, || {
+        let records = network.records();
+        records
+            .into_iter()
+            .find(|record| record.verify().unwrap().contains(&added))
+    });
+    assert!(signed_by_the_new_one.observed_at > changed_at);
+
+    let records = network.has_further_records(4, SOON);
+    let gaps = gaps(&records);
+    eprintln!("{gaps:?} after the one before");
+    assert!(
+        gaps.iter().all(|gap| *gap < 2 * WINDOW),
+        "a window was missed: {gaps:?}"
+    );
+    let after = records
+        .iter()
+        .filter(|record| record.written_at > signed_by_the_new_one.written_at);
+    for record in after {
+        assert!(!record.verify().unwrap().contains(&removed), "{record:?}");
+    }
+    let nodes = network.nodes[1].status().feeds.remove(0).nodes;
+    assert!(nodes.iter().all(|node| node.address != removed));
+    assert!(
+        nodes
+            .iter()
+            .any(|node| node.address == added && node.name.as_deref() == Some("node-5"))
+    );
+}
+
+#[test]
+fn a_list_that_could_never_be_quorate_is_not_taken_over() {
+    let network = Network::start(Plan::of(3));
+    network.has_records(1, SOON);
+    network.change_members(0..2);
+    network.nodes[2].has_logged(&[
+        "members file not taken over",
+        "3 signatures are required of 2 members",
+    ]);
+    network.has_further_records(2, SOON);
+    network.change_members(0..3);
+    network.nodes[2].has_logged(&["members file is right again"]);
+}
+
+#[test]
+fn a_record_waits_for_a_validator_that_is_away() {
+    let mut network = Network::start(Plan {
+        running: 3,
+        validators: 1,
+        ..Plan::of(4)
+    });
+    network.nodes[0].has_logged(&["3 of 3 signatures: waiting for a validator's"]);
+    assert_eq!(network.records(), []);
+    network.nodes[3].start();
+    let validator = network.nodes[3].address();
+    for record in network.has_records(2, SOON) {
+        assert!(record.verify().unwrap().contains(&validator), "{record:?}");
+    }
+}
+
+#[test]
+fn the_roster_tells_who_is_alive_with_version_and_clock() {
+    let network = Network::start(Plan::of(3));
+    network.has_records(1, SOON);
+    let node = &network.nodes[0];
+    eventually("all have told of themselves", SOON, || {
+        let status = node.status().feeds.remove(0);
+        assert_eq!((status.open, status.required), (false, 3));
+        let others = status
+            .nodes
+            .iter()
+            .filter(|other| other.address != node.address());
+        let told = others.filter(|other| {
+            let offset = other.clock_offset_ms.unwrap_or(i64::MAX);
+            other.alive && other.version.is_some() && (-10_000..=0).contains(&offset)
+        });
+        (status.live == 3 && told.count() == 2).then_some(())
+    });
+    assert_eq!(node.status().warnings, [""; 0]);
+}

@@ -1,0 +1,112 @@
+//! A member that lies in every way that its key allows.
+
+use std::{collections::BTreeSet, time::Instant};
+
+use quorate_protocol::{
+    Attestation, Digest, Electorate, Evidence, Feed, Members, Message, Network as Name, NodeKey, Observation,
+    Price, QuorumRule, Quote, VerifiedReport, Written,
+};
+
+use crate::harness::{Hostile, NETWORK_NAME, Network, WINDOW, unix_now};
+
+/// A liar's price: 5 % above the exchange's first, which has not gone far.
+const FALSE_PRICE: &str = "3150";
+
+pub(super) struct Liar {
+    key: NodeKey,
+    peer: Hostile,
+    /// Signatures that make a certificate.
+    required: usize,
+    /// Whether it makes two statements for a window.
+    pub(super) contradicts: bool,
+    stated_at: Instant,
+    announced: BTreeSet<Digest>,
+    signed: BTreeSet<Digest>,
+}
+
+fn name() -> Name {
+    NETWORK_NAME.parse().unwrap()
+}
+
+impl Liar {
+    /// Connects to all nodes of the network.
+    pub(super) fn join(network: &Network, key: &NodeKey, required: usize) -> Self {
+        let peer = Hostile::meet(&network.nodes[0], key);
+        for node in &network.nodes[1..] {
+            peer.dial(node);
+        }
+        let (announced, signed) = (BTreeSet::new(), BTreeSet::new());
+        Self {
+            key: key.clone(),
+            peer,
+            required,
+            announced,
+            signed,
+            contradicts: false,
+            stated_at: Instant::now(),
+        }
+    }
+
+    /// Signs all that it hears, announces every certificate as written by itself, and states a price that is off by 5 % when the
+    /// others state theirs.
+    pub(super) fn react(&mut self) {
+        for bytes in self.peer.heard_since() {
+            let Ok(Message::Report(report)) = Message::decode(&bytes, &name()) else {
+                continue;
+            };
+            let Ok(mut report) = report.verify(&name(), |_, _| false) else {
+                continue;
+            };
+            if report.observation().observer() != self.key.address()
+                && self.stated_at.elapsed() > WINDOW * 3 / 4
+            {
+                self.state();
+            }
+            let (digest, signer) = (report.digest(), self.key.address());
+            if self.signed.insert(digest) {
+                let signature = self.key.sign(digest);
+                let _ = report.add(Attestation { signer, signature });
+                self.say(&Message::Report(report.to_report()));
+            }
+            let electorate = Electorate {
+                members: Members::Open,
+                rule: QuorumRule::at_least(self.required),
+            };
+            if let Some(certificate) = report.certify(&electorate, 0)
+                && self.announced.insert(digest)
+            {
+                let news = Written::sign(&certificate, unix_now(), &name(), &self.key);
+                self.say(&Message::Written(news));
+            }
+        }
+    }
+
+    fn state(&mut self) {
+        self.stated_at = Instant::now();
+        let prices: &[&str] = if self.contradicts {
+            &[FALSE_PRICE, "3149"]
+        } else {
+            &[FALSE_PRICE]
+        };
+        for price in prices {
+            self.say(&Message::Report(self.statement(price).to_report()));
+        }
+    }
+
+    fn statement(&self, price: &str) -> VerifiedReport {
+        let (at, price): (_, Price) = (unix_now(), price.parse().unwrap());
+        let quote = Quote {
+            source: "coinbase".parse().unwrap(),
+            price,
+            at,
+        };
+        let feed: Feed = "ETH/USD".parse().unwrap();
+        let evidence = Evidence::new(vec![quote]).unwrap();
+        let observation = Observation::new(feed, at, self.key.address(), evidence);
+        VerifiedReport::sign_own(observation, &name(), &self.key).unwrap()
+    }
+
+    fn say(&self, message: &Message) {
+        self.peer.say(message.encode(&name()));
+    }
+}
