@@ -1,6 +1,6 @@
 //! DbWriter: the only actor that writes to Postgres. It carries questions and certificates there and answers back.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, ResponseFuture, Supervised, WrapFuture,
@@ -192,7 +192,7 @@ impl Handler<Write> for DbWriter {
         let written = async move {
             let checked = checked.await;
             let outcome = match checked {
-                Ok(()) => Some(store.write(&certificate, me, &network).await),
+                Ok(()) => Some(store.write(&certificate, me, &network, &BTreeSet::new()).await),
                 Err(_) => None,
             };
             (checked, outcome)

@@ -2,7 +2,6 @@
 -- by the database before it is kept, so that nobody can be slandered here.
 
 CREATE TABLE public.eth_price_equivocations (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     observer text NOT NULL,
     feed text NOT NULL,
     network text NOT NULL,
@@ -20,8 +19,8 @@ CREATE TABLE public.eth_price_equivocations (
     found_by text NOT NULL,
     found_at timestamptz NOT NULL,
 
-    CONSTRAINT eth_price_equivocations_once UNIQUE (first_digest, second_digest),
     -- A pair has one order, so that it is kept once.
+    CONSTRAINT eth_price_equivocations_once PRIMARY KEY (first_digest, second_digest),
     CONSTRAINT eth_price_equivocations_digests_differ CHECK (
         first_digest COLLATE "C" < second_digest COLLATE "C"
     ),
@@ -138,8 +137,6 @@ GRANT INSERT (
 
 COMMENT ON TABLE public.eth_price_equivocations IS
     'Proofs that an observer has signed two different statements for one moment. To check them: quorate evidence';
-COMMENT ON COLUMN public.eth_price_equivocations.id IS
-    'Counts up; gaps are attempts that were refused';
 COMMENT ON COLUMN public.eth_price_equivocations.observer IS
     'Ethereum address of the node that made both statements: both signatures recover to it';
 COMMENT ON COLUMN public.eth_price_equivocations.feed IS

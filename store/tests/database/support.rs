@@ -97,6 +97,7 @@ pub(crate) fn options(write_interval: Duration) -> MigrateOptions {
         write_interval: Some(write_interval),
         min_signatures: Some(3),
         node_password: Some(Secret::new(NODE_PASSWORD)),
+        ..MigrateOptions::default()
     }
 }
 
