@@ -7,6 +7,9 @@ use quorate_store::{MigrateError, MigrateOptions, Settings, StoreError, migrate}
 
 use crate::support::{LONG, connect, database, empty_database, options, store};
 
+/// How many there are in the folder.
+const MIGRATIONS: usize = 9;
+
 #[tokio::test]
 async fn six_concurrent_migrations_of_an_empty_database_all_succeed() {
     let database = empty_database().await;
@@ -18,7 +21,7 @@ async fn six_concurrent_migrations_of_an_empty_database_all_succeed() {
         .collect();
     // One of them did the work, the others found it done.
     assert_eq!(
-        applied.iter().filter(|&&count| count == 4).count(),
+        applied.iter().filter(|&&count| count == MIGRATIONS).count(),
         1,
         "{applied:?}"
     );
@@ -51,6 +54,7 @@ async fn a_new_database_has_a_window_of_30_s_and_a_minimum_of_3() {
     let defaults = Settings {
         write_interval: Duration::from_secs(30),
         min_signatures: 3,
+        min_validators: 1,
     };
     assert_eq!(migrated.settings, defaults);
     assert_eq!(store(&database.owner).settings().await, Ok(defaults));
@@ -67,6 +71,7 @@ async fn settings_change_only_when_asked() {
     let settings = Settings {
         write_interval: Duration::from_secs(60),
         min_signatures: 5,
+        min_validators: 1,
     };
     assert_eq!(migrated.settings, settings);
     assert!(migrated.applied.is_empty());
@@ -121,6 +126,11 @@ async fn a_migration_can_be_undone_and_done_again() {
     let database = database(LONG).await;
     let owner = connect(&database.owner).await;
     for down in [
+        include_str!("../../../migrations/2025-11-23-000005_quorate_node_limits/down.sql"),
+        include_str!("../../../migrations/2025-11-23-000004_eth_price_equivocations/down.sql"),
+        include_str!("../../../migrations/2025-11-23-000003_eth_prices_verified/down.sql"),
+        include_str!("../../../migrations/2025-11-23-000002_quorate_members/down.sql"),
+        include_str!("../../../migrations/2025-11-23-000001_quorate_recover/down.sql"),
         include_str!("../../../migrations/2025-11-22-000004_quorate_node_role/down.sql"),
         include_str!("../../../migrations/2025-11-22-000003_eth_price_signatures/down.sql"),
         include_str!("../../../migrations/2025-11-22-000002_eth_prices/down.sql"),
@@ -138,7 +148,7 @@ async fn a_migration_can_be_undone_and_done_again() {
         .await
         .unwrap();
     let migrated = migrate(&database.owner, options(LONG)).await.unwrap();
-    assert_eq!(migrated.applied.len(), 4);
+    assert_eq!(migrated.applied.len(), MIGRATIONS);
     assert!(store(&database.node).settings().await.is_ok());
 }
 
@@ -153,5 +163,5 @@ fn a_runtime_of_one_thread_is_enough() {
         let database = empty_database().await;
         migrate(&database.owner, options(LONG)).await.unwrap().applied
     });
-    assert_eq!(applied.len(), 4);
+    assert_eq!(applied.len(), MIGRATIONS);
 }
