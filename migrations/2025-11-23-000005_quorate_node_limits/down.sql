@@ -1,11 +1,21 @@
--- The connection limit stays, as the role does: they belong to the whole server, and other databases may use them.
+DROP FUNCTION public.quorate_limit_node_role();
+
 DO $$
 BEGIN
-    EXECUTE format('ALTER ROLE quorate_node IN DATABASE %I RESET statement_timeout', current_database());
-    EXECUTE format('ALTER ROLE quorate_node IN DATABASE %I RESET lock_timeout', current_database());
-    EXECUTE format(
-        'ALTER ROLE quorate_node IN DATABASE %I RESET idle_in_transaction_session_timeout', current_database()
-    );
+    GRANT EXECUTE ON FUNCTION
+        pg_catalog.lo_create(oid), pg_catalog.lo_creat(integer), pg_catalog.lo_from_bytea(oid, bytea)
+    TO PUBLIC;
+EXCEPTION WHEN insufficient_privilege THEN
+    NULL;
+END
+$$;
+
+-- The role's connection limit stays, as the role does: they belong to the whole server, and other databases use them.
+DO $$
+BEGIN
     EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO PUBLIC', current_database());
+    EXECUTE format('ALTER ROLE quorate_node IN DATABASE %I RESET ALL', current_database());
+EXCEPTION WHEN insufficient_privilege THEN
+    NULL;
 END
 $$;

@@ -13,7 +13,8 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures::FutureExt;
 use quorate_protocol::{
-    Address, Digest, Evidence, Feed, Network, Observation, Price, Report, Signature, SignatureError, UnixMillis,
+    Address, Digest, Evidence, Feed, Network, Observation, Price, Report, Signature, SignatureError,
+    UnixMillis,
 };
 use serde::{Deserialize, Serialize};
 
@@ -132,7 +133,10 @@ impl Equivocation {
             return Err(EquivocationFault::Same(self.first.digest));
         }
         let (one, other) = (self.first.observed_at, self.second.observed_at);
-        let (apart, moment) = (one.max(other).since(one.min(other)), self.moment.min(LONGEST_MOMENT));
+        let (apart, moment) = (
+            one.max(other).since(one.min(other)),
+            self.moment.min(LONGEST_MOMENT),
+        );
         if apart >= moment {
             return Err(EquivocationFault::Apart { apart, moment });
         }
@@ -319,9 +323,7 @@ pub(crate) async fn equivocations(
     pool: &Pool,
     query: EquivocationQuery,
 ) -> Result<Vec<Equivocation>, StoreError> {
-    let rows = pool
-        .run(|connection| load(connection, query).boxed())
-        .await?;
+    let rows = pool.run(|connection| load(connection, query).boxed()).await?;
     rows.into_iter().map(Row::read).collect()
 }
 

@@ -7,7 +7,7 @@ use diesel::{
     migration::MigrationVersion,
     pg::{Pg, data_types::PgInterval},
     prelude::*,
-    sql_types::{BigInt, Bool},
+    sql_types::{BigInt, Bool, Text},
 };
 use diesel_async::{
     AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection, async_connection_wrapper::AsyncConnectionWrapper,
@@ -57,7 +57,8 @@ pub struct MigrateOptions {
     /// Who the members are from now on; an empty list opens the network. One that is removed by this still counts for
     /// what was observed before, for one write interval.
     pub members: Option<Vec<Member>>,
-    /// Lets [`NODE_ROLE`] log in with this password. Only its SCRAM verifier is sent to the server.
+    /// Lets [`NODE_ROLE`] log in with this password, and ends its sessions in this database; nodes connect anew. Only the
+    /// password's SCRAM verifier is sent to the server.
     pub node_password: Option<Secret>,
 }
 
@@ -70,6 +71,9 @@ pub struct Migrated {
     pub settings: Settings,
     /// The members that are listed now; none in an open network.
     pub members: Vec<Member>,
+    /// How many sessions of [`NODE_ROLE`] in this database were ended after its password was set, so that nobody goes on
+    /// with an old one; `None` if no password was given, or if this role may not end them.
+    pub sessions_ended: Option<usize>,
 }
 
 /// Why a database could not be migrated. Nothing is left half done: each migration is a transaction.
@@ -144,14 +148,20 @@ pub async fn migrate(url: &DatabaseUrl, options: MigrateOptions) -> Result<Migra
         .map_err(|error| refused("migrations", error))??;
     let changes = (interval, min_signatures, min_validators);
     let (settings, members) = decide(&mut connection, changes, options.members.as_deref()).await?;
+    batch(&mut connection, "SELECT public.quorate_limit_node_role()")
+        .await
+        .map_err(|error| refused("limits of the node role", error))?;
+    let mut sessions_ended = None;
     if let Some(password) = options.node_password {
         let_node_role_log_in(&mut connection, &password).await?;
+        sessions_ended = end_sessions_of_nodes(&mut connection).await;
     }
     // The lock goes with the session.
     Ok(Migrated {
         applied,
         settings,
         members,
+        sessions_ended,
     })
 }
 
@@ -237,18 +247,19 @@ async fn decide(
     changes: Changes,
     members: Option<&[Member]>,
 ) -> Result<(Settings, Vec<Member>), MigrateError> {
-    batch(connection, "BEGIN").await?;
+    let failed = |reason: String| refused("settings", reason);
+    batch(connection, "BEGIN").await.map_err(failed)?;
     let decided = apply(connection, changes, members).await;
     let end = if decided.is_ok() { "COMMIT" } else { "ROLLBACK" };
-    batch(connection, end).await?;
+    batch(connection, end).await.map_err(failed)?;
     decided
 }
 
-async fn batch(connection: &mut AsyncPgConnection, statement: &str) -> Result<(), MigrateError> {
+async fn batch(connection: &mut AsyncPgConnection, statement: &str) -> Result<(), String> {
     connection
         .batch_execute(statement)
         .await
-        .map_err(|error| refused("settings", one_line(&error)))
+        .map_err(|error| one_line(&error))
 }
 
 async fn apply(
@@ -325,6 +336,24 @@ async fn let_node_role_log_in(
             }
         }
     }
+}
+
+#[derive(QueryableByName)]
+struct Ended {
+    #[diesel(sql_type = BigInt)]
+    sessions: i64,
+}
+
+/// PostgreSQL asks for a password when a session begins, and never again.
+async fn end_sessions_of_nodes(connection: &mut AsyncPgConnection) -> Option<usize> {
+    let ended: QueryResult<Ended> = diesel::sql_query(
+        "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) AS sessions FROM pg_stat_activity
+         WHERE usename = $1 AND datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .bind::<Text, _>(NODE_ROLE)
+    .get_result(connection)
+    .await;
+    ended.ok().and_then(|ended| usize::try_from(ended.sessions).ok())
 }
 
 #[cfg(test)]

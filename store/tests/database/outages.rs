@@ -5,9 +5,7 @@ use std::time::Duration;
 use quorate_store::{Outcome, PrivateOptions, PrivatePostgres, Store, StoreConfig, StoreError};
 use tokio::time::Instant;
 
-use crate::support::{
-    LONG, RawRecord, certificate, connect, database, database_of, now, store, write,
-};
+use crate::support::{LONG, RawRecord, certificate, connect, database, database_of, now, store, write};
 
 #[tokio::test]
 async fn a_stopped_server_is_unavailable_and_writes_again_after_its_return() {

@@ -148,7 +148,11 @@ async fn a_record_that_the_owner_has_changed_can_be_read_and_does_not_verify() {
     record.signatures[1].0 = format!("0x{}", signer(2)[2..].to_uppercase());
     record.write(&node).await.unwrap();
     let change = "UPDATE eth_prices SET timestamp = timestamp + interval '1 second'";
-    connect(&database.owner).await.batch_execute(change).await.unwrap();
+    connect(&database.owner)
+        .await
+        .batch_execute(change)
+        .await
+        .unwrap();
     let records = store(&database.node)
         .records(RecordQuery::default())
         .await

@@ -81,7 +81,12 @@ async fn keccak_of_any_length_is_the_programs() {
     assert_eq!(rows.len(), messages.len());
     for (row, message) in rows.iter().zip(&messages) {
         let expected = keccak256([message]);
-        assert_eq!(row.get::<_, &[u8]>(0), expected.as_bytes(), "{} bytes", message.len());
+        assert_eq!(
+            row.get::<_, &[u8]>(0),
+            expected.as_bytes(),
+            "{} bytes",
+            message.len()
+        );
     }
 }
 
@@ -245,10 +250,7 @@ async fn random_bytes_recover_to_a_stranger_or_to_nobody_as_in_libsecp256k1() {
 async fn what_is_out_of_range_or_not_canonical_recovers_to_nobody() {
     let digest = hash("digest", 0);
     let good = *key(1).sign(digest).as_bytes();
-    let (r, s): ([u8; 32], [u8; 32]) = (
-        good[..32].try_into().unwrap(),
-        good[32..64].try_into().unwrap(),
-    );
+    let (r, s): ([u8; 32], [u8; 32]) = (good[..32].try_into().unwrap(), good[32..64].try_into().unwrap());
     let (zero, ones) = ([0; 32], [0xff; 32]);
     let half_n = word("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0");
     let above_half = word("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a1");
@@ -278,26 +280,14 @@ async fn what_is_out_of_range_or_not_canonical_recovers_to_nobody() {
     .to_vec();
     let client = reader().await;
     assert_alike(&client, &nobody).await;
-    assert!(
-        recovered(&client, &nobody)
-            .await
-            .iter()
-            .all(Option::is_none)
-    );
+    assert!(recovered(&client, &nobody).await.iter().all(Option::is_none));
     // The highest s that is low, both v, and digests at and above the order are fine.
     let somebody: Vec<(Digest, Signature)> = [zero, ones, word(N), *digest.as_bytes()]
         .into_iter()
-        .flat_map(|digest| {
-            [27, 28].map(|v| (Digest::new(digest), signature_of(r, half_n, v)))
-        })
+        .flat_map(|digest| [27, 28].map(|v| (Digest::new(digest), signature_of(r, half_n, v))))
         .collect();
     assert_alike(&client, &somebody).await;
-    assert!(
-        recovered(&client, &somebody)
-            .await
-            .iter()
-            .all(Option::is_some)
-    );
+    assert!(recovered(&client, &somebody).await.iter().all(Option::is_some));
 }
 
 #[tokio::test]

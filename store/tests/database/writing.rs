@@ -6,14 +6,18 @@ use quorate_protocol::UnixMillis;
 use quorate_store::{MigrateOptions, Outcome, Store, StoreConfig, migrate};
 use tokio::time::timeout;
 
-use crate::support::{LONG, RawRecord, certificate, connect, count, database, key, network, now, store, write};
+use crate::support::{
+    LONG, RawRecord, certificate, connect, count, database, key, network, now, store, write,
+};
 
 #[tokio::test]
 async fn a_certificate_is_written_with_its_signatures() {
     let database = database(LONG).await;
     let store = store(&database.node);
     let certificate = certificate("3012.45", now(), &[1, 2, 3, 4]);
-    let outcome = store.write(&certificate, key(2).address(), network(), &BTreeSet::new()).await;
+    let outcome = store
+        .write(&certificate, key(2).address(), network(), &BTreeSet::new())
+        .await;
     let Outcome::Written { written_at, age } = outcome else {
         panic!("{outcome:?}")
     };
@@ -36,7 +40,9 @@ async fn the_same_certificate_again_is_a_duplicate() {
     let store = store(&database.node);
     let certificate = certificate("3012.45", now(), &[1, 2, 3]);
     write(&store, &certificate).await;
-    let outcome = store.write(&certificate, key(2).address(), network(), &BTreeSet::new()).await;
+    let outcome = store
+        .write(&certificate, key(2).address(), network(), &BTreeSet::new())
+        .await;
     let Outcome::Duplicate { last: Some(last) } = outcome else {
         panic!("{outcome:?}")
     };
@@ -55,12 +61,11 @@ async fn the_same_certificate_is_a_duplicate_also_after_its_window() {
     write(&store, &first).await;
     // Written again and again until the next window is open for another one.
     let second = certificate("3013", UnixMillis::new(now().get() + 1), &[1, 2, 3]);
-    while !matches!(
-        write(&store, &second).await,
-        Outcome::Written { .. }
-    ) {}
+    while !matches!(write(&store, &second).await, Outcome::Written { .. }) {}
     tokio::time::sleep(window).await;
-    let outcome = store.write(&first, key(2).address(), network(), &BTreeSet::new()).await;
+    let outcome = store
+        .write(&first, key(2).address(), network(), &BTreeSet::new())
+        .await;
     assert!(
         matches!(&outcome, Outcome::Duplicate { last: Some(last) } if last.digest == second.digest()),
         "{outcome:?}"
@@ -76,7 +81,9 @@ async fn another_certificate_in_the_window_is_too_soon_and_learns_the_last_recor
     let wait = Duration::from_millis(150);
     tokio::time::sleep(wait).await;
     let second = certificate("3013", now(), &[2, 1, 3]);
-    let outcome = store.write(&second, key(2).address(), network(), &BTreeSet::new()).await;
+    let outcome = store
+        .write(&second, key(2).address(), network(), &BTreeSet::new())
+        .await;
     let Outcome::TooSoon { last: Some(last) } = outcome else {
         panic!("{outcome:?}")
     };
@@ -120,7 +127,11 @@ async fn fewer_signatures_than_the_database_requires_are_refused_with_both_numbe
 #[tokio::test]
 async fn an_unmigrated_database_refuses() {
     let database = crate::support::empty_database().await;
-    let outcome = write(&store(&database.owner), &certificate("3012.45", now(), &[1, 2, 3])).await;
+    let outcome = write(
+        &store(&database.owner),
+        &certificate("3012.45", now(), &[1, 2, 3]),
+    )
+    .await;
     assert!(
         matches!(&outcome, Outcome::Refused { reason } if reason.contains("eth_prices")),
         "{outcome:?}"
