@@ -8,10 +8,11 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-const COMMANDS: [&[&str]; 7] = [
+const COMMANDS: [&[&str]; 8] = [
     &["node"],
     &["devnet"],
     &["prices"],
+    &["evidence"],
     &["migrate"],
     &["keys"],
     &["keys", "new"],
@@ -59,6 +60,7 @@ fn every_command_explains_itself_with_examples() {
         "node",
         "devnet",
         "prices",
+        "evidence",
         "migrate",
         "keys",
         "QUORATE_WRITE_INTERVAL",

@@ -5,6 +5,7 @@ use quorate_protocol::UnixMillis;
 use crate::{
     config::{
         devnet::{self, DevnetConfig},
+        evidence::{self, EvidenceConfig},
         key::KeyConfig,
         keys::{self, KeysNewConfig},
         migrate::{self, MigrateConfig},
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Migrate(MigrateConfig),
     /// `quorate prices`
     Prices(PricesConfig),
+    /// `quorate evidence`
+    Evidence(EvidenceConfig),
     /// `quorate exchange`
     Exchange(ExchangeArgs),
 }
@@ -50,14 +53,17 @@ pub(crate) enum Name {
     Migrate,
     /// `quorate prices`
     Prices,
+    /// `quorate evidence`
+    Evidence,
 }
 
 impl Name {
     /// All of them, in the order of the help.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Node,
         Self::Devnet,
         Self::Prices,
+        Self::Evidence,
         Self::Migrate,
         Self::KeysNew,
         Self::KeysShow,
@@ -72,6 +78,7 @@ impl Name {
             Self::KeysShow => &["keys", "show"],
             Self::Migrate => &["migrate"],
             Self::Prices => &["prices"],
+            Self::Evidence => &["evidence"],
         }
     }
 
@@ -84,6 +91,7 @@ impl Name {
             Self::KeysShow => keys::settings_show(),
             Self::Migrate => migrate::settings(),
             Self::Prices => prices::settings(),
+            Self::Evidence => evidence::settings(),
         }
     }
 
@@ -96,6 +104,7 @@ impl Name {
             Self::KeysShow => keys::read_show(reader).map(Command::KeysShow),
             Self::Migrate => migrate::read(reader).map(Command::Migrate),
             Self::Prices => prices::read(reader, now).map(Command::Prices),
+            Self::Evidence => evidence::read(reader).map(Command::Evidence),
         }
     }
 }
