@@ -99,7 +99,7 @@ pub enum MigrateError {
     #[error("minimum of validators {0}: must be from 0 to {max}", max = quorate_protocol::MAX_ATTESTATIONS)]
     MinValidators(usize),
     /// No record could ever be written. Nothing was changed.
-    #[error("{listed} {who} are listed and a record would need the signatures of {required}")]
+    #[error("a record would need the signatures of {required} {who}, and the list has {listed}")]
     TooFew {
         /// Members or validators.
         who: &'static str,

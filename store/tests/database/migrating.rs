@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use quorate_store::{MigrateError, MigrateOptions, Settings, StoreError, migrate};
+use quorate_store::{MigrateError, MigrateOptions, Outcome, Secret, Settings, StoreError, migrate};
 
-use crate::support::{LONG, connect, database, empty_database, options, store};
+use crate::support::{
+    LONG, certificate, connect, database, empty_database, now, options, server, store, write,
+};
 
 /// How many there are in the folder.
 const MIGRATIONS: usize = 9;
@@ -164,4 +166,99 @@ fn a_runtime_of_one_thread_is_enough() {
         migrate(&database.owner, options(LONG)).await.unwrap().applied
     });
     assert_eq!(applied.len(), MIGRATIONS);
+}
+
+#[tokio::test]
+async fn an_owner_that_is_no_superuser_can_migrate_and_the_role_is_limited_all_the_same() {
+    let database = empty_database().await;
+    let name = database.owner.database().unwrap().to_owned();
+    let (role, secret) = (format!("owner_of_{name}"), Secret::new("an owner's password"));
+    let superuser = connect(&database.owner).await;
+    superuser
+        .batch_execute(&format!(
+            "CREATE ROLE {role} LOGIN CREATEROLE PASSWORD 'an owner''s password';
+             ALTER DATABASE {name} OWNER TO {role}; ALTER SCHEMA public OWNER TO {role}"
+        ))
+        .await
+        .unwrap();
+    let owner = server().url_for(&role, &secret).with_database(&name);
+    // Twice: an upgrade finds everything there.
+    for _ in 0..2 {
+        migrate(&owner, options(LONG)).await.unwrap();
+    }
+    let node = connect(&database.node).await;
+    let row = node
+        .query_one("SELECT current_setting('statement_timeout')", &[])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, String>(0), "1min");
+    assert!(
+        node.batch_execute("CREATE TEMPORARY TABLE mine (id int)")
+            .await
+            .is_err()
+    );
+    let outcome = write(&store(&database.node), &certificate("3000", now(), &[1, 2, 3])).await;
+    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+}
+
+/// Everything that migrations make, as text.
+const CONTENTS: &str = "
+    SELECT string_agg(line, E'\\n' ORDER BY line) FROM (
+        SELECT pg_get_functiondef(oid) || coalesce(proacl::text, '') AS line
+            FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname LIKE 'quorate%'
+        UNION ALL SELECT oid::regclass || ' ' || relkind::text || ' ' || coalesce(relacl::text, '')
+                || coalesce(obj_description(oid, 'pg_class'), '')
+            FROM pg_class WHERE relnamespace = 'public'::regnamespace
+        UNION ALL SELECT attrelid::regclass || '.' || attname || ' ' || format_type(atttypid, atttypmod)
+                || ' ' || attnotnull || coalesce(attacl::text, '') || coalesce(col_description(attrelid, attnum), '')
+            FROM pg_attribute
+            WHERE attnum > 0 AND NOT attisdropped
+                AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+        UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+        UNION ALL SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
+            FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+        UNION ALL SELECT pg_get_viewdef('public.eth_prices_signed'::regclass)
+        UNION ALL SELECT 'temporary tables ' || has_database_privilege('quorate_node', current_database(), 'TEMPORARY')
+        UNION ALL SELECT 'large objects ' || has_function_privilege('quorate_node', 'lo_create(oid)', 'EXECUTE')
+        UNION ALL SELECT 'defaults ' || setconfig::text FROM pg_db_role_setting
+            WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+    ) AS lines";
+
+async fn contents(client: &tokio_postgres::Client) -> String {
+    client.query_one(CONTENTS, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn undoing_what_makes_the_database_a_judge_leads_back_to_the_schema_before() {
+    let before = empty_database().await;
+    let before = connect(&before.owner).await;
+    before
+        .batch_execute(
+            "CREATE TABLE __diesel_schema_migrations (
+                version varchar(50) PRIMARY KEY, run_on timestamp NOT NULL DEFAULT current_timestamp)",
+        )
+        .await
+        .unwrap();
+    for up in [
+        include_str!("../../../migrations/2025-11-22-000001_quorate_settings/up.sql"),
+        include_str!("../../../migrations/2025-11-22-000002_eth_prices/up.sql"),
+        include_str!("../../../migrations/2025-11-22-000003_eth_price_signatures/up.sql"),
+        include_str!("../../../migrations/2025-11-22-000004_quorate_node_role/up.sql"),
+    ] {
+        before.batch_execute(up).await.unwrap();
+    }
+    let database = empty_database().await;
+    migrate(&database.owner, options(LONG)).await.unwrap();
+    let owner = connect(&database.owner).await;
+    assert_ne!(contents(&owner).await, contents(&before).await);
+    for down in [
+        include_str!("../../../migrations/2025-11-23-000005_quorate_node_limits/down.sql"),
+        include_str!("../../../migrations/2025-11-23-000004_eth_price_equivocations/down.sql"),
+        include_str!("../../../migrations/2025-11-23-000003_eth_prices_verified/down.sql"),
+        include_str!("../../../migrations/2025-11-23-000002_quorate_members/down.sql"),
+        include_str!("../../../migrations/2025-11-23-000001_quorate_recover/down.sql"),
+    ] {
+        owner.batch_execute(down).await.unwrap();
+    }
+    assert_eq!(contents(&owner).await, contents(&before).await);
 }

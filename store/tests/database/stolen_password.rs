@@ -1,7 +1,7 @@
-//! Everything that somebody could try who has stolen the nodes' password, in raw SQL. `docs/security.md` lists what is
-//! refused, and what remains possible; both halves are here.
+//! Everything that somebody could try who has stolen the nodes' password, in raw SQL. `docs/stolen-password.md` lists what
+//! is refused, and what remains possible; both halves are here.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use quorate_protocol::{Evidence, Quote, UnixMillis};
 use quorate_store::{Member, MigrateOptions, Outcome, RecordQuery, migrate};
@@ -60,10 +60,11 @@ const FORBIDDEN: &[SqlState] = &[SqlState::INSUFFICIENT_PRIVILEGE];
 
 #[tokio::test]
 async fn past_records_cannot_be_changed_deleted_or_locked() {
-    // What is no privilege of anybody: to write into the view.
+    // Nobody can write into the view; and MERGE is unknown before PostgreSQL 15.
     let codes = [
         SqlState::INSUFFICIENT_PRIVILEGE,
         SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+        SqlState::SYNTAX_ERROR,
     ];
     assert_refused(
         &codes,
@@ -624,6 +625,20 @@ async fn possible_is_to_spoil_the_roles_defaults_until_the_owner_resets_them() {
 }
 
 #[tokio::test]
+async fn possible_is_to_end_the_nodes_sessions_and_they_connect_anew() {
+    let (database, thief) = stolen().await;
+    let store = store(&database.node);
+    store.settings().await.unwrap();
+    let end = "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()";
+    let row = thief.query_one(end, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 1);
+    let honest = crate::support::certificate_for("BTC/USD", "3000", now(), &[1, 2, 3]);
+    let outcome = write(&store, &honest).await;
+    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn possible_is_to_read_everything_and_to_make_the_server_work() {
     let (_database, thief) = stolen().await;
     for statement in [
@@ -640,3 +655,34 @@ async fn possible_is_to_read_everything_and_to_make_the_server_work() {
         attempt(&thief, &format!("{statement};")).await.unwrap();
     }
 }
+
+#[test]
+fn the_documentation_lists_these_tests_and_no_others() {
+    let names = |text: &str, begin: &str, end: &str| -> BTreeSet<String> {
+        text.split(begin)
+            .skip(1)
+            .filter_map(|rest| rest.split_once(end))
+            .map(|(name, _)| name.to_owned())
+            .collect()
+    };
+    let tests = names(
+        include_str!("stolen_password.rs"),
+        "#[tokio::test]\nasync fn ",
+        "(",
+    );
+    assert!(tests.len() > 10);
+    let documented: BTreeSet<String> = include_str!("../../../docs/stolen-password.md")
+        .split('`')
+        .filter(|word| {
+            word.matches('_').count() > 2
+                && !word.starts_with("eth_")
+                && !word.contains(' ')
+                && *word != ELSEWHERE
+        })
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(documented, tests);
+}
+
+/// Documented there too, but a test of the proofs.
+const ELSEWHERE: &str = "nobody_can_be_slandered_by_a_thief_of_the_nodes_password";
