@@ -91,7 +91,7 @@ DECLARE
     observed_at timestamptz;
 BEGIN
     SELECT "timestamp" INTO STRICT observed_at FROM public.eth_prices WHERE digest = NEW.digest;
-    IF NOT public.quorate_is_member(NEW.signer, observed_at) THEN
+    IF public.quorate_is_member(NEW.signer, observed_at) IS NOT TRUE THEN
         PERFORM public.quorate_refuse('eth_price_signatures', 'eth_price_signatures_by_members', format(
             '%s is not among the members of this database (table quorate_members)', NEW.signer
         ));

@@ -64,10 +64,10 @@ BEGIN
         ));
     END IF;
     -- The digests are made of these; the constraints come too late.
-    IF NOT (
+    IF (
         public.quorate_is_median_of(NEW.first_price, NEW.first_evidence)
         AND public.quorate_is_median_of(NEW.second_price, NEW.second_evidence)
-    ) THEN
+    ) IS NOT TRUE THEN
         PERFORM public.quorate_refuse('eth_price_equivocations', 'eth_price_equivocations_prices_are_medians',
             'a price is not the median of readable evidence');
     END IF;
