@@ -4,6 +4,7 @@
 mod cli;
 mod config;
 mod devnet;
+mod evidence;
 mod exchange;
 mod hardening;
 mod http;
@@ -91,6 +92,7 @@ fn execute(command: Command) -> Result<ExitCode, Box<dyn Error>> {
     let system = actix_rt::System::new();
     match command {
         Command::Node(config) => return system.block_on(node::run(*config)),
+        Command::Evidence(config) => return system.block_on(evidence::run(config)),
         Command::Devnet(config) => system.block_on(devnet::run(*config))?,
         Command::Exchange(args) => system.block_on(exchange::run(args))?,
         Command::Migrate(config) => system.block_on(migrate::run(config))?,

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use quorate_store::MigrateOptions;
+use quorate_store::{Member, MigrateOptions};
 
 use crate::{config::migrate::MigrateConfig, output};
 
@@ -12,6 +12,8 @@ pub(crate) async fn run(config: MigrateConfig) -> Result<(), Box<dyn Error>> {
     let options = MigrateOptions {
         write_interval: Some(config.write_interval),
         min_signatures: Some(config.min_signatures),
+        min_validators: Some(config.min_validators),
+        members: config.members,
         node_password: config.node_password,
     };
     let with_password = options.node_password.is_some();
@@ -21,13 +23,30 @@ pub(crate) async fn run(config: MigrateConfig) -> Result<(), Box<dyn Error>> {
         applied => format!("{url}: migrated: {}\n", applied.join(", ")),
     };
     text += &format!(
-        "write interval {:?}, minimum of signatures {}\n",
-        migrated.settings.write_interval, migrated.settings.min_signatures
+        "write interval {:?}, minimum of signatures {}, of validators {}\n",
+        migrated.settings.write_interval, migrated.settings.min_signatures, migrated.settings.min_validators
     );
-    text += if with_password {
-        "role quorate_node can log in with the given password\n"
-    } else {
-        "role quorate_node: password left as it was (--node-password-file sets it)\n"
+    text += &members(&migrated.members);
+    text += &match (with_password, migrated.sessions_ended) {
+        (false, _) => "role quorate_node: password left as it was (--node-password-file sets it)\n".to_owned(),
+        (true, Some(ended)) => {
+            format!("role quorate_node can log in with the given password; sessions ended: {ended}\n")
+        }
+        (true, None) => "role quorate_node can log in with the given password; this role may not end its sessions, which go \
+                         on with the old one\n"
+            .to_owned(),
     };
     Ok(output::print(&text)?)
+}
+
+fn members(listed: &[Member]) -> String {
+    if listed.is_empty() {
+        return "members: none listed, so the database takes anybody's signature (--members lists them)\n"
+            .to_owned();
+    }
+    let validators = listed.iter().filter(|member| member.validator).count();
+    let count = listed.len();
+    format!(
+        "members: {count} listed, {validators} of them validators; the database takes nobody else's signature\n"
+    )
 }

@@ -10,10 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 10] = [
     &["node"],
     &["devnet"],
     &["prices"],
+    &["evidence"],
     &["migrate"],
     &["keys"],
     &["keys", "new"],
@@ -63,6 +64,7 @@ fn every_command_explains_itself_with_examples() {
         "node",
         "devnet",
         "prices",
+        "evidence",
         "migrate",
         "keys",
         "QUORATE_WRITE_INTERVAL",

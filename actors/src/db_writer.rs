@@ -1,19 +1,19 @@
 //! DbWriter: the only actor that writes to Postgres. It carries questions and certificates there and answers back.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, ResponseFuture, Supervised, WrapFuture,
 };
 use quorate_protocol::{
-    Address, Digest, Feed, Network,
+    Address, Digest, Electorate, Feed, Members, Network,
     aggregation::{LastRecord, WriteOutcome},
 };
-use quorate_store::{Outcome, Store, StoreError};
+use quorate_store::{Member, Outcome, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::{
-    messages::{AskLastRecord, KeepEvidence, LastRecordIs, Write, Wrote},
+    messages::{AskLastRecord, ElectorateIs, KeepEvidence, LastRecordIs, Write, Wrote},
     sink::pass_on,
     supervisor::SupervisedActor,
 };
@@ -33,6 +33,7 @@ pub struct DbWriter {
     me: Address,
     network: Network,
     terms: Terms,
+    electorate: Electorate,
     sinks: DbWriterSinks,
     /// Whether the database's settings were seen to fit this node's.
     fits: bool,
@@ -66,13 +67,21 @@ enum Unfit {
 
 impl DbWriter {
     /// A writer in the name of `me`.
-    pub fn new(store: Store, me: Address, network: Network, terms: Terms, sinks: DbWriterSinks) -> Self {
+    pub fn new(
+        store: Store,
+        me: Address,
+        network: Network,
+        terms: Terms,
+        electorate: Electorate,
+        sinks: DbWriterSinks,
+    ) -> Self {
         let (on_their_way, _) = watch::channel(Vec::new());
         Self {
             store,
             me,
             network,
             terms,
+            electorate,
             sinks,
             fits: false,
             on_their_way,
@@ -91,6 +100,7 @@ impl DbWriter {
     /// Holds the node's terms against the database's settings, once.
     fn check(&self) -> impl Future<Output = Result<(), Unfit>> + 'static {
         let (store, terms, fits) = (self.store.clone(), self.terms, self.fits);
+        let electorate = self.electorate.clone();
         async move {
             if fits {
                 return Ok(());
@@ -101,7 +111,18 @@ impl DbWriter {
             })?;
             settings
                 .check(terms.write_interval, terms.min_signatures)
-                .map_err(|mismatch| Unfit::Never(mismatch.to_string()))
+                .map_err(|mismatch| Unfit::Never(mismatch.to_string()))?;
+            let listed = store
+                .members()
+                .await
+                .map_err(|error| Unfit::NotYet(error.to_string()))?;
+            if let Some(difference) = difference(&listed, &electorate) {
+                log::warn!(
+                    "the database lists other members than this node: {difference} \
+                     remedy=\"quorate migrate --members with the nodes' file\""
+                );
+            }
+            Ok(())
         }
     }
 
@@ -189,10 +210,11 @@ impl Handler<Write> for DbWriter {
         );
         self.depart(OnItsWay::Write(feed.clone(), digest));
         let (store, me, network, checked) = (self.store.clone(), self.me, self.network.clone(), self.check());
+        let validators = self.electorate.rule.validators.clone();
         let written = async move {
             let checked = checked.await;
             let outcome = match checked {
-                Ok(()) => Some(store.write(&certificate, me, &network).await),
+                Ok(()) => Some(store.write(&certificate, me, &network, &validators).await),
                 Err(_) => None,
             };
             (checked, outcome)
@@ -235,9 +257,46 @@ impl Handler<AskLastRecord> for DbWriter {
 impl Handler<KeepEvidence> for DbWriter {
     type Result = ();
 
-    fn handle(&mut self, KeepEvidence(_proof): KeepEvidence, _: &mut Context<Self>) {
-        // filled in when the store can keep it
+    fn handle(&mut self, KeepEvidence(proof): KeepEvidence, ctx: &mut Context<Self>) {
+        let (store, network, me) = (self.store.clone(), self.network.clone(), self.me);
+        let observer = proof.observer();
+        let kept = async move {
+            let (first, second) = proof.statements();
+            let (first, second) = (first.to_report(), second.to_report());
+            store.keep_equivocation(&first, &second, &network, me).await
+        };
+        ctx.spawn(kept.into_actor(self).map(move |kept, _, _| match kept {
+            Ok(true) => log::info!("proof of equivocation kept: observer={observer}"),
+            // Every node that saw it brings it.
+            Ok(false) => log::debug!("proof of equivocation known: observer={observer}"),
+            Err(error) => {
+                log::warn!("proof of equivocation not kept: observer={observer} reason=\"{error}\"")
+            }
+        }));
     }
+}
+
+impl Handler<ElectorateIs> for DbWriter {
+    type Result = ();
+
+    fn handle(&mut self, ElectorateIs(electorate): ElectorateIs, _: &mut Context<Self>) {
+        self.electorate = electorate;
+        // To be compared with the database's list anew.
+        self.fits = false;
+    }
+}
+
+/// Who is listed on one side only; nothing if one side lists nobody.
+fn difference(listed: &[Member], electorate: &Electorate) -> Option<String> {
+    let Members::Closed(ours) = &electorate.members else {
+        return None;
+    };
+    let theirs: BTreeSet<Address> = listed.iter().map(|member| member.address).collect();
+    let show = |some: Vec<String>| some.join(",");
+    let only_ours = show(ours.difference(&theirs).map(ToString::to_string).collect());
+    let only_theirs = show(theirs.difference(ours).map(ToString::to_string).collect());
+    let is_other = !theirs.is_empty() && theirs != *ours;
+    is_other.then(|| format!("only_here={only_ours} only_there={only_theirs}"))
 }
 
 fn to_last_record(last: quorate_store::LastRecord) -> LastRecord {

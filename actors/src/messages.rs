@@ -126,7 +126,7 @@ pub struct Heard {
 #[rtype(result = "()")]
 pub struct Contradicted(pub ProvenEquivocation);
 
-/// To GossipBridge and Aggregator: from now on, others count.
+/// To GossipBridge, Aggregator and DbWriter: from now on, others count.
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct ElectorateIs(pub Electorate);

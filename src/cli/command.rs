@@ -5,6 +5,7 @@ use quorate_protocol::UnixMillis;
 use crate::{
     config::{
         devnet::{self, DevnetConfig},
+        evidence::{self, EvidenceConfig},
         key::KeyConfig,
         keys::{self, KeysNewConfig, KeysSecretConfig},
         migrate::{self, MigrateConfig},
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Migrate(MigrateConfig),
     /// `quorate prices`
     Prices(PricesConfig),
+    /// `quorate evidence`
+    Evidence(EvidenceConfig),
     /// `quorate exchange`
     Exchange(ExchangeArgs),
 }
@@ -59,14 +62,17 @@ pub(crate) enum Name {
     Migrate,
     /// `quorate prices`
     Prices,
+    /// `quorate evidence`
+    Evidence,
 }
 
 impl Name {
     /// All of them, in the order of the help.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Node,
         Self::Devnet,
         Self::Prices,
+        Self::Evidence,
         Self::Migrate,
         Self::KeysNew,
         Self::KeysShow,
@@ -85,6 +91,7 @@ impl Name {
             Self::KeysSecret => &["keys", "secret"],
             Self::Migrate => &["migrate"],
             Self::Prices => &["prices"],
+            Self::Evidence => &["evidence"],
         }
     }
 
@@ -99,6 +106,7 @@ impl Name {
             Self::KeysSecret => keys::settings_secret(),
             Self::Migrate => migrate::settings(),
             Self::Prices => prices::settings(),
+            Self::Evidence => evidence::settings(),
         }
     }
 
@@ -113,6 +121,7 @@ impl Name {
             Self::KeysSecret => keys::read_secret(reader).map(Command::KeysSecret),
             Self::Migrate => migrate::read(reader).map(Command::Migrate),
             Self::Prices => prices::read(reader, now).map(Command::Prices),
+            Self::Evidence => evidence::read(reader).map(Command::Evidence),
         }
     }
 }

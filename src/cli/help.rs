@@ -52,6 +52,7 @@ pub(crate) fn of(name: Name) -> Help {
         Name::KeysSecret => KEYS_SECRET,
         Name::Migrate => MIGRATE,
         Name::Prices => PRICES,
+        Name::Evidence => EVIDENCE,
     }
 }
 
@@ -136,14 +137,31 @@ const KEYS_SECRET: Help = Help {
 
 const MIGRATE: Help = Help {
     about: "Bring a database to the schema, as its owner",
-    long_about: "Brings a database to the schema: tables, views, the write interval and the least number of signatures that the \
-        database itself holds every node to, and the role quorate_node, which can only read and add records.\n\n\
+    long_about: "Brings a database to the schema: tables, views, the write interval, the least number of signatures and the \
+        members that the database itself holds every node to, and the role quorate_node, which can only read and add \
+        records.\n\n\
+        The database verifies every signature by itself. With --members it also refuses signatures of anybody else; a member \
+        that is left out of a new list still counts for what was observed before, for one write interval.\n\n\
         Run it as the owner of the database, before the nodes and after every upgrade. It can run any number of times, and \
         from several places at once.",
     examples: "Examples:\n  \
         quorate migrate --database-url-file owner-url --node-password-file node-password\n  \
-        quorate migrate --database-url-file owner-url --write-interval 10s --min-signatures 5\n\n\
+        quorate migrate --database-url-file owner-url --write-interval 10s --min-signatures 5\n  \
+        quorate migrate --database-url-file owner-url --members members.toml --min-validators 2\n\n\
         Look at next: start nodes with a URL like postgres://quorate_node:PASSWORD@HOST/DATABASE.",
+};
+
+const EVIDENCE: Help = Help {
+    about: "Show the proofs against nodes that signed two statements for one moment",
+    long_about: "Shows the newest proofs of equivocation: an observer that has signed two different statements for one moment, \
+        with both prices and both digests. Each proof holds everything that is needed to check it, and is verified here before \
+        it is shown, whatever the database says: the last column is `verified`, or what is wrong with it. Fails if one does \
+        not hold. As a table for people, as JSON with quotes and signatures, or as CSV.",
+    examples: "Examples:\n  \
+        quorate evidence --database-url-file db-url\n  \
+        quorate evidence --observer 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed --output json > proofs.json\n\n\
+        Look at next: take the node out of the members' file of every node, and out of the database's with quorate migrate \
+        --members.",
 };
 
 const PRICES: Help = Help {

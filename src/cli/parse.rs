@@ -170,7 +170,16 @@ fn root() -> clap::Command {
         .propagate_version(true)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommands([Name::Node, Name::Devnet, Name::Prices, Name::Migrate].map(subcommand))
+        .subcommands(
+            [
+                Name::Node,
+                Name::Devnet,
+                Name::Prices,
+                Name::Evidence,
+                Name::Migrate,
+            ]
+            .map(subcommand),
+        )
         .subcommand(ExchangeArgs::augment_args(clap::Command::new(EXCHANGE)).about(help::EXCHANGE_ABOUT))
         .subcommand(keys)
 }
@@ -264,6 +273,7 @@ mod tests {
             ("node", &["--database-url", "postgres://db"][..]),
             ("devnet", &[]),
             ("prices", &["--database-url", "postgres://db"]),
+            ("evidence", &["--database-url", "postgres://db"]),
             ("migrate", &["--database-url", "postgres://db"]),
         ] {
             let arguments = [&[command], arguments].concat();

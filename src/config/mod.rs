@@ -8,6 +8,7 @@ pub(crate) mod api;
 pub(crate) mod database;
 pub(crate) mod devnet;
 pub(crate) mod environment;
+pub(crate) mod evidence;
 pub(crate) mod file;
 pub(crate) mod gossip;
 pub(crate) mod key;

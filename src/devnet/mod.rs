@@ -37,6 +37,7 @@ pub(crate) async fn run(config: DevnetConfig) -> Result<(), Box<dyn Error>> {
         write_interval: Some(config.write_interval),
         min_signatures: Some(config.min_signatures),
         node_password: Some(node_password.clone()),
+        ..MigrateOptions::default()
     };
     quorate_store::migrate(&postgres.owner_url(), options).await?;
 

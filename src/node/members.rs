@@ -18,8 +18,8 @@ pub(crate) type Names = BTreeMap<Address, String>;
 /// Whom a change of the members concerns.
 pub(super) struct Concerned {
     pub(super) me: Address,
-    /// GossipBridge and Aggregator.
-    pub(super) electorate: [Recipient<ElectorateIs>; 2],
+    /// GossipBridge, Aggregator and DbWriter.
+    pub(super) electorate: [Recipient<ElectorateIs>; 3],
     /// GossipBridge.
     pub(super) endpoints: Recipient<Endpoints>,
     /// The API.

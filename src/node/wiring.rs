@@ -114,8 +114,8 @@ pub(super) fn wire(
         last_record_is: to_aggregator.clone().recipient(),
         misfit,
     };
-    let writer_network = network.clone();
-    db_writer.run(move |_| DbWriter::new(store, me, writer_network, terms, sinks))?;
+    let (writer_network, writer_electorate) = (network.clone(), electorate.clone());
+    db_writer.run(move |_| DbWriter::new(store, me, writer_network, terms, writer_electorate, sinks))?;
 
     let judge = JudgeConfig::new(
         network.clone(),
@@ -163,7 +163,7 @@ pub(super) fn wire(
         publish: to_gossip_bridge.clone().recipient(),
         write: to_db_writer.clone().recipient(),
         keep_evidence: to_db_writer.clone().recipient(),
-        ask_last_record: to_db_writer.recipient(),
+        ask_last_record: to_db_writer.clone().recipient(),
     };
     let feeds: Vec<Settings> = config
         .pricing
@@ -209,6 +209,7 @@ pub(super) fn wire(
             electorate: [
                 to_gossip_bridge.clone().recipient(),
                 to_aggregator.clone().recipient(),
+                to_db_writer.recipient(),
             ],
             endpoints: to_gossip_bridge.clone().recipient(),
             names,

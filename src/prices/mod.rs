@@ -9,6 +9,7 @@ mod time;
 
 pub(crate) use row::PriceRow;
 pub(crate) use show::run;
+pub(crate) use time::rfc3339;
 
 /// The form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -57,11 +57,13 @@ async fn connect_unbounded(url: &DatabaseUrl, session: &Session) -> Result<Async
         AsyncPgConnection::try_from_client_and_connection(client, connection).await
     }
     .map_err(|error| refused(&error))?;
-    // Nobody else's tables may stand in for ours. A dropped query goes on in the server: the timeouts end it.
+    // Nobody else's tables may stand in for ours. The database takes records at one isolation level only, whatever the
+    // server's default is. A dropped query goes on in the server: the timeouts end it.
     // At least 1: 0 would mean no limit.
     let millis = session.statement_timeout.as_millis().max(1);
     let setup = format!(
-        "SET search_path = public, pg_temp; SET statement_timeout = {millis}; \
+        "SET search_path = public, pg_temp; SET default_transaction_isolation = 'read committed'; \
+         SET statement_timeout = {millis}; \
          SET idle_in_transaction_session_timeout = {millis}"
     );
     connection

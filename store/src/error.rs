@@ -34,7 +34,7 @@ pub enum StoreError {
     /// A row that no node can have written: somebody with the owner's rights changed it.
     #[error("record {digest} in the database is damaged: {reason}")]
     Damaged {
-        /// The row's digest, as it stands there.
+        /// The row's digest (or a member's address), as it stands there.
         digest: String,
         /// Which column, and what is wrong with it.
         reason: String,

@@ -1,15 +1,17 @@
 //! Postgres for quorate: the schema and its migrations, the pool, TLS, the few queries, and a private server for
 //! devnets and tests.
 //!
-//! The database is the last judge: it refuses a second record within the write window, the same record twice, and a
-//! record without enough signatures, whatever a client does. This crate carries certificates to it and names what came
-//! of them ([`Outcome`]).
+//! The database is the last judge: it refuses a second record within the write window, the same record twice, a record
+//! that its signatures do not sign, and one without enough of them, whatever a client does. This crate carries
+//! certificates to it and names what came of them ([`Outcome`]).
 
 mod classify;
 mod connection;
 mod database_url;
+mod equivocation;
 mod error;
 mod last_record;
+mod member;
 mod migrate;
 mod outcome;
 mod pool;
@@ -26,8 +28,10 @@ mod tls;
 mod write;
 
 pub use database_url::{DatabaseUrl, ParseDatabaseUrlError, SslMode, TargetServer};
+pub use equivocation::{Equivocation, EquivocationFault, EquivocationQuery, MAX_EQUIVOCATIONS, Statement};
 pub use error::StoreError;
 pub use last_record::LastRecord;
+pub use member::Member;
 pub use migrate::{MigrateError, MigrateOptions, Migrated, NODE_ROLE, migrate};
 pub use outcome::Outcome;
 pub use private::{OWNER, PrivateOptions, PrivatePostgres, PrivatePostgresError, ServerTls};

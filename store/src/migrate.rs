@@ -7,7 +7,7 @@ use diesel::{
     migration::MigrationVersion,
     pg::{Pg, data_types::PgInterval},
     prelude::*,
-    sql_types::{BigInt, Bool},
+    sql_types::{BigInt, Bool, Text},
 };
 use diesel_async::{
     AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection, async_connection_wrapper::AsyncConnectionWrapper,
@@ -20,10 +20,11 @@ use crate::{
     connection::{Session, connect},
     database_url::DatabaseUrl,
     error::StoreError,
+    member::{self, Member},
     read::check_version,
     schema::quorate_settings,
     secret::Secret,
-    settings::Settings,
+    settings::{Settings, SettingsRow},
 };
 
 pub(crate) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
@@ -44,14 +45,20 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Roles belong to the whole server, our lock to one database: two databases' migrations can collide on the role.
 const ROLE_ATTEMPTS: u32 = 10;
 
-/// What to set; what is `None` stays as it is (30 s and 3 signatures in a new database).
+/// What to set; what is `None` stays as it is (30 s, 3 signatures, 1 validator and an open network in a new database).
 #[derive(Debug, Clone, Default)]
 pub struct MigrateOptions {
     /// The write window.
     pub write_interval: Option<Duration>,
     /// The least number of distinct signatures of a record.
     pub min_signatures: Option<usize>,
-    /// Lets [`NODE_ROLE`] log in with this password. Only its SCRAM verifier is sent to the server.
+    /// The least number of validators' signatures of a record, where members are listed.
+    pub min_validators: Option<usize>,
+    /// Who the members are from now on; an empty list opens the network. One that is removed by this still counts for
+    /// what was observed before, for one write interval.
+    pub members: Option<Vec<Member>>,
+    /// Lets [`NODE_ROLE`] log in with this password, and ends its sessions in this database; nodes connect anew. Only the
+    /// password's SCRAM verifier is sent to the server.
     pub node_password: Option<Secret>,
 }
 
@@ -62,6 +69,11 @@ pub struct Migrated {
     pub applied: Vec<String>,
     /// The settings that hold now.
     pub settings: Settings,
+    /// The members that are listed now; none in an open network.
+    pub members: Vec<Member>,
+    /// How many sessions of [`NODE_ROLE`] in this database were ended after its password was set, so that nobody goes on
+    /// with an old one; `None` if no password was given, or if this role may not end them.
+    pub sessions_ended: Option<usize>,
 }
 
 /// Why a database could not be migrated. Nothing is left half done: each migration is a transaction.
@@ -83,6 +95,19 @@ pub enum MigrateError {
     /// The minimum is outside of what the database accepts.
     #[error("minimum of signatures {0}: must be from 1 to {max}", max = quorate_protocol::MAX_ATTESTATIONS)]
     MinSignatures(usize),
+    /// The minimum is outside of what the database accepts.
+    #[error("minimum of validators {0}: must be from 0 to {max}", max = quorate_protocol::MAX_ATTESTATIONS)]
+    MinValidators(usize),
+    /// No record could ever be written. Nothing was changed.
+    #[error("a record would need the signatures of {required} {who}, and the list has {listed}")]
+    TooFew {
+        /// Members or validators.
+        who: &'static str,
+        /// How many there would be.
+        listed: usize,
+        /// The minimum of the settings.
+        required: usize,
+    },
     /// The database has migrations that this program does not know.
     #[error(transparent)]
     Schema(StoreError),
@@ -100,7 +125,14 @@ pub enum MigrateError {
 /// create roles (or find [`NODE_ROLE`] there already). Safe to run any number of times, also at the same time.
 pub async fn migrate(url: &DatabaseUrl, options: MigrateOptions) -> Result<Migrated, MigrateError> {
     let interval = options.write_interval.map(to_interval).transpose()?;
-    let minimum = options.min_signatures.map(to_minimum).transpose()?;
+    let min_signatures = options
+        .min_signatures
+        .map(|number| to_minimum(number, 1).ok_or(MigrateError::MinSignatures(number)))
+        .transpose()?;
+    let min_validators = options
+        .min_validators
+        .map(|number| to_minimum(number, 0).ok_or(MigrateError::MinValidators(number)))
+        .transpose()?;
     let session = Session {
         application_name: "quorate migrate".to_owned(),
         connect_timeout: CONNECT_TIMEOUT,
@@ -114,14 +146,23 @@ pub async fn migrate(url: &DatabaseUrl, options: MigrateOptions) -> Result<Migra
     let (mut connection, applied) = tokio::task::spawn_blocking(move || run_migrations(connection))
         .await
         .map_err(|error| refused("migrations", error))??;
-    let settings = apply_settings(&mut connection, interval, minimum)
+    let changes = (interval, min_signatures, min_validators);
+    let (settings, members) = decide(&mut connection, changes, options.members.as_deref()).await?;
+    batch(&mut connection, "SELECT public.quorate_limit_node_role()")
         .await
-        .map_err(|error| refused("settings", one_line(&error)))?;
+        .map_err(|error| refused("limits of the node role", error))?;
+    let mut sessions_ended = None;
     if let Some(password) = options.node_password {
         let_node_role_log_in(&mut connection, &password).await?;
+        sessions_ended = end_sessions_of_nodes(&mut connection).await;
     }
     // The lock goes with the session.
-    Ok(Migrated { applied, settings })
+    Ok(Migrated {
+        applied,
+        settings,
+        members,
+        sessions_ended,
+    })
 }
 
 fn to_interval(interval: Duration) -> Result<PgInterval, MigrateError> {
@@ -133,11 +174,9 @@ fn to_interval(interval: Duration) -> Result<PgInterval, MigrateError> {
     }
 }
 
-fn to_minimum(minimum: usize) -> Result<i32, MigrateError> {
-    match i32::try_from(minimum) {
-        Ok(number) if (1..=quorate_protocol::MAX_ATTESTATIONS).contains(&minimum) => Ok(number),
-        _ => Err(MigrateError::MinSignatures(minimum)),
-    }
+fn to_minimum(minimum: usize, least: usize) -> Option<i32> {
+    let fits = (least..=quorate_protocol::MAX_ATTESTATIONS).contains(&minimum);
+    i32::try_from(minimum).ok().filter(|_| fits)
 }
 
 fn refused(step: &str, reason: impl ToString) -> MigrateError {
@@ -200,24 +239,78 @@ fn versions(
     Ok(applied.iter().map(ToString::to_string).collect())
 }
 
-async fn apply_settings(
-    connection: &mut AsyncPgConnection,
-    interval: Option<PgInterval>,
-    minimum: Option<i32>,
-) -> QueryResult<Settings> {
-    use quorate_settings::{min_signatures, table, write_interval};
+type Changes = (Option<PgInterval>, Option<i32>, Option<i32>);
 
-    if interval.is_some() || minimum.is_some() {
+/// Settings and members, in one transaction: nodes see all of it or nothing.
+async fn decide(
+    connection: &mut AsyncPgConnection,
+    changes: Changes,
+    members: Option<&[Member]>,
+) -> Result<(Settings, Vec<Member>), MigrateError> {
+    let failed = |reason: String| refused("settings", reason);
+    batch(connection, "BEGIN").await.map_err(failed)?;
+    let decided = apply(connection, changes, members).await;
+    let end = if decided.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    batch(connection, end).await.map_err(failed)?;
+    decided
+}
+
+async fn batch(connection: &mut AsyncPgConnection, statement: &str) -> Result<(), String> {
+    connection
+        .batch_execute(statement)
+        .await
+        .map_err(|error| one_line(&error))
+}
+
+async fn apply(
+    connection: &mut AsyncPgConnection,
+    changes: Changes,
+    members: Option<&[Member]>,
+) -> Result<(Settings, Vec<Member>), MigrateError> {
+    let settings = apply_settings(connection, changes)
+        .await
+        .map_err(|error| refused("settings", one_line(&error)))?;
+    if let Some(members) = members {
+        member::replace(connection, members)
+            .await
+            .map_err(|error| refused("members", one_line(&error)))?;
+    }
+    let listed = member::listed(connection)
+        .await
+        .map_err(|error| refused("members", one_line(&error)))?
+        .map_err(|error| refused("members", error))?;
+    let validators = listed.iter().filter(|member| member.validator).count();
+    for (who, count, required) in [
+        ("members", listed.len(), settings.min_signatures),
+        ("validators", validators, settings.min_validators),
+    ] {
+        if (1..required).contains(&count) {
+            return Err(MigrateError::TooFew {
+                who,
+                listed: count,
+                required,
+            });
+        }
+    }
+    Ok((settings, listed))
+}
+
+async fn apply_settings(connection: &mut AsyncPgConnection, changes: Changes) -> QueryResult<Settings> {
+    use quorate_settings::{min_signatures, min_validators, table, write_interval};
+
+    if changes != (None, None, None) {
+        let (interval, signatures, validators) = changes;
         diesel::update(table)
             .set((
                 interval.map(|to| write_interval.eq(to)),
-                minimum.map(|to| min_signatures.eq(to)),
+                signatures.map(|to| min_signatures.eq(to)),
+                validators.map(|to| min_validators.eq(to)),
             ))
             .execute(connection)
             .await?;
     }
-    let row: (PgInterval, i32) = table
-        .select((write_interval, min_signatures))
+    let row: SettingsRow = table
+        .select((write_interval, min_signatures, min_validators))
         .first(connection)
         .await?;
     Ok(Settings::from_row(row))
@@ -245,6 +338,24 @@ async fn let_node_role_log_in(
     }
 }
 
+#[derive(QueryableByName)]
+struct Ended {
+    #[diesel(sql_type = BigInt)]
+    sessions: i64,
+}
+
+/// PostgreSQL asks for a password when a session begins, and never again.
+async fn end_sessions_of_nodes(connection: &mut AsyncPgConnection) -> Option<usize> {
+    let ended: QueryResult<Ended> = diesel::sql_query(
+        "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) AS sessions FROM pg_stat_activity
+         WHERE usename = $1 AND datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .bind::<Text, _>(NODE_ROLE)
+    .get_result(connection)
+    .await;
+    ended.ok().and_then(|ended| usize::try_from(ended.sessions).ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,9 +375,9 @@ mod tests {
                 "{wrong:?}"
             );
         }
-        assert!(to_minimum(1).is_ok() && to_minimum(128).is_ok());
-        assert!(matches!(to_minimum(0), Err(MigrateError::MinSignatures(0))));
-        assert!(matches!(to_minimum(129), Err(MigrateError::MinSignatures(129))));
+        assert_eq!((to_minimum(1, 1), to_minimum(128, 1)), (Some(1), Some(128)));
+        assert_eq!((to_minimum(0, 1), to_minimum(129, 1)), (None, None));
+        assert_eq!(to_minimum(0, 0), Some(0));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use diesel::{
     OptionalExtension, QueryResult,
     migration::MigrationSource,
-    pg::{Pg, data_types::PgInterval},
+    pg::Pg,
     prelude::*,
     sql_types::{Bool, Text},
 };
@@ -24,7 +24,7 @@ use crate::{
     pool::Pool,
     record::{Record, RecordRow, SignatureRow, address, unix_millis},
     schema::{__diesel_schema_migrations, eth_price_signatures, eth_prices, quorate_settings},
-    settings::Settings,
+    settings::{Settings, SettingsRow},
 };
 
 /// Most records that one question returns: bounds the memory that a request of the HTTP API can cost (about 10 MB).
@@ -121,8 +121,12 @@ async fn settings_on(connection: &mut AsyncPgConnection) -> QueryResult<Result<S
     if let Err(error) = check_version(&applied) {
         return Ok(Err(error));
     }
-    let row: (PgInterval, i32) = quorate_settings::table
-        .select((quorate_settings::write_interval, quorate_settings::min_signatures))
+    let row: SettingsRow = quorate_settings::table
+        .select((
+            quorate_settings::write_interval,
+            quorate_settings::min_signatures,
+            quorate_settings::min_validators,
+        ))
         .first(connection)
         .await?;
     Ok(Ok(Settings::from_row(row)))

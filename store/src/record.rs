@@ -37,6 +37,9 @@ pub struct Record {
     pub written_by: Address,
     /// Who signed, in ascending order of signers' texts.
     pub signatures: Vec<Attestation>,
+    /// Which of the signers are validators: by the owner's list of members if there is one, else by the writer's word.
+    #[serde(default)]
+    pub validators: BTreeSet<Address>,
 }
 
 /// What makes a record worthless: somebody has changed it, or it was never right.
@@ -161,6 +164,7 @@ pub(crate) struct SignatureRow {
     pub(crate) digest: String,
     signer: String,
     signature: String,
+    validator: bool,
 }
 
 /// A quote as the database holds it: with names, for people who read it in psql.
@@ -182,7 +186,7 @@ pub(crate) fn evidence_to_json(evidence: &Evidence) -> serde_json::Result<serde_
     serde_json::to_value(quotes)
 }
 
-fn evidence_from_json(json: serde_json::Value) -> Result<Evidence, String> {
+pub(crate) fn evidence_from_json(json: serde_json::Value) -> Result<Evidence, String> {
     let quotes: Vec<QuoteObject> = serde_json::from_value(json).map_err(|error| error.to_string())?;
     let quotes = quotes
         .into_iter()
@@ -211,11 +215,19 @@ impl RecordRow {
             digest: digest.clone(),
             reason: format!("{column}: {reason}"),
         };
+        let mut validators = BTreeSet::new();
         let attestation = |row: SignatureRow| {
             let signer = address(&row.signer).map_err(|reason| damaged("signer", reason))?;
+            if row.validator {
+                validators.insert(signer);
+            }
             let signature = parse(&row.signature).map_err(|reason| damaged("signature", reason))?;
             Ok(Attestation { signer, signature })
         };
+        let signatures = signatures
+            .into_iter()
+            .map(attestation)
+            .collect::<Result<_, _>>()?;
         Ok(Record {
             id: self.id,
             digest: parse(&self.digest).map_err(|reason| damaged("digest", reason))?,
@@ -227,14 +239,13 @@ impl RecordRow {
             network: self.network,
             written_at: unix_millis(self.written_at),
             written_by: address(&self.written_by).map_err(|reason| damaged("written_by", reason))?,
-            signatures: signatures
-                .into_iter()
-                .map(attestation)
-                .collect::<Result<_, _>>()?,
+            signatures,
+            validators,
         })
     }
 }
 
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
+/// What a column's text says, or why it says nothing.
+pub(crate) fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
 }

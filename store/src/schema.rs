@@ -31,6 +31,38 @@ diesel::table! {
         digest -> Text,
         signer -> Text,
         signature -> Text,
+        validator -> Bool,
+    }
+}
+
+diesel::table! {
+    eth_price_equivocations (first_digest, second_digest) {
+        observer -> Text,
+        feed -> Text,
+        network -> Text,
+        first_digest -> Text,
+        first_timestamp -> Timestamptz,
+        first_price -> Numeric,
+        first_evidence -> Jsonb,
+        first_signature -> Text,
+        second_digest -> Text,
+        second_timestamp -> Timestamptz,
+        second_price -> Numeric,
+        second_evidence -> Jsonb,
+        second_signature -> Text,
+        moment -> Interval,
+        found_by -> Text,
+        found_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    quorate_members (address) {
+        address -> Text,
+        name -> Text,
+        validator -> Bool,
+        added_at -> Timestamptz,
+        removed_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -39,6 +71,7 @@ diesel::table! {
         write_interval -> Interval,
         min_signatures -> Int4,
         only_row -> Bool,
+        min_validators -> Int4,
     }
 }
 

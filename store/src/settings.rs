@@ -4,6 +4,9 @@ use std::{fmt, time::Duration};
 
 use diesel::pg::data_types::PgInterval;
 
+/// The window and the two minima, in the order of the fields.
+pub(crate) type SettingsRow = (PgInterval, i32, i32);
+
 /// The settings that stand in the database; only its owner can change them (`quorate migrate`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -11,6 +14,8 @@ pub struct Settings {
     pub write_interval: Duration,
     /// A record with fewer distinct signatures is refused.
     pub min_signatures: usize,
+    /// If the database lists validators: a record with fewer of their signatures is refused.
+    pub min_validators: usize,
 }
 
 impl Settings {
@@ -36,11 +41,12 @@ impl Settings {
     }
 
     /// Reads the database's row.
-    pub(crate) fn from_row((interval, min_signatures): (PgInterval, i32)) -> Self {
+    pub(crate) fn from_row((interval, min_signatures, min_validators): SettingsRow) -> Self {
         // The table's CHECKs: no days or months, nothing negative.
         Self {
             write_interval: Duration::from_micros(u64::try_from(interval.microseconds).unwrap_or(0)),
             min_signatures: usize::try_from(min_signatures).unwrap_or(0),
+            min_validators: usize::try_from(min_validators).unwrap_or(0),
         }
     }
 }
@@ -87,6 +93,7 @@ mod tests {
     const SETTINGS: Settings = Settings {
         write_interval: Duration::from_secs(30),
         min_signatures: 3,
+        min_validators: 1,
     };
 
     #[test]

@@ -1,14 +1,16 @@
 //! The database as the rest of quorate sees it.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
-use quorate_protocol::{Address, Certificate, Digest, Feed, Network};
+use quorate_protocol::{Address, Certificate, Digest, Feed, Network, Report};
 
 use crate::{
     connection::Session,
     database_url::DatabaseUrl,
+    equivocation::{self, Equivocation, EquivocationQuery},
     error::StoreError,
     last_record::LastRecord,
+    member::{self, Member},
     outcome::Outcome,
     pool::Pool,
     read::{self, RecordQuery},
@@ -77,10 +79,42 @@ impl Store {
         read::last_record(&self.pool, feed).await
     }
 
+    /// The members that the owner has listed, in ascending order of addresses; none in an open network. Those that were
+    /// removed a short while ago, and still count for what was observed before, are not among them.
+    pub async fn members(&self) -> Result<Vec<Member>, StoreError> {
+        member::members(&self.pool).await
+    }
+
     /// Writes the certificate with its signatures, all or nothing, in the name of `writer`. `network` must be the one
-    /// that the certificate was verified for.
-    pub async fn write(&self, certificate: &Certificate, writer: Address, network: &Network) -> Outcome {
-        write::write(&self.pool, certificate, writer, network).await
+    /// that the certificate was verified for. The signers that are among `validators` are marked as such, unless the
+    /// owner has listed members: then the database knows better.
+    pub async fn write(
+        &self,
+        certificate: &Certificate,
+        writer: Address,
+        network: &Network,
+        validators: &BTreeSet<Address>,
+    ) -> Outcome {
+        write::write(&self.pool, certificate, writer, network, validators).await
+    }
+
+    /// Keeps the proof that the observer of both reports has signed two statements for one moment, in the name of
+    /// `found_by`; `false` if it is known already. The order of the two does not matter.
+    ///
+    /// What proves nothing (and what is too much for a day: 16 of an observer) is [`StoreError::Refused`].
+    pub async fn keep_equivocation(
+        &self,
+        first: &Report,
+        second: &Report,
+        network: &Network,
+        found_by: Address,
+    ) -> Result<bool, StoreError> {
+        equivocation::keep(&self.pool, first, second, network, found_by).await
+    }
+
+    /// The proofs that match, the newest first.
+    pub async fn equivocations(&self, query: EquivocationQuery) -> Result<Vec<Equivocation>, StoreError> {
+        equivocation::equivocations(&self.pool, query).await
     }
 
     /// The records that match, with their signatures.

@@ -1,5 +1,7 @@
 //! Writing a certificate: one statement, all or nothing.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryResult,
@@ -28,9 +30,9 @@ const WRITE: &str = r#"
         VALUES ($1, $2, $3::numeric, $4, $5, $6, $7, $8)
         RETURNING digest, written_at
     ), signed AS (
-        INSERT INTO public.eth_price_signatures (digest, signer, signature)
-        SELECT record.digest, attestation.signer, attestation.signature
-        FROM record, unnest($9::text[], $10::text[]) AS attestation (signer, signature)
+        INSERT INTO public.eth_price_signatures (digest, signer, signature, validator)
+        SELECT record.digest, attestation.signer, attestation.signature, attestation.validator
+        FROM record, unnest($9::text[], $10::text[], $11::boolean[]) AS attestation (signer, signature, validator)
     )
     SELECT written_at, clock_timestamp() AS now FROM record"#;
 
@@ -54,10 +56,16 @@ struct Rows {
     network: String,
     signers: Vec<String>,
     signatures: Vec<String>,
+    validators: Vec<bool>,
 }
 
 impl Rows {
-    fn new(certificate: &Certificate, writer: Address, network: &Network) -> serde_json::Result<Self> {
+    fn new(
+        certificate: &Certificate,
+        writer: Address,
+        network: &Network,
+        validators: &BTreeSet<Address>,
+    ) -> serde_json::Result<Self> {
         let report = certificate.report();
         let observation = report.observation();
         Ok(Self {
@@ -71,6 +79,11 @@ impl Rows {
             network: network.to_string(),
             signers: report.signatures().keys().map(ToString::to_string).collect(),
             signatures: report.signatures().values().map(ToString::to_string).collect(),
+            validators: report
+                .signatures()
+                .keys()
+                .map(|signer| validators.contains(signer))
+                .collect(),
         })
     }
 }
@@ -80,8 +93,9 @@ pub(crate) async fn write(
     certificate: &Certificate,
     writer: Address,
     network: &Network,
+    validators: &BTreeSet<Address>,
 ) -> Outcome {
-    let rows = match Rows::new(certificate, writer, network) {
+    let rows = match Rows::new(certificate, writer, network, validators) {
         Ok(rows) => rows,
         Err(error) => {
             return Outcome::Refused {
@@ -135,6 +149,7 @@ async fn insert(connection: &mut AsyncPgConnection, rows: Rows) -> QueryResult<W
         .bind::<Text, _>(rows.network)
         .bind::<Array<Text>, _>(rows.signers)
         .bind::<Array<Text>, _>(rows.signatures)
+        .bind::<Array<Bool>, _>(rows.validators)
         .load(connection)
         .await?;
     written.into_iter().next().ok_or(diesel::NotFound)

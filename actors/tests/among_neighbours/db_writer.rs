@@ -5,17 +5,17 @@ use std::time::Duration;
 use actix::Addr;
 use quorate_actors::{
     db_writer::{DbWriter, DbWriterSinks, Terms},
-    messages::{AskLastRecord, LastRecordIs, Write, Wrote},
+    messages::{AskLastRecord, KeepEvidence, LastRecordIs, Write, Wrote},
     supervisor::{ActorSpec, Fault, StepOutcome, Supervisor},
 };
-use quorate_protocol::{Certificate, UnixMillis, aggregation::WriteOutcome};
-use quorate_store::{DatabaseUrl, Store, StoreConfig};
+use quorate_protocol::{Certificate, Electorate, ProvenEquivocation, UnixMillis, aggregation::WriteOutcome};
+use quorate_store::{DatabaseUrl, EquivocationQuery, RecordQuery, Store, StoreConfig};
 use tokio::sync::watch;
 
 use crate::{
     neighbours::Neighbours,
     postgres::{Database, LONG, start_server},
-    reports::{certify, feed, key, network, observation, report, unix_now},
+    reports::{certify, feed, key, network, observation, report, three_signatures, unix_now},
     running::{eventually, in_real_time, panic_and_restart, supervisor},
 };
 
@@ -44,7 +44,7 @@ impl Bench {
             misfit: sender,
         };
         let store = Store::new(StoreConfig::new(url.clone()));
-        let writer = DbWriter::new(store, key(1).address(), network(), terms, sinks);
+        let writer = DbWriter::new(store, key(1).address(), network(), terms, validated_by_2(), sinks);
         let slot = supervisor.reserve(ActorSpec::new("DbWriter")).unwrap();
         Self {
             neighbours,
@@ -74,6 +74,13 @@ impl Bench {
     }
 }
 
+/// Three signatures make a record, the second key's among them.
+fn validated_by_2() -> Electorate {
+    let mut electorate = three_signatures();
+    electorate.rule.validators.insert(key(2).address());
+    electorate
+}
+
 /// A certificate of the moment `at`, with three signatures.
 fn certificate_of(at: UnixMillis) -> Certificate {
     let observation = observation(&key(1), "3012.45", at);
@@ -91,6 +98,51 @@ fn later_than(certificate: &Certificate) -> Certificate {
 
 fn is_recent(age: Duration) -> bool {
     age < Duration::from_secs(60)
+}
+
+#[test]
+fn a_proof_of_equivocation_is_kept_once_whoever_brings_it() {
+    in_real_time(async {
+        let database = Database::migrated(LONG).await;
+        let bench = Bench::new(&database.node);
+        let at = unix_now();
+        let [one, other] =
+            ["3012.45", "3012.46"].map(|price| report(observation(&key(7), price, at), &key(7), &[]));
+        let proof = ProvenEquivocation::of(&one, &other, Duration::from_secs(15)).unwrap();
+        let store = Store::new(StoreConfig::new(database.node.clone()));
+        for _ in 0..2 {
+            bench.writer.send(KeepEvidence(proof.clone())).await.unwrap();
+        }
+        let kept = loop {
+            let kept = store.equivocations(EquivocationQuery::default()).await.unwrap();
+            if !kept.is_empty() {
+                break kept;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        // Both were dealt with when this is answered, for they came before.
+        bench.last_record().await;
+        assert_eq!(kept.len(), 1);
+        assert_eq!(
+            (kept[0].observer, kept[0].found_by),
+            (key(7).address(), key(1).address())
+        );
+        assert_eq!(kept[0].verify(), Ok(()));
+    });
+}
+
+#[test]
+fn the_record_tells_whose_signatures_are_validators() {
+    in_real_time(async {
+        let database = Database::migrated(LONG).await;
+        let bench = Bench::new(&database.node);
+        let WriteOutcome::Written(_) = bench.write(&certificate()).await else {
+            panic!("{:?}", bench.neighbours.everything());
+        };
+        let store = Store::new(StoreConfig::new(database.node.clone()));
+        let records = store.records(RecordQuery::default()).await.unwrap();
+        assert_eq!(records[0].validators, [key(2).address()].into());
+    });
 }
 
 #[test]

@@ -56,6 +56,7 @@ impl Database {
             write_interval: Some(write_interval),
             min_signatures: Some(3),
             node_password: Some(Secret::new(NODE_PASSWORD)),
+            ..MigrateOptions::default()
         };
         migrate(&self.owner, options).await.unwrap();
     }

@@ -3,6 +3,8 @@
 // Helpers are no tests in clippy's eyes; here as there a failure is the test's result.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod equivocations;
+mod members;
 mod migrating;
 mod outages;
 mod private_server;
@@ -12,6 +14,8 @@ mod roles;
 mod rules;
 mod schema;
 mod secrets;
+mod signatures;
+mod stolen_password;
 mod support;
 mod tls;
 mod writing;

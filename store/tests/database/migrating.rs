@@ -3,9 +3,14 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use quorate_store::{MigrateError, MigrateOptions, Settings, StoreError, migrate};
+use quorate_store::{MigrateError, MigrateOptions, Outcome, Secret, Settings, StoreError, migrate};
 
-use crate::support::{LONG, connect, database, empty_database, options, store};
+use crate::support::{
+    LONG, certificate, connect, database, empty_database, now, options, server, store, write,
+};
+
+/// How many there are in the folder.
+const MIGRATIONS: usize = 9;
 
 #[tokio::test]
 async fn six_concurrent_migrations_of_an_empty_database_all_succeed() {
@@ -18,7 +23,7 @@ async fn six_concurrent_migrations_of_an_empty_database_all_succeed() {
         .collect();
     // One of them did the work, the others found it done.
     assert_eq!(
-        applied.iter().filter(|&&count| count == 4).count(),
+        applied.iter().filter(|&&count| count == MIGRATIONS).count(),
         1,
         "{applied:?}"
     );
@@ -51,6 +56,7 @@ async fn a_new_database_has_a_window_of_30_s_and_a_minimum_of_3() {
     let defaults = Settings {
         write_interval: Duration::from_secs(30),
         min_signatures: 3,
+        min_validators: 1,
     };
     assert_eq!(migrated.settings, defaults);
     assert_eq!(store(&database.owner).settings().await, Ok(defaults));
@@ -67,6 +73,7 @@ async fn settings_change_only_when_asked() {
     let settings = Settings {
         write_interval: Duration::from_secs(60),
         min_signatures: 5,
+        min_validators: 1,
     };
     assert_eq!(migrated.settings, settings);
     assert!(migrated.applied.is_empty());
@@ -121,6 +128,11 @@ async fn a_migration_can_be_undone_and_done_again() {
     let database = database(LONG).await;
     let owner = connect(&database.owner).await;
     for down in [
+        include_str!("../../../migrations/2025-11-23-000005_quorate_node_limits/down.sql"),
+        include_str!("../../../migrations/2025-11-23-000004_eth_price_equivocations/down.sql"),
+        include_str!("../../../migrations/2025-11-23-000003_eth_prices_verified/down.sql"),
+        include_str!("../../../migrations/2025-11-23-000002_quorate_members/down.sql"),
+        include_str!("../../../migrations/2025-11-23-000001_quorate_recover/down.sql"),
         include_str!("../../../migrations/2025-11-22-000004_quorate_node_role/down.sql"),
         include_str!("../../../migrations/2025-11-22-000003_eth_price_signatures/down.sql"),
         include_str!("../../../migrations/2025-11-22-000002_eth_prices/down.sql"),
@@ -138,7 +150,7 @@ async fn a_migration_can_be_undone_and_done_again() {
         .await
         .unwrap();
     let migrated = migrate(&database.owner, options(LONG)).await.unwrap();
-    assert_eq!(migrated.applied.len(), 4);
+    assert_eq!(migrated.applied.len(), MIGRATIONS);
     assert!(store(&database.node).settings().await.is_ok());
 }
 
@@ -153,5 +165,100 @@ fn a_runtime_of_one_thread_is_enough() {
         let database = empty_database().await;
         migrate(&database.owner, options(LONG)).await.unwrap().applied
     });
-    assert_eq!(applied.len(), 4);
+    assert_eq!(applied.len(), MIGRATIONS);
+}
+
+#[tokio::test]
+async fn an_owner_that_is_no_superuser_can_migrate_and_the_role_is_limited_all_the_same() {
+    let database = empty_database().await;
+    let name = database.owner.database().unwrap().to_owned();
+    let (role, secret) = (format!("owner_of_{name}"), Secret::new("an owner's password"));
+    let superuser = connect(&database.owner).await;
+    superuser
+        .batch_execute(&format!(
+            "CREATE ROLE {role} LOGIN CREATEROLE PASSWORD 'an owner''s password';
+             ALTER DATABASE {name} OWNER TO {role}; ALTER SCHEMA public OWNER TO {role}"
+        ))
+        .await
+        .unwrap();
+    let owner = server().url_for(&role, &secret).with_database(&name);
+    // Twice: an upgrade finds everything there.
+    for _ in 0..2 {
+        migrate(&owner, options(LONG)).await.unwrap();
+    }
+    let node = connect(&database.node).await;
+    let row = node
+        .query_one("SELECT current_setting('statement_timeout')", &[])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, String>(0), "1min");
+    assert!(
+        node.batch_execute("CREATE TEMPORARY TABLE mine (id int)")
+            .await
+            .is_err()
+    );
+    let outcome = write(&store(&database.node), &certificate("3000", now(), &[1, 2, 3])).await;
+    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+}
+
+/// Everything that migrations make, as text.
+const CONTENTS: &str = "
+    SELECT string_agg(line, E'\\n' ORDER BY line) FROM (
+        SELECT pg_get_functiondef(oid) || coalesce(proacl::text, '') AS line
+            FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname LIKE 'quorate%'
+        UNION ALL SELECT oid::regclass || ' ' || relkind::text || ' ' || coalesce(relacl::text, '')
+                || coalesce(obj_description(oid, 'pg_class'), '')
+            FROM pg_class WHERE relnamespace = 'public'::regnamespace
+        UNION ALL SELECT attrelid::regclass || '.' || attname || ' ' || format_type(atttypid, atttypmod)
+                || ' ' || attnotnull || coalesce(attacl::text, '') || coalesce(col_description(attrelid, attnum), '')
+            FROM pg_attribute
+            WHERE attnum > 0 AND NOT attisdropped
+                AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+        UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+        UNION ALL SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
+            FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+        UNION ALL SELECT pg_get_viewdef('public.eth_prices_signed'::regclass)
+        UNION ALL SELECT 'temporary tables ' || has_database_privilege('quorate_node', current_database(), 'TEMPORARY')
+        UNION ALL SELECT 'large objects ' || has_function_privilege('quorate_node', 'lo_create(oid)', 'EXECUTE')
+        UNION ALL SELECT 'defaults ' || setconfig::text FROM pg_db_role_setting
+            WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+    ) AS lines";
+
+async fn contents(client: &tokio_postgres::Client) -> String {
+    client.query_one(CONTENTS, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn undoing_what_makes_the_database_a_judge_leads_back_to_the_schema_before() {
+    let before = empty_database().await;
+    let before = connect(&before.owner).await;
+    before
+        .batch_execute(
+            "CREATE TABLE __diesel_schema_migrations (
+                version varchar(50) PRIMARY KEY, run_on timestamp NOT NULL DEFAULT current_timestamp)",
+        )
+        .await
+        .unwrap();
+    for up in [
+        include_str!("../../../migrations/2025-11-22-000001_quorate_settings/up.sql"),
+        include_str!("../../../migrations/2025-11-22-000002_eth_prices/up.sql"),
+        include_str!("../../../migrations/2025-11-22-000003_eth_price_signatures/up.sql"),
+        include_str!("../../../migrations/2025-11-22-000004_quorate_node_role/up.sql"),
+    ] {
+        before.batch_execute(up).await.unwrap();
+    }
+    let database = empty_database().await;
+    migrate(&database.owner, options(LONG)).await.unwrap();
+    let owner = connect(&database.owner).await;
+    assert_ne!(contents(&owner).await, contents(&before).await);
+    for down in [
+        include_str!("../../../migrations/2025-11-23-000005_quorate_node_limits/down.sql"),
+        include_str!("../../../migrations/2025-11-23-000004_eth_price_equivocations/down.sql"),
+        include_str!("../../../migrations/2025-11-23-000003_eth_prices_verified/down.sql"),
+        include_str!("../../../migrations/2025-11-23-000002_quorate_members/down.sql"),
+        include_str!("../../../migrations/2025-11-23-000001_quorate_recover/down.sql"),
+    ] {
+        owner.batch_execute(down).await.unwrap();
+    }
+    assert_eq!(contents(&owner).await, contents(&before).await);
 }

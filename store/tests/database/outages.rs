@@ -2,29 +2,23 @@
 
 use std::time::Duration;
 
-use quorate_protocol::UnixMillis;
 use quorate_store::{Outcome, PrivateOptions, PrivatePostgres, Store, StoreConfig, StoreError};
 use tokio::time::Instant;
 
-use crate::support::{
-    LONG, RawRecord, certificate, connect, database, database_of, key, network, now, store,
-};
+use crate::support::{LONG, RawRecord, certificate, connect, database, database_of, now, store, write};
 
 #[tokio::test]
 async fn a_stopped_server_is_unavailable_and_writes_again_after_its_return() {
     let mut server = PrivatePostgres::start(&PrivateOptions::default()).unwrap();
     let database = database_of(&server, Duration::from_millis(100)).await;
     let store = store(&database.node);
-    let write = async |number: u64| {
-        let certificate = certificate("3012.45", UnixMillis::new(1_700_000_000_000 + number), &[1, 2, 3]);
-        store.write(&certificate, key(1).address(), network()).await
-    };
-    let outcome = write(1).await;
+    let write_one = async || write(&store, &certificate("3012.45", now(), &[1, 2, 3])).await;
+    let outcome = write_one().await;
     assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
 
     server.stop().unwrap();
-    for number in 2..4 {
-        let outcome = write(number).await;
+    for _ in 0..2 {
+        let outcome = write_one().await;
         assert!(matches!(outcome, Outcome::Unavailable { .. }), "{outcome:?}");
     }
     assert!(matches!(
@@ -33,7 +27,7 @@ async fn a_stopped_server_is_unavailable_and_writes_again_after_its_return() {
     ));
 
     server.start_again().unwrap();
-    let outcome = write(4).await;
+    let outcome = write_one().await;
     assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
     // What was written before is still there.
     assert_eq!(store.records(Default::default()).await.unwrap().len(), 2);
@@ -54,13 +48,7 @@ async fn terminated_connections_cost_no_write() {
         )
         .await
         .unwrap();
-    let outcome = store
-        .write(
-            &certificate("3012.45", now(), &[1, 2, 3]),
-            key(1).address(),
-            network(),
-        )
-        .await;
+    let outcome = write(&store, &certificate("3012.45", now(), &[1, 2, 3])).await;
     assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
 }
 
@@ -87,10 +75,10 @@ async fn a_connection_that_is_terminated_in_a_write_is_unavailable() {
             assert!(Instant::now() < deadline, "the write never waited");
         }
     };
-    let (outcome, ()) = tokio::join!(store.write(&certificate, key(1).address(), network()), terminate);
+    let (outcome, ()) = tokio::join!(write(&store, &certificate), terminate);
     assert!(matches!(outcome, Outcome::Unavailable { .. }), "{outcome:?}");
     blocker.batch_execute("ROLLBACK").await.unwrap();
-    let outcome = store.write(&certificate, key(1).address(), network()).await;
+    let outcome = write(&store, &certificate).await;
     assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
 }
 
@@ -110,7 +98,7 @@ async fn a_busy_pool_says_so() {
     });
     store.settings().await.unwrap();
     let certificate = certificate("3012.45", now(), &[1, 2, 3]);
-    let writing = store.write(&certificate, key(1).address(), network());
+    let writing = write(&store, &certificate);
     let other = async {
         // The write is polled first and takes the only connection.
         tokio::task::yield_now().await;

@@ -13,7 +13,7 @@ use quorate_protocol::UnixMillis;
 use quorate_store::{DatabaseUrl, Outcome, Store, StoreConfig};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{certificate, connect, database, key, network, now};
+use crate::support::{certificate, connect, database, now, write};
 
 const WINDOW: Duration = Duration::from_millis(500);
 const WINDOWS: usize = 4;
@@ -30,7 +30,7 @@ async fn write_in_a_loop(url: DatabaseUrl, number: u8, written: Arc<AtomicUsize>
         assert!(Instant::now() < deadline, "{written:?} records in all this time");
         observed_at += 1;
         let certificate = certificate("3012.45", UnixMillis::new(observed_at), &[number, 101, 102]);
-        match store.write(&certificate, key(number).address(), network()).await {
+        match write(&store, &certificate).await {
             Outcome::Written { .. } => {
                 written.fetch_add(1, Ordering::SeqCst);
             }

@@ -6,12 +6,12 @@ use quorate_protocol::UnixMillis;
 use quorate_store::{Order, Outcome, RecordFault, RecordQuery, Store};
 
 use crate::support::{
-    LONG, RawRecord, certificate, certificate_for, connect, database, evidence, key, network, signer, store,
+    LONG, RawRecord, certificate, certificate_for, connect, database, evidence, key, network, now, signer,
+    store, write,
 };
 
-async fn write(store: &Store, feed: &str, price: &str, observed_at: u64) {
-    let certificate = certificate_for(feed, price, UnixMillis::new(observed_at), &[1, 2, 3]);
-    let outcome = store.write(&certificate, key(2).address(), network()).await;
+async fn write_one(store: &Store, feed: &str, price: &str, observed_at: UnixMillis) {
+    let outcome = write(store, &certificate_for(feed, price, observed_at, &[1, 2, 3])).await;
     assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
 }
 
@@ -19,12 +19,11 @@ async fn write(store: &Store, feed: &str, price: &str, observed_at: u64) {
 async fn a_record_comes_back_as_it_was_certified_and_verifies() {
     let database = database(LONG).await;
     let store = store(&database.node);
-    let certificate = certificate(
-        "3012.450000000000000001",
-        UnixMillis::new(1_700_000_000_123),
-        &[3, 1, 2],
-    );
-    store.write(&certificate, key(9).address(), network()).await;
+    let certificate = certificate("3012.450000000000000001", now(), &[3, 1, 2]);
+    let validators = [1, 7].map(|number| key(number).address()).into();
+    store
+        .write(&certificate, key(9).address(), network(), &validators)
+        .await;
     let record = store.record(&certificate.digest()).await.unwrap().unwrap();
     assert_eq!(record.observation(), *certificate.report().observation());
     assert_eq!(record.price.to_string(), "3012.450000000000000001");
@@ -34,6 +33,8 @@ async fn a_record_comes_back_as_it_was_certified_and_verifies() {
         (key(3).address(), key(9).address())
     );
     assert_eq!(record.network, "test");
+    // Of those that the writer names, those that have signed.
+    assert_eq!(record.validators, BTreeSet::from([key(1).address()]));
     let signers: BTreeSet<_> = [1, 2, 3].map(|number| key(number).address()).into();
     assert_eq!(record.verify(), Ok(signers));
     assert_eq!(record.digest, certificate.digest());
@@ -43,9 +44,15 @@ async fn a_record_comes_back_as_it_was_certified_and_verifies() {
 #[tokio::test]
 async fn the_highest_price_and_the_latest_time_survive() {
     let database = database(LONG).await;
+    // It is not the year 9999 yet.
+    let owner = connect(&database.owner).await;
+    owner
+        .batch_execute("ALTER TABLE eth_prices DISABLE TRIGGER quorate_verify_record")
+        .await
+        .unwrap();
     let store = store(&database.node);
     let certificate = certificate("1000000000000000000", UnixMillis::MAX, &[1, 2, 3]);
-    store.write(&certificate, key(1).address(), network()).await;
+    write(&store, &certificate).await;
     let record = store.record(&certificate.digest()).await.unwrap().unwrap();
     assert_eq!(record.observed_at, UnixMillis::MAX);
     assert!(record.verify().is_ok());
@@ -55,7 +62,8 @@ async fn the_highest_price_and_the_latest_time_survive() {
 async fn whatever_is_changed_in_a_record_shows() {
     let database = database(LONG).await;
     let store = store(&database.node);
-    write(&store, "ETH/USD", "3012.45", 1_700_000_000_000).await;
+    let observed_at = now();
+    write_one(&store, "ETH/USD", "3012.45", observed_at).await;
     let record = store.records(RecordQuery::default()).await.unwrap().remove(0);
 
     let mut changed = record.clone();
@@ -67,7 +75,7 @@ async fn whatever_is_changed_in_a_record_shows() {
     assert!(matches!(changed.verify(), Err(RecordFault::Digest { .. })));
 
     let mut changed = record.clone();
-    changed.observed_at = UnixMillis::new(1_700_000_000_001);
+    changed.observed_at = UnixMillis::new(observed_at.get() + 1);
     assert!(matches!(changed.verify(), Err(RecordFault::Digest { .. })));
 
     let mut changed = record.clone();
@@ -88,9 +96,11 @@ async fn whatever_is_changed_in_a_record_shows() {
 async fn records_are_filtered_and_ordered() {
     let database = database(LONG).await;
     let store = store(&database.node);
+    let start = now().get() - 10_000;
+    let at = |later| UnixMillis::new(start + later);
     // Written in another order than observed.
-    for (feed, observed_at) in [("AA/USD", 2000), ("BB/USD", 3000), ("CC/USD", 1000)] {
-        write(&store, feed, "1.5", observed_at).await;
+    for (feed, later) in [("AA/USD", 2000), ("BB/USD", 3000), ("CC/USD", 1000)] {
+        write_one(&store, feed, "1.5", at(later)).await;
     }
     let feeds = async |query: RecordQuery| -> Vec<String> {
         let records = store.records(query).await.unwrap();
@@ -104,7 +114,7 @@ async fn records_are_filtered_and_ordered() {
     assert_eq!(feeds(RecordQuery { limit: 1, ..all() }).await, ["BB"]);
     let feed = Some("AA/USD".parse().unwrap());
     assert_eq!(feeds(RecordQuery { feed, ..all() }).await, ["AA"]);
-    let (from, to) = (Some(UnixMillis::new(1000)), Some(UnixMillis::new(3000)));
+    let (from, to) = (Some(at(1000)), Some(at(3000)));
     assert_eq!(feeds(RecordQuery { from, to, ..all() }).await, ["AA", "CC"]);
     let order = Order::AsWritten;
     assert_eq!(feeds(RecordQuery { order, ..all() }).await, ["AA", "BB", "CC"]);
@@ -130,13 +140,19 @@ async fn records_are_filtered_and_ordered() {
 }
 
 #[tokio::test]
-async fn a_hostile_record_can_be_read_and_does_not_verify() {
+async fn a_record_that_the_owner_has_changed_can_be_read_and_does_not_verify() {
     let database = database(LONG).await;
     let node = connect(&database.node).await;
     let mut record = RawRecord::good(1);
-    // Not the letter case of the checksum.
-    record.signers[1] = format!("0x{}", signer(2)[2..].to_uppercase());
+    // Not the letter case of the checksum: that harms nobody.
+    record.signatures[1].0 = format!("0x{}", signer(2)[2..].to_uppercase());
     record.write(&node).await.unwrap();
+    let change = "UPDATE eth_prices SET timestamp = timestamp + interval '1 second'";
+    connect(&database.owner)
+        .await
+        .batch_execute(change)
+        .await
+        .unwrap();
     let records = store(&database.node)
         .records(RecordQuery::default())
         .await
@@ -157,7 +173,7 @@ async fn there_is_no_last_record_before_the_first() {
 #[tokio::test]
 async fn psql_shows_a_price_as_people_write_it() {
     let database = database(LONG).await;
-    write(&store(&database.node), "ETH/USD", "3012.45", 1_700_000_000_000).await;
+    write_one(&store(&database.node), "ETH/USD", "3012.45", now()).await;
     let owner = connect(&database.owner).await;
     let row = owner
         .query_one(

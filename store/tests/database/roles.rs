@@ -5,7 +5,7 @@ use tokio::sync::OnceCell;
 use tokio_postgres::error::SqlState;
 
 use crate::support::{
-    Database, LONG, RawRecord, attempt, certificate, connect, database, key, network, now, signer, store,
+    Database, LONG, RawRecord, attempt, certificate, connect, database, now, signer, store, write,
 };
 
 /// That a node is refused this statement for lack of privilege. One database for all, since none of them gets through.
@@ -136,13 +136,7 @@ async fn a_role_that_may_only_read_is_refused_for_good() {
         .url_for(&name, &quorate_store::Secret::new("reader"))
         .with_database(database.owner.database().unwrap());
     let store = store(&reader);
-    let outcome = store
-        .write(
-            &certificate("3000", now(), &[1, 2, 3]),
-            key(1).address(),
-            network(),
-        )
-        .await;
+    let outcome = write(&store, &certificate("3000", now(), &[1, 2, 3])).await;
     assert!(
         matches!(&outcome, Outcome::Refused { reason } if reason.contains("eth_prices")),
         "{outcome:?}"
@@ -173,5 +167,5 @@ async fn the_node_role_can_do_its_work() {
         .await
         .unwrap();
     assert_eq!(row.get::<_, i64>(0), 3);
-    assert_eq!(row.get::<_, String>(1), format!("0x{}", "ab".repeat(65)));
+    assert_eq!(row.get::<_, String>(1), RawRecord::good(1).signatures[2].1);
 }

@@ -1,8 +1,9 @@
 //! What the database refuses, whatever a client with the node's password does.
 
+use quorate_protocol::{Evidence, Quote, UnixMillis};
 use tokio_postgres::error::SqlState;
 
-use crate::support::{LONG, RawRecord, attempt, connect, count, database, signer};
+use crate::support::{LONG, RawRecord, attempt, connect, count, database, evidence, signer};
 
 #[tokio::test]
 async fn a_second_record_in_the_window_is_refused() {
@@ -16,10 +17,7 @@ async fn a_second_record_in_the_window_is_refused() {
             "eth_prices_one_a_window".to_owned()
         )
     );
-    let other_feed = RawRecord {
-        feed: "BTC/USD".to_owned(),
-        ..RawRecord::good(3)
-    };
+    let other_feed = RawRecord::of("BTC/USD", evidence("3000.5"), 3);
     other_feed.write(&node).await.unwrap();
 }
 
@@ -27,10 +25,7 @@ async fn a_second_record_in_the_window_is_refused() {
 async fn two_records_in_one_transaction_are_refused() {
     let database = database(LONG).await;
     let node = connect(&database.node).await;
-    let both = [1, 2].map(|number| {
-        let record = RawRecord::good(number);
-        format!("{}{}", record.insert(), record.insert_signatures())
-    });
+    let both = [1, 2].map(|number| RawRecord::good(number).statements());
     let (code, _) = attempt(&node, &both.concat()).await.unwrap_err();
     assert_eq!(code, SqlState::EXCLUSION_VIOLATION);
 }
@@ -56,7 +51,7 @@ async fn a_record_with_two_signatures_is_refused_at_commit() {
     let database = database(LONG).await;
     let node = connect(&database.node).await;
     let mut record = RawRecord::good(1);
-    record.signers.truncate(2);
+    record.signatures.truncate(2);
     assert_eq!(
         record.write(&node).await.unwrap_err(),
         (SqlState::CHECK_VIOLATION, "eth_prices_min_signatures".to_owned())
@@ -78,8 +73,9 @@ async fn a_signer_in_another_letter_case_is_the_same_signer() {
     let database = database(LONG).await;
     let node = connect(&database.node).await;
     let mut record = RawRecord::good(1);
-    record.signers = vec![signer(1), signer(2), signer(2).to_lowercase()];
-    assert_ne!(record.signers[1], record.signers[2]);
+    let (signer, signature) = record.signatures[1].clone();
+    assert_ne!(signer, signer.to_lowercase());
+    record.signatures[2] = (signer.to_lowercase(), signature);
     assert_eq!(
         record.write(&node).await.unwrap_err(),
         (
@@ -93,8 +89,7 @@ async fn a_signer_in_another_letter_case_is_the_same_signer() {
 async fn an_observer_that_has_not_signed_is_refused() {
     let database = database(LONG).await;
     let node = connect(&database.node).await;
-    let mut record = RawRecord::good(1);
-    record.signers = [2, 3, 4].map(signer).to_vec();
+    let record = RawRecord::good(1).signed_by(&[2, 3, 4]);
     assert_eq!(
         record.write(&node).await.unwrap_err(),
         (SqlState::CHECK_VIOLATION, "eth_prices_observer_signed".to_owned())
@@ -105,9 +100,9 @@ async fn an_observer_that_has_not_signed_is_refused() {
 async fn a_signature_cannot_be_added_to_an_old_record() {
     let database = database(LONG).await;
     let node = connect(&database.node).await;
-    let mut record = RawRecord::good(1);
+    let record = RawRecord::good(1);
     record.write(&node).await.unwrap();
-    record.signers = vec![signer(4)];
+    let record = record.signed_by(&[4]);
     let refused = (
         SqlState::CHECK_VIOLATION,
         "eth_price_signatures_only_with_record".to_owned(),
@@ -129,9 +124,9 @@ async fn a_restored_records_transaction_number_admits_no_signature() {
     let database = database(LONG).await;
     let node = connect(&database.node).await;
     let owner = connect(&database.owner).await;
-    let mut record = RawRecord::good(1);
+    let record = RawRecord::good(1);
     record.write(&node).await.unwrap();
-    record.signers = vec![signer(4)];
+    let record = record.signed_by(&[4]);
     // As after a restore into a server whose transactions have just got as far as the record's number.
     let statements = format!(
         "UPDATE eth_prices SET written_in = pg_current_xact_id(); {}",
@@ -195,23 +190,25 @@ async fn a_price_that_is_not_the_median_of_readable_evidence_is_refused() {
             evidence: evidence.clone(),
             ..RawRecord::good(1)
         };
-        let refused = record.write(&node).await;
+        let refused = record.refusal(&node).await;
         assert!(
-            matches!(&refused, Err((code, _)) if *code == SqlState::CHECK_VIOLATION),
-            "{price} of {evidence}: {refused:?}"
+            refused.starts_with("eth_prices_price_i"),
+            "{price} of {evidence}: {refused}"
         );
     }
 
     // The midpoint is rounded down to 18 decimals, as nodes compute it.
-    let midpoint = RawRecord {
-        price: "1.000000000000000001".to_owned(),
-        evidence: format!(
-            "[{},{}]",
-            quote("a", "1.000000000000000001"),
-            quote("b", "1.000000000000000002")
-        ),
-        ..RawRecord::good(1)
+    let quote = |source: &str, price: &str| Quote {
+        source: source.parse().unwrap(),
+        price: price.parse().unwrap(),
+        at: UnixMillis::new(1),
     };
+    let quotes = vec![
+        quote("a", "1.000000000000000001"),
+        quote("b", "1.000000000000000002"),
+    ];
+    let midpoint = RawRecord::of("ETH/USD", Evidence::sorted(quotes).unwrap(), 1);
+    assert_eq!(midpoint.price, "1.000000000000000001");
     midpoint.write(&node).await.unwrap();
 }
 
@@ -226,16 +223,19 @@ async fn what_no_reader_could_parse_is_refused() {
         (&good.digest, "0x12"),
         ("ETH/USD", "eth/usd"),
         ("'test'", "'Test'"),
-        (&signer(2), "somebody"),
-        ("now()", "'1969-12-31'"),
-        ("now()", "'infinity'"),
+        (&signer(9), "somebody"),
+        (&good.timestamp, "'1969-12-31'"),
+        (&good.timestamp, "'infinity'"),
     ] {
-        let (code, _) = attempt(&node, &good.insert().replace(from, to))
-            .await
-            .unwrap_err();
+        let insert = good.insert().replace(from, to);
+        assert_ne!(insert, good.insert(), "{from}");
+        let (code, constraint) = attempt(&node, &insert).await.unwrap_err();
         assert_eq!(code, SqlState::CHECK_VIOLATION, "{to}");
+        assert_ne!(constraint, "eth_prices_digest_matches", "{to}");
     }
-    let wrong_signature = good.insert_signatures().replace("0xab", "0xAB");
+    let signature = &good.signatures[0].1;
+    let upper = format!("0x{}", signature[2..].to_uppercase());
+    let wrong_signature = good.insert_signatures().replace(signature, &upper);
     let (code, constraint) = attempt(&node, &format!("{}{wrong_signature}", good.insert()))
         .await
         .unwrap_err();
@@ -255,6 +255,8 @@ async fn the_settings_are_one_row_of_sensible_values() {
         "UPDATE quorate_settings SET write_interval = '1 month'",
         "UPDATE quorate_settings SET min_signatures = 0",
         "UPDATE quorate_settings SET min_signatures = 129",
+        "UPDATE quorate_settings SET min_validators = -1",
+        "UPDATE quorate_settings SET min_validators = 129",
     ] {
         assert!(attempt(&owner, &format!("{wrong};")).await.is_err(), "{wrong}");
     }

@@ -23,7 +23,8 @@ async fn the_printed_schema_is_the_migrated_one() {
     let owner = connect(&database.owner).await;
     let rows = owner
         .query(
-            "SELECT table_name::text, column_name::text, udt_name::text FROM information_schema.columns
+            "SELECT table_name::text, column_name::text, udt_name::text, is_nullable = 'YES'
+             FROM information_schema.columns
              WHERE table_schema = 'public' AND table_name <> 'eth_prices_signed'",
             &[],
         )
@@ -35,6 +36,11 @@ async fn the_printed_schema_is_the_migrated_one() {
             let kind: String = row.get(2);
             let kind = if kind == "varchar" {
                 "text".to_owned()
+            } else {
+                kind
+            };
+            let kind = if row.get(3) {
+                format!("nullable<{kind}>")
             } else {
                 kind
             };
@@ -54,7 +60,8 @@ async fn every_column_is_explained() {
     let rows = owner
         .query(
             "SELECT attrelid::regclass::text || '.' || attname FROM pg_attribute
-             WHERE attrelid IN ('eth_prices'::regclass, 'eth_price_signatures'::regclass, 'quorate_settings'::regclass)
+             WHERE attrelid IN ('eth_prices'::regclass, 'eth_price_signatures'::regclass, 'quorate_settings'::regclass,
+                    'quorate_members'::regclass, 'eth_price_equivocations'::regclass)
                 AND attnum > 0 AND col_description(attrelid, attnum) IS NULL",
             &[],
         )

@@ -1,6 +1,7 @@
 //! A server, fresh databases, certificates, and raw SQL.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -13,8 +14,8 @@ use quorate_protocol::{
     VerifiedReport,
 };
 use quorate_store::{
-    DatabaseUrl, MigrateOptions, NODE_ROLE, PrivateOptions, PrivatePostgres, Secret, Store, StoreConfig,
-    migrate,
+    DatabaseUrl, MigrateOptions, NODE_ROLE, Outcome, PrivateOptions, PrivatePostgres, Secret, Store,
+    StoreConfig, migrate,
 };
 use tokio::{
     sync::OnceCell,
@@ -97,6 +98,7 @@ pub(crate) fn options(write_interval: Duration) -> MigrateOptions {
         write_interval: Some(write_interval),
         min_signatures: Some(3),
         node_password: Some(Secret::new(NODE_PASSWORD)),
+        ..MigrateOptions::default()
     }
 }
 
@@ -172,62 +174,127 @@ pub(crate) fn certificate_for(
     report.certify(&rule, signers.len()).unwrap()
 }
 
-/// A record as a hostile client with the node's password would write it: every value its own choice.
+/// Writes it in the name of the first key, with nobody marked as a validator.
+pub(crate) async fn write(store: &Store, certificate: &Certificate) -> Outcome {
+    store
+        .write(certificate, key(1).address(), network(), &BTreeSet::new())
+        .await
+}
+
+/// A record as a client with the node's password would write it: every value its own choice.
 #[derive(Clone)]
 pub(crate) struct RawRecord {
     pub(crate) digest: String,
+    /// An SQL expression.
+    pub(crate) timestamp: String,
     pub(crate) feed: String,
     pub(crate) price: String,
+    pub(crate) observer: String,
     pub(crate) evidence: String,
-    pub(crate) signers: Vec<String>,
+    pub(crate) network: String,
+    /// Signers and their signatures.
+    pub(crate) signatures: Vec<(String, String)>,
 }
 
 pub(crate) fn signer(number: u8) -> String {
     key(number).address().to_string()
 }
 
+/// The signer's text, and its signature over the digest.
+pub(crate) fn signature(number: u8, digest: &str) -> (String, String) {
+    let signature = key(number).sign(digest.parse().unwrap());
+    (signer(number), signature.to_string())
+}
+
 impl RawRecord {
-    /// One that the database accepts.
+    /// One that the database accepts: observed and signed by key 1, signed by keys 2 and 3. The same number is the same
+    /// record.
     pub(crate) fn good(number: u8) -> Self {
+        Self::of("ETH/USD", evidence("3000.5"), number)
+    }
+
+    /// The same of another feed or with other evidence.
+    pub(crate) fn of(feed: &str, evidence: Evidence, number: u8) -> Self {
+        static START: OnceLock<UnixMillis> = OnceLock::new();
+        let observed_at = UnixMillis::new(START.get_or_init(now).get() - u64::from(number));
+        let observation = Observation::new(feed.parse().unwrap(), observed_at, key(1).address(), evidence);
+        let digest = observation.digest(network()).to_string();
+        let quotes: Vec<String> = observation
+            .evidence()
+            .quotes()
+            .iter()
+            .map(|quote| {
+                format!(
+                    r#"{{"source":"{}","price":"{}","at":{}}}"#,
+                    quote.source, quote.price, quote.at
+                )
+            })
+            .collect();
         Self {
-            digest: format!("0x{}", format!("{number:02x}").repeat(32)),
-            feed: "ETH/USD".to_owned(),
-            price: "3000.5".to_owned(),
-            evidence: r#"[{"source":"coinbase","price":"3000.5","at":1700000000000}]"#.to_owned(),
-            signers: [1, 2, 3].map(signer).to_vec(),
+            timestamp: format!(
+                "to_timestamp({}.{:03})",
+                observed_at.get() / 1000,
+                observed_at.get() % 1000
+            ),
+            feed: feed.to_owned(),
+            price: observation.price().to_string(),
+            observer: signer(1),
+            evidence: format!("[{}]", quotes.join(",")),
+            network: network().to_string(),
+            signatures: [1, 2, 3].map(|number| signature(number, &digest)).to_vec(),
+            digest,
         }
+    }
+
+    /// With the genuine signatures of these.
+    pub(crate) fn signed_by(mut self, numbers: &[u8]) -> Self {
+        self.signatures = numbers
+            .iter()
+            .map(|&number| signature(number, &self.digest))
+            .collect();
+        self
     }
 
     pub(crate) fn insert(&self) -> String {
         format!(
             "INSERT INTO eth_prices (timestamp, feed, price, observer, written_by, digest, evidence, network)
-             VALUES (now(), '{}', {}, '{}', '{}', '{}', '{}', 'test');",
+             VALUES ({}, '{}', {}, '{}', '{}', '{}', '{}', '{}');",
+            self.timestamp,
             self.feed,
             self.price,
-            signer(1),
-            signer(2),
+            self.observer,
+            signer(9),
             self.digest,
-            self.evidence
+            self.evidence,
+            self.network,
         )
     }
 
     pub(crate) fn insert_signatures(&self) -> String {
-        self.signers
+        self.signatures
             .iter()
-            .map(|signer| {
+            .map(|(signer, signature)| {
                 format!(
                     "INSERT INTO eth_price_signatures (digest, signer, signature)
-                     VALUES ('{}', '{signer}', '0x{}');",
-                    self.digest,
-                    "ab".repeat(65)
+                     VALUES ('{}', '{signer}', '{signature}');",
+                    self.digest
                 )
             })
             .collect()
     }
 
+    pub(crate) fn statements(&self) -> String {
+        format!("{}{}", self.insert(), self.insert_signatures())
+    }
+
     /// Everything in one transaction; the error's code and constraint if the database refuses.
     pub(crate) async fn write(&self, client: &Client) -> Result<(), (SqlState, String)> {
-        attempt(client, &format!("{}{}", self.insert(), self.insert_signatures())).await
+        attempt(client, &self.statements()).await
+    }
+
+    /// The constraint that refuses it.
+    pub(crate) async fn refusal(&self, client: &Client) -> String {
+        self.write(client).await.unwrap_err().1
     }
 }
 

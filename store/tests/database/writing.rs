@@ -1,19 +1,23 @@
 //! What comes of writing a certificate.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use quorate_protocol::UnixMillis;
 use quorate_store::{MigrateOptions, Outcome, Store, StoreConfig, migrate};
 use tokio::time::timeout;
 
-use crate::support::{LONG, RawRecord, certificate, connect, count, database, key, network, now, store};
+use crate::support::{
+    LONG, RawRecord, certificate, connect, count, database, key, network, now, store, write,
+};
 
 #[tokio::test]
 async fn a_certificate_is_written_with_its_signatures() {
     let database = database(LONG).await;
     let store = store(&database.node);
     let certificate = certificate("3012.45", now(), &[1, 2, 3, 4]);
-    let outcome = store.write(&certificate, key(2).address(), network()).await;
+    let outcome = store
+        .write(&certificate, key(2).address(), network(), &BTreeSet::new())
+        .await;
     let Outcome::Written { written_at, age } = outcome else {
         panic!("{outcome:?}")
     };
@@ -35,8 +39,10 @@ async fn the_same_certificate_again_is_a_duplicate() {
     let database = database(LONG).await;
     let store = store(&database.node);
     let certificate = certificate("3012.45", now(), &[1, 2, 3]);
-    store.write(&certificate, key(1).address(), network()).await;
-    let outcome = store.write(&certificate, key(2).address(), network()).await;
+    write(&store, &certificate).await;
+    let outcome = store
+        .write(&certificate, key(2).address(), network(), &BTreeSet::new())
+        .await;
     let Outcome::Duplicate { last: Some(last) } = outcome else {
         panic!("{outcome:?}")
     };
@@ -52,15 +58,14 @@ async fn the_same_certificate_is_a_duplicate_also_after_its_window() {
     let database = database(window).await;
     let store = store(&database.node);
     let first = certificate("3012.45", now(), &[1, 2, 3]);
-    store.write(&first, key(1).address(), network()).await;
+    write(&store, &first).await;
     // Written again and again until the next window is open for another one.
     let second = certificate("3013", UnixMillis::new(now().get() + 1), &[1, 2, 3]);
-    while !matches!(
-        store.write(&second, key(1).address(), network()).await,
-        Outcome::Written { .. }
-    ) {}
+    while !matches!(write(&store, &second).await, Outcome::Written { .. }) {}
     tokio::time::sleep(window).await;
-    let outcome = store.write(&first, key(2).address(), network()).await;
+    let outcome = store
+        .write(&first, key(2).address(), network(), &BTreeSet::new())
+        .await;
     assert!(
         matches!(&outcome, Outcome::Duplicate { last: Some(last) } if last.digest == second.digest()),
         "{outcome:?}"
@@ -72,11 +77,13 @@ async fn another_certificate_in_the_window_is_too_soon_and_learns_the_last_recor
     let database = database(LONG).await;
     let store = store(&database.node);
     let first = certificate("3012.45", now(), &[1, 2, 3]);
-    store.write(&first, key(1).address(), network()).await;
+    write(&store, &first).await;
     let wait = Duration::from_millis(150);
     tokio::time::sleep(wait).await;
     let second = certificate("3013", now(), &[2, 1, 3]);
-    let outcome = store.write(&second, key(2).address(), network()).await;
+    let outcome = store
+        .write(&second, key(2).address(), network(), &BTreeSet::new())
+        .await;
     let Outcome::TooSoon { last: Some(last) } = outcome else {
         panic!("{outcome:?}")
     };
@@ -94,7 +101,7 @@ async fn feeds_have_windows_of_their_own() {
     let store = store(&database.node);
     for feed in ["ETH/USD", "BTC/USD"] {
         let certificate = crate::support::certificate_for(feed, "3012.45", now(), &[1, 2, 3]);
-        let outcome = store.write(&certificate, key(1).address(), network()).await;
+        let outcome = write(&store, &certificate).await;
         assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
     }
 }
@@ -107,13 +114,7 @@ async fn fewer_signatures_than_the_database_requires_are_refused_with_both_numbe
         ..MigrateOptions::default()
     };
     migrate(&database.owner, more).await.unwrap();
-    let outcome = store(&database.node)
-        .write(
-            &certificate("3012.45", now(), &[1, 2, 3]),
-            key(1).address(),
-            network(),
-        )
-        .await;
+    let outcome = write(&store(&database.node), &certificate("3012.45", now(), &[1, 2, 3])).await;
     let Outcome::Refused { reason } = outcome else {
         panic!("{outcome:?}")
     };
@@ -126,13 +127,11 @@ async fn fewer_signatures_than_the_database_requires_are_refused_with_both_numbe
 #[tokio::test]
 async fn an_unmigrated_database_refuses() {
     let database = crate::support::empty_database().await;
-    let outcome = store(&database.owner)
-        .write(
-            &certificate("3012.45", now(), &[1, 2, 3]),
-            key(1).address(),
-            network(),
-        )
-        .await;
+    let outcome = write(
+        &store(&database.owner),
+        &certificate("3012.45", now(), &[1, 2, 3]),
+    )
+    .await;
     assert!(
         matches!(&outcome, Outcome::Refused { reason } if reason.contains("eth_prices")),
         "{outcome:?}"
@@ -152,10 +151,10 @@ async fn a_write_that_must_wait_too_long_is_unavailable_and_succeeds_later() {
         ..StoreConfig::new(database.node.clone())
     });
     let certificate = certificate("3012.45", now(), &[1, 2, 3]);
-    let outcome = store.write(&certificate, key(1).address(), network()).await;
+    let outcome = write(&store, &certificate).await;
     assert!(matches!(outcome, Outcome::Unavailable { .. }), "{outcome:?}");
     blocker.batch_execute("ROLLBACK").await.unwrap();
-    let outcome = store.write(&certificate, key(1).address(), network()).await;
+    let outcome = write(&store, &certificate).await;
     assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
 }
 
@@ -175,7 +174,7 @@ async fn a_write_that_is_given_up_does_not_hold_its_connection() {
     // Connected first, so that what is given up is the write itself.
     store.settings().await.unwrap();
     let certificate = certificate("3012.45", now(), &[1, 2, 3]);
-    let writing = store.write(&certificate, key(1).address(), network());
+    let writing = write(&store, &certificate);
     assert!(timeout(Duration::from_millis(300), writing).await.is_err());
     // The only connection of the pool is free again, though the server is still at work on the write.
     timeout(Duration::from_secs(10), store.settings())

@@ -75,6 +75,7 @@ impl Database {
             write_interval: Some(WINDOW),
             min_signatures: Some(min_signatures),
             node_password: Some(Secret::new(NODE_PASSWORD)),
+            ..MigrateOptions::default()
         };
         self.runtime
             .block_on(Box::pin(migrate(&self.owner, options)))

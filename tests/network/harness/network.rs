@@ -6,6 +6,7 @@ use std::{
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::Path,
+    process::Command,
     thread,
     time::Duration,
 };
@@ -74,6 +75,8 @@ impl Plan {
 
 /// The file of the members of a network.
 const MEMBERS: &str = "members.toml";
+/// The file of the nodes' way to the database.
+const DATABASE_URL: &str = "database-url";
 const MIN_SIGNATURES: usize = 3;
 const SOURCES: [&str; 3] = ["coinbase", "kraken", "bitstamp"];
 
@@ -121,7 +124,7 @@ impl Network {
             .map(Node::address)
             .collect();
         write_members(&path.join(MEMBERS), &members, &validators);
-        fs::write(path.join("database-url"), database.node.reveal()).unwrap();
+        fs::write(path.join(DATABASE_URL), database.node.reveal()).unwrap();
         let ports: Vec<u16> = nodes.iter().map(|node| node.port).collect();
         for (index, node) in nodes.iter().enumerate() {
             let asked = match (&plan.own_exchange, &own_exchange) {
@@ -161,6 +164,19 @@ impl Network {
     pub(crate) fn change_members(&self, indices: std::ops::Range<usize>) {
         let members: Vec<Address> = self.nodes[indices].iter().map(Node::address).collect();
         write_members(&self.folder.path().join(MEMBERS), &members, &[]);
+    }
+
+    /// What `quorate evidence` shows.
+    pub(crate) fn evidence(&self) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
+        let url = self.folder.path().join(DATABASE_URL);
+        command
+            .args(["evidence", "--full", "--database-url-file"])
+            .arg(url)
+            .env_clear();
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// The folder of the nodes' files.
@@ -300,7 +316,7 @@ fn config(folder: &Path, node: &Node, peers: &[u16], exchange: u16, fault_inject
         ("mdns", false.into()),
         ("key-file", file(&key_name(node.number)).into()),
         ("members", file(MEMBERS).into()),
-        ("database-url-file", file("database-url").into()),
+        ("database-url-file", file(DATABASE_URL).into()),
         ("source", sources.to_vec().into()),
         ("fetch-interval", window.clone().into()),
         ("write-interval", window.into()),

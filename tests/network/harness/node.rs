@@ -61,7 +61,6 @@ pub(crate) struct NodeStatus {
     pub(crate) alive: bool,
     pub(crate) version: Option<String>,
     pub(crate) clock_offset_ms: Option<i64>,
-    pub(crate) quarantined_ms: Option<u64>,
     findings: Findings,
     findings_of_others: Findings,
 }

@@ -80,6 +80,13 @@ fn two_liars_of_seven_cost_no_window_and_are_named_and_silence_costs_none_either
             assert_eq!(named(&found), [0; 4], "node {} of {}", node.number, other.number);
         }
     }
+    let evidence = network.evidence();
+    for key in &keys {
+        let proof = evidence
+            .lines()
+            .find(|line| line.contains(&key.address().to_string()));
+        assert!(proof.is_some_and(|line| line.contains("verified")), "{evidence}");
+    }
     // From now on both are silent.
     drop(liars);
     let all = network.has_records(before + 20, SOON);

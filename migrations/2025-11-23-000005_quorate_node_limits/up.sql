@@ -1,0 +1,69 @@
+-- What the role of the nodes gets no more of than it needs.
+
+-- Large objects would fill the disk. Only a superuser can refuse them; for any other owner this does nothing.
+DO $$
+BEGIN
+    REVOKE EXECUTE ON FUNCTION
+        pg_catalog.lo_create(oid), pg_catalog.lo_creat(integer), pg_catalog.lo_from_bytea(oid, bytea)
+    FROM PUBLIC;
+EXCEPTION WHEN insufficient_privilege THEN
+    NULL;
+END
+$$;
+
+-- Gives the role its limits, and takes back what somebody with its password may have set for it: any role can change the
+-- defaults of its own sessions (ALTER ROLE quorate_node SET default_transaction_read_only = on). Every `quorate migrate`
+-- calls it, for nothing of it is part of a dump or of a copy of the database.
+--
+-- A session can raise its own time limits: those are for accidents, like a psql that somebody has left in a transaction;
+-- the nodes set lower ones. More connections it cannot give itself.
+CREATE FUNCTION public.quorate_limit_node_role() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    here CONSTANT text := format('ALTER ROLE quorate_node IN DATABASE %I ', current_database());
+    -- Some stay for the owner, however many a thief opens.
+    connections CONSTANT integer := current_setting('max_connections')::integer * 9 / 10;
+BEGIN
+    -- Temporary tables would fill the disk. Everybody may make them, unless told otherwise.
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+    -- The role belongs to the whole server: the migration of another database may be at it.
+    FOR attempt IN 1 .. 20 LOOP
+        BEGIN
+            IF EXISTS (
+                SELECT FROM pg_db_role_setting WHERE setdatabase = 0 AND setrole = 'quorate_node'::regrole
+            ) THEN
+                ALTER ROLE quorate_node RESET ALL;
+            END IF;
+            EXECUTE here || 'RESET ALL';
+            EXECUTE here || format('SET statement_timeout = %L', '60s');
+            EXECUTE here || format('SET lock_timeout = %L', '30s');
+            EXECUTE here || format('SET idle_in_transaction_session_timeout = %L', '30s');
+            IF NOT EXISTS (
+                SELECT FROM pg_roles WHERE rolname = 'quorate_node' AND rolconnlimit = connections
+            ) THEN
+                EXECUTE format('ALTER ROLE quorate_node CONNECTION LIMIT %s', connections);
+            END IF;
+            EXIT;
+        EXCEPTION
+            WHEN internal_error THEN
+                PERFORM pg_sleep(0.05 * attempt);
+            WHEN insufficient_privilege THEN
+                RAISE WARNING 'role quorate_node is not ours to limit: %', SQLERRM;
+                RETURN;
+        END;
+    END LOOP;
+    -- What a query may spill to disk. Only a superuser can set it.
+    BEGIN
+        EXECUTE here || format('SET temp_file_limit = %L', '256MB');
+    EXCEPTION WHEN insufficient_privilege OR internal_error THEN
+        NULL;
+    END;
+END
+$$;
+REVOKE ALL ON FUNCTION public.quorate_limit_node_role() FROM PUBLIC;
+COMMENT ON FUNCTION public.quorate_limit_node_role() IS
+    'For the owner: gives the role quorate_node its limits again, whatever somebody with its password has set';
+
+SELECT public.quorate_limit_node_role();
