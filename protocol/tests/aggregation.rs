@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quorate_protocol::{
     Attestation, Certificate, Digest, Electorate, Evidence, Fraction, Instant, Members, Network, NodeKey,
-    Observation, QuorumRule, Quote, UnixMillis, VerifiedReport,
+    Observation, ProvenEquivocation, QuorumRule, Quote, UnixMillis, VerifiedReport,
     aggregation::{Aggregation, Effect, LastRecord, Note, Now, Quoted, Settings, Timing, WriteOutcome},
     cosign::CosignPolicy,
 };
@@ -80,6 +80,15 @@ fn report(signers: &[u8], ms: u64) -> VerifiedReport {
             .unwrap();
     }
     report
+}
+
+fn evidence_of(price: &str, at: UnixMillis) -> Evidence {
+    let quote = Quote {
+        source: "coinbase".parse().unwrap(),
+        price: price.parse().unwrap(),
+        at,
+    };
+    Evidence::new(vec![quote]).unwrap()
 }
 
 fn quoted(ms: u64) -> Quoted {
@@ -365,4 +374,169 @@ fn an_observation_that_was_overtaken_does_not_take_the_newer_ones_place() {
         "it had lost what was known of it: {effects:?}"
     );
     assert_eq!(machine.candidates(), 1);
+}
+
+/// When it states a price, among these moments in ms at which it has a new one, and the price's own moment.
+fn stated(machine: &mut Aggregation, prices: &[u64], until: u64) -> Vec<(u64, u64)> {
+    let mut stated = vec![];
+    for ms in prices[0]..until {
+        let effects = match prices.contains(&ms) {
+            true => machine.on_own_price(quoted(ms), at(ms)),
+            false => machine.on_tick(at(ms)),
+        };
+        for effect in effects {
+            if let Effect::State(quoted) = effect {
+                stated.push((ms, quoted.observed_at.get() - NOON));
+            }
+        }
+    }
+    stated
+}
+
+fn with_two_peers(mut machine: Aggregation, ms: u64) -> Aggregation {
+    for peer in [2, 3] {
+        machine.on_peer_up(key(peer).address(), at(ms));
+    }
+    machine
+}
+
+#[test]
+fn one_price_is_stated_for_a_window_however_many_there_are() {
+    let mut machine = with_two_peers(ready(rule(3)), 2);
+    let prices = [100, 5_100, 10_100, 15_099, 15_100, 20_000];
+    assert_eq!(
+        stated(&mut machine, &prices, 25_000),
+        [(100, 100), (15_100, 15_100)]
+    );
+}
+
+#[test]
+fn a_price_waits_a_moment_for_enough_nodes_to_hear_it() {
+    let mut alone = ready(rule(3));
+    assert_eq!(
+        stated(&mut alone, &[100], 5000),
+        [(1100, 100)],
+        "and is stated all the same"
+    );
+    let mut machine = ready(rule(3));
+    assert_eq!(stated(&mut machine, &[100], 600), []);
+    machine.on_peer_up(key(2).address(), at(600));
+    let effects = machine.on_peer_up(key(3).address(), at(700));
+    assert!(
+        effects.iter().any(|effect| matches!(effect, Effect::State(_))),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn a_price_for_no_window_is_not_stated() {
+    let mut machine = with_two_peers(ready(rule(3)), 2);
+    let last = LastRecord {
+        digest: Digest::new([7; 32]),
+        age: Duration::ZERO,
+    };
+    machine.on_write_outcome(Digest::new([1; 32]), WriteOutcome::TooSoon(Some(last)), at(10));
+    // The window opens at 30,010 ms; 3 s before, prices begin to serve it.
+    assert_eq!(
+        stated(&mut machine, &[10_000, 27_000, 27_010], 30_000),
+        [(27_010, 27_010)]
+    );
+}
+
+#[test]
+fn a_node_that_follows_another_with_its_key_does_not_contradict_it() {
+    let started = at(0).instant;
+    let after = |age: Option<Duration>| {
+        let settings = Settings {
+            predecessor_ended: Some(started),
+            ..settings(rule(3))
+        };
+        let (mut machine, _) = Aggregation::start(settings, at(0));
+        let last = age.map(|age| LastRecord {
+            digest: Digest::new([7; 32]),
+            age,
+        });
+        machine.on_last_record(Ok(last), at(1));
+        let mut machine = with_two_peers(machine, 2);
+        stated(&mut machine, &[100, 14_000, 16_000], 20_000)
+    };
+    // The last record is 31 s old: the window is open, and somebody was at work a moment ago.
+    assert_eq!(after(Some(Duration::from_secs(31))), [(15_000, 14_000)]);
+    assert_eq!(after(None), [(100, 100), (16_000, 16_000)], "a new network");
+    assert_eq!(
+        after(Some(Duration::from_secs(61))),
+        [(100, 100), (16_000, 16_000)],
+        "a network at rest"
+    );
+}
+
+#[test]
+fn an_observer_that_equivocated_is_not_cosigned_for_as_long_as_it_is_in_quarantine() {
+    let mut machine = with_two_peers(ready(rule(3)), 2);
+    let (one, other) = (report(&[2], 100), report(&[2], 200));
+    machine.on_report(one.clone(), at(150));
+    let proof = ProvenEquivocation::of(&one, &other, Duration::from_secs(15)).unwrap();
+    let effects = machine.on_equivocation(proof.clone(), true, at(201));
+    assert!(
+        effects.contains(&Effect::Accuse(proof.clone())) && effects.contains(&Effect::KeepEvidence(proof))
+    );
+    assert_eq!(machine.candidates(), 0, "neither stays");
+    let mut cosigned = vec![];
+    for round in [20_000u64, 300_000, 599_000, 601_000] {
+        machine.on_own_price(quoted(round), at(round));
+        machine.on_report(report(&[2], round), at(round));
+        let asked = |effect: &Effect| matches!(effect, Effect::CoSign { .. });
+        if (round..round + 500).any(|ms| machine.on_tick(at(ms)).iter().any(asked)) {
+            cosigned.push(round);
+        }
+    }
+    assert_eq!(cosigned, [601_000]);
+}
+
+#[test]
+fn a_validator_signs_when_its_name_is_all_that_is_missing_and_knows_the_others() {
+    let mut quorum = rule(3);
+    quorum.validators.insert(key(1).address());
+    let signs_at = |heard: &[u8]| {
+        let mut machine = ready(quorum.clone());
+        for peer in heard {
+            machine.on_peer_up(key(*peer).address(), at(2));
+        }
+        machine.on_own_price(quoted(90), at(90));
+        machine.on_report(report(&[2], 100), at(100));
+        let asked = |effect: &Effect| matches!(effect, Effect::CoSign { .. });
+        (101..1000).find(|ms| {
+            let effects = match ms {
+                290 => machine.on_report(report(&[2, 3], 100), at(290)),
+                _ => machine.on_tick(at(*ms)),
+            };
+            effects.iter().any(asked)
+        })
+    };
+    // Not at 250 ms, when the observation is settled and ordinary co-signers sign at once.
+    assert_eq!(signs_at(&[2, 3, 4]), Some(290));
+    assert_eq!(signs_at(&[2, 4]), None, "nobody has heard of the third");
+}
+
+#[test]
+fn what_is_refused_is_told_to_the_network_unless_it_is_for_lack_of_knowledge() {
+    let mut machine = with_two_peers(ready(rule(3)), 2);
+    let reasons = |effects: Vec<Effect>| -> Vec<&'static str> {
+        let reason = |effect| match effect {
+            Effect::Object { reason, .. } => Some(reason),
+            _ => None,
+        };
+        effects.into_iter().filter_map(reason).collect()
+    };
+    machine.on_report(report(&[2], 100), at(100));
+    for ms in 100..1000 {
+        assert_eq!(reasons(machine.on_tick(at(ms))), [""; 0], "no price of our own");
+    }
+    let dear = Quoted {
+        evidence: evidence_of("3600", at(1000).unix),
+        ..quoted(1000)
+    };
+    assert_eq!(reasons(machine.on_own_price(dear, at(1000))), ["price_deviates"]);
+    let marks: Vec<_> = machine.marks().collect();
+    assert_eq!(*marks[0].0, key(2).address());
 }

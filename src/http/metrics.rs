@@ -1,4 +1,5 @@
-//! `/metrics` in the Prometheus text format. Labels come from fixed sets and from the configuration, never from the network.
+//! `/metrics` in the Prometheus text format. Labels come from fixed sets, from the configuration, and from signatures that were
+//! verified, within bounds.
 
 use std::fmt::Write;
 
@@ -137,6 +138,26 @@ fn render(counts: &CountsSnapshot, actors: &[ActorStatus], feeds: &[FeedStatus],
         "counter",
         "Reports of others not vouched for",
         of_feed(|feed| feed.refused),
+    );
+    let reasons = feeds.iter().flat_map(|feed| {
+        let of_observer = feed.refusals.iter().flat_map(|(observer, reasons)| {
+            reasons
+                .iter()
+                .map(move |(reason, count)| (observer, reason, count))
+        });
+        of_observer.map(move |(observer, reason, count)| {
+            let feed = &feed.feed;
+            (
+                format!("feed=\"{feed}\",observer=\"{observer}\",reason=\"{reason}\""),
+                *count,
+            )
+        })
+    });
+    page.family(
+        "refusals_total",
+        "counter",
+        "Reports not vouched for, by whose they are and why",
+        reasons,
     );
     page.family(
         "superseded_total",

@@ -68,13 +68,18 @@ fn a_node_whose_own_exchange_lies_is_refused_and_the_others_go_on() {
     });
     let deceived = &network.nodes[3];
     let its_address = format!("observer={}", deceived.address());
-    // Its observation is the first choice of a window by chance, in one of four.
-    let rarely_later = Duration::from_secs(90);
-    eventually("its price is refused", rarely_later, || {
-        let refused = |parts| network.nodes[..3].iter().any(|node| node.logged(parts) > 0);
-        refused(&["report refused", &its_address, "reason=price_deviates"]).then_some(())
-    });
+    for node in &network.nodes[..3] {
+        node.has_logged(&["report refused", &its_address, "reason=price_deviates"]);
+    }
     deceived.has_logged(&["report refused", "reason=price_deviates"]);
+    // Its operator sees why its price does not pass.
+    deceived.has_logged(&["report refused by a peer", &its_address, "reason=price_deviates"]);
+    let (_, told) = deceived.findings(deceived.address());
+    assert!(told["price_deviates"] >= 1, "{told:?}");
+    let counted =
+        format!("quorate_refusals_total{{feed=\"ETH/USD\",{its_address},reason=\"price_deviates\"}}");
+    let counted = counted.replace(&its_address, &format!("observer=\"{}\"", deceived.address()));
+    assert!(network.nodes[0].metric(&counted) >= 1);
     for record in network.has_further_records(2, SOON) {
         assert_is_right(&record);
         assert_ne!(record.observer, deceived.address());

@@ -28,9 +28,9 @@ impl Aggregation {
         let turn = match self.database.retry_at() {
             Some(retry_at) => retry_at.max(opens),
             None => {
-                let timing = &self.settings.timing;
                 let before = rank::turn_of(digest, self.settings.me, self.roster.others());
-                opens.max(certified_at) + timing.stagger.saturating_mul(before).min(timing.max_stagger)
+                let signatures = certificate.report().signatures().len();
+                opens.max(certified_at) + self.settings.timing.turn_to_write(before, signatures)
             }
         };
         if now.instant < turn {

@@ -244,3 +244,107 @@ fn a_false_word_in_a_closed_window_changes_nothing() {
         assert!(gap < WINDOW + Duration::from_millis(60), "a window took {gap:?}");
     }
 }
+
+#[test]
+fn a_member_that_lies_about_writing_again_and_again_is_believed_once() {
+    let mut simulation = Simulation::new(Scenario::new(5, 3));
+    simulation.run_until(SECOND);
+    for _ in 0..8 {
+        let last = simulation.records.last().unwrap().written;
+        simulation.run_until(last + WINDOW - SECOND / 5);
+        let certificate = simulation.conspire(3);
+        simulation.lie_about_writing(&certificate, 1);
+        simulation.run_until(last + WINDOW + SECOND);
+    }
+    let gaps: Vec<Duration> = simulation
+        .records
+        .windows(2)
+        .map(|pair| pair[1].written - pair[0].written)
+        .collect();
+    assert_eq!(gaps.len(), 8, "a window was missed: {gaps:?}");
+    assert!(
+        gaps[0] < WINDOW + SECOND,
+        "the first lie costs a question: {gaps:?}"
+    );
+    let later = gaps[1..]
+        .iter()
+        .all(|gap| *gap < WINDOW + Duration::from_millis(60));
+    assert!(later, "the others cost nothing: {gaps:?}");
+    for node in (0..5).filter(|node| *node != 1) {
+        let is_false = |note: &Note| matches!(note, Note::FalseWritten { .. });
+        let noted = simulation
+            .notes
+            .iter()
+            .filter(|(_, by, note)| *by == node && is_false(note));
+        assert!(noted.count() <= 1, "node {node} fell for it twice");
+    }
+}
+
+#[test]
+fn validators_cost_no_window_however_many_they_are() {
+    for validators in [1, 2, 5] {
+        let simulation = healthy(
+            Scenario {
+                validators,
+                ..Scenario::new(5, 3)
+            },
+            3,
+        );
+        let named = simulation.addresses(validators);
+        let has_one = |record: &network::Record| record.signers.iter().any(|signer| named.contains(signer));
+        assert!(simulation.records.iter().all(has_one));
+    }
+}
+
+#[test]
+fn an_observer_that_contradicts_itself_is_proven_to_everybody_and_costs_no_window() {
+    let mut simulation = Simulation::new(Scenario::new(5, 3));
+    simulation.run_until(WINDOW * 3 - SECOND * 5);
+    simulation.contradict(2);
+    simulation.run_until(WINDOW * 8);
+    let liar = simulation.addresses(3)[2];
+    let found: std::collections::BTreeSet<usize> =
+        simulation.evidence.iter().map(|(node, _)| *node).collect();
+    assert_eq!(found, [0, 1, 3, 4].into(), "each of the others keeps a proof");
+    assert!(
+        simulation
+            .evidence
+            .iter()
+            .all(|(_, proof)| proof.observer() == liar)
+    );
+    for pair in simulation.records.windows(2) {
+        let gap = pair[1].written - pair[0].written;
+        assert!(gap < WINDOW + Duration::from_millis(60), "a window took {gap:?}");
+    }
+    let after = simulation
+        .records
+        .iter()
+        .filter(|record| record.written > WINDOW * 3);
+    assert!(after.clone().count() >= 4 && after.clone().all(|record| record.observer != liar));
+}
+
+#[test]
+fn members_that_change_under_way_cost_no_window() {
+    let mut simulation = Simulation::new(Scenario::new(6, 3));
+    let all = simulation.addresses(6);
+    simulation.change_members(&all[..5]);
+    simulation.run_until(WINDOW * 5 - SECOND / 2);
+    simulation.change_members(&all[1..]);
+    simulation.run_until(WINDOW * 12);
+    for pair in simulation.records.windows(2) {
+        let gap = pair[1].written - pair[0].written;
+        assert!(gap < WINDOW + Duration::from_millis(60), "a window took {gap:?}");
+    }
+    let after = |record: &&network::Record| record.written > WINDOW * 6;
+    let removed = simulation
+        .records
+        .iter()
+        .filter(after)
+        .any(|record| record.signers.contains(&all[0]));
+    let added = simulation
+        .records
+        .iter()
+        .filter(after)
+        .any(|record| record.signers.contains(&all[5]));
+    assert!(!removed && added);
+}

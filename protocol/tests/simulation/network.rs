@@ -81,6 +81,7 @@ pub(crate) struct Record {
     pub(crate) price: Price,
     pub(crate) observed_at: UnixMillis,
     pub(crate) writer: Address,
+    pub(crate) observer: Address,
     pub(crate) signers: BTreeSet<Address>,
 }
 
@@ -196,6 +197,45 @@ impl Simulation {
         let written_at = UnixMillis::new(NOON + millis(self.now));
         let news = Written::sign(certificate, written_at, &self.network, &self.nodes[liar].key);
         self.gossip(liar, &Message::Written(news));
+    }
+
+    /// The first nodes' addresses.
+    pub(crate) fn addresses(&self, count: usize) -> Vec<Address> {
+        self.nodes[..count]
+            .iter()
+            .map(|node| node.key.address())
+            .collect()
+    }
+
+    /// From now on these are the members, in everybody's eyes.
+    pub(crate) fn change_members(&mut self, members: &[Address]) {
+        let now = self.clocks();
+        let electorate = Electorate {
+            members: Members::Closed(members.iter().copied().collect()),
+            rule: QuorumRule::at_least(self.scenario.min_signatures),
+        };
+        for index in 0..self.nodes.len() {
+            let node = &mut self.nodes[index];
+            node.judge.replace_electorate(electorate.clone(), now.unix);
+            let effects = node.machine.on_electorate(electorate.clone(), now);
+            self.carry_out(index, effects);
+            // As when they connect.
+            let me = self.nodes[index].key.address();
+            for peer in members.iter().filter(|_| members.contains(&me)) {
+                let effects = self.nodes[index].machine.on_peer_up(*peer, now);
+                self.carry_out(index, effects);
+            }
+        }
+    }
+
+    /// Lets a node make two statements, each to all.
+    pub(crate) fn contradict(&mut self, liar: usize) {
+        for later in 0..2 {
+            self.now += Duration::from_millis(later);
+            let observation = self.observation(liar);
+            let report = VerifiedReport::sign_own(observation, &self.network, &self.nodes[liar].key).unwrap();
+            self.gossip(liar, &Message::Report(report.to_report()));
+        }
     }
 
     /// A certificate by the first nodes, as conspiring members could make it.
@@ -450,6 +490,7 @@ impl Simulation {
                 price: report.observation().price(),
                 observed_at: report.observation().observed_at(),
                 writer: self.nodes[index].key.address(),
+                observer: report.observation().observer(),
                 signers: report.signatures().keys().copied().collect(),
             });
             WriteOutcome::Written(self.clocks().unix)
