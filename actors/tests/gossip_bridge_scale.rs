@@ -2,13 +2,15 @@
 
 mod gossip_bridge_support;
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
-use gossip_bridge_support::{Node, all_up, eventually, heartbeat, report, tcp0};
-use quorate_protocol::judge::Verified;
+use gossip_bridge_support::{Node, all_up, eventually, report, tcp0};
+use quorate_protocol::{Address, judge::Verified};
 
-/// Starts a network in which everybody is connected to everybody, and waits until everybody has been heard by everybody: who
-/// comes to nodes whose meshes are full is refused by some, and finds its place within a second or two.
+/// Starts a network in which everybody is connected to everybody.
 async fn network_of(size: usize) -> Vec<Node> {
     let mut nodes: Vec<Node> = Vec::new();
     for _ in 0..size {
@@ -19,30 +21,35 @@ async fn network_of(size: usize) -> Vec<Node> {
         nodes.push(Node::start(vec![tcp0()], others));
     }
     all_up(&nodes.iter().collect::<Vec<_>>()).await;
-    eventually("everybody has a place in the mesh", async || {
-        for node in &nodes {
-            node.publish(heartbeat(&node.key)).await;
-        }
-        nodes
-            .iter()
-            .all(|node| alive(node) == nodes.len() - 1)
-            .then_some(())
-    })
-    .await;
     nodes
 }
 
-/// From how many nodes a sign of life was heard.
-fn alive(node: &Node) -> usize {
-    let nodes: BTreeSet<_> = node
-        .heard()
-        .iter()
-        .filter_map(|heard| match heard {
-            Verified::Heartbeat(heartbeat) => Some(heartbeat.node),
-            _ => None,
-        })
-        .collect();
-    nodes.len()
+/// Waits until the mesh holds together and has been the same for longer than a heartbeat. In a network's first seconds the first nodes have too many
+/// neighbours and prune them, so that others have none for a moment.
+async fn mesh_rests(nodes: &[Node]) {
+    const HEARTBEAT_AND_A_HALF: Duration = Duration::from_millis(1500);
+    let mut last = (Instant::now(), BTreeMap::new());
+    eventually("the mesh rests", async || {
+        let mut links: BTreeMap<Address, BTreeSet<Address>> = BTreeMap::new();
+        for node in nodes {
+            let mesh = node.peers().await.into_iter().filter(|peer| peer.is_in_mesh);
+            links.insert(node.address(), mesh.map(|peer| peer.address).collect());
+        }
+        let (first, _) = links.first_key_value()?;
+        let (mut reached, mut next) = (BTreeSet::from([*first]), vec![*first]);
+        while let Some(at) = next.pop() {
+            let mutual = links[&at]
+                .iter()
+                .filter(|to| links.get(*to).is_some_and(|back| back.contains(&at)));
+            next.extend(mutual.copied().filter(|to| reached.insert(*to)));
+        }
+        let is_whole = reached.len() == nodes.len();
+        if !is_whole || links != last.1 {
+            last = (Instant::now(), links);
+        }
+        (last.0.elapsed() > HEARTBEAT_AND_A_HALF).then_some(())
+    })
+    .await;
 }
 
 fn reports(node: &Node) -> usize {
@@ -54,6 +61,7 @@ fn reports(node: &Node) -> usize {
 }
 
 async fn everybody_is_heard(nodes: &[Node], rounds: usize) {
+    mesh_rests(nodes).await;
     for round in 1..=rounds {
         for node in nodes {
             node.publish(report(&node.key)).await;
