@@ -15,11 +15,14 @@ use libp2p::{
     gossipsub::{
         Behaviour, ConfigBuilder, Event, IdentTopic, MessageAuthenticity, MessageId, ValidationMode,
     },
-    identify, noise, ping,
+    identify,
+    identity::Keypair,
+    noise, ping,
     swarm::{NetworkBehaviour, SwarmEvent},
     tcp, yamux,
 };
-use quorate_actors::gossip_bridge::TOPIC;
+use quorate_actors::gossip_bridge::{TOPIC, identity};
+use quorate_protocol::NodeKey;
 use tokio::sync::mpsc;
 
 use super::{Node, SOON, wait::eventually};
@@ -55,21 +58,31 @@ struct Seen {
 }
 
 impl Hostile {
-    /// A new identity, connected to `node` and taken for a peer.
-    pub(crate) fn meet(node: &Node) -> Self {
+    /// A peer with a member's key, connected to `node` and taken for a peer.
+    pub(crate) fn meet(node: &Node, key: &NodeKey) -> Self {
+        let hostile = Self::knock(node, identity::keypair(key).unwrap());
+        eventually("the hostile peer is taken for a peer", SOON, || {
+            hostile.seen.accepted.load(SeqCst).then_some(())
+        });
+        hostile
+    }
+
+    /// A new identity that dials `node`, whatever becomes of that.
+    pub(crate) fn stranger(node: &Node) -> Self {
+        Self::knock(node, Keypair::generate_secp256k1())
+    }
+
+    fn knock(node: &Node, keypair: Keypair) -> Self {
         // Dropping the sender ends the thread.
         let (orders, inbox) = mpsc::channel(16);
         let seen = Arc::new(Seen::default());
         let sees = Arc::clone(&seen);
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.unwrap().block_on(Box::pin(live(inbox, &sees)));
+            runtime.unwrap().block_on(Box::pin(live(inbox, &sees, keypair)));
         });
         let hostile = Self { orders, seen };
         hostile.dial(node);
-        eventually("the hostile peer is taken for a peer", SOON, || {
-            hostile.seen.accepted.load(SeqCst).then_some(())
-        });
         hostile
     }
 
@@ -107,8 +120,8 @@ impl Hostile {
     }
 }
 
-async fn live(mut inbox: mpsc::Receiver<Order>, seen: &Seen) {
-    let mut swarm = swarm();
+async fn live(mut inbox: mpsc::Receiver<Order>, seen: &Seen, keypair: Keypair) {
+    let mut swarm = swarm(keypair);
     let topic = IdentTopic::new(TOPIC);
     swarm.behaviour_mut().gossip.subscribe(&topic).unwrap();
     loop {
@@ -146,8 +159,8 @@ fn see(event: SwarmEvent<ProtocolsEvent>, seen: &Seen) {
     }
 }
 
-fn swarm() -> Swarm<Protocols> {
-    SwarmBuilder::with_existing_identity(libp2p::identity::Keypair::generate_secp256k1())
+fn swarm(keypair: Keypair) -> Swarm<Protocols> {
+    SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
         .with_tcp(
             tcp::Config::default().nodelay(true),

@@ -1,4 +1,4 @@
-//! A hostile peer, with the key of a member: it costs the network nothing that lasts.
+//! Hostile peers, with the keys of members: they cost the network nothing that lasts. Others are not even let in.
 
 mod forgery;
 
@@ -11,26 +11,36 @@ use crate::harness::{Hostile, LONGEST_GAP, Network, Node, Plan, SOON, eventually
 /// 2099-01-01, in Unix milliseconds.
 const YEAR_2099: u64 = 4_070_908_800_000;
 const FLOOD: Duration = Duration::from_secs(5);
+/// Keys of members in the wrong hands: a few for single tricks, the others to flood under one name after the other.
+const TRAITORS: usize = 24;
 /// How much more memory a node may hold after all of it: some buffers and caches, all bounded.
 const GROWTH_KIB: u64 = 32 * 1024;
 
 #[test]
 fn a_hostile_peer_changes_no_record_and_is_thrown_out() {
-    let traitor = NodeKey::generate();
+    let mut names: Vec<NodeKey> = (0..TRAITORS).map(|_| NodeKey::generate()).collect();
     let mut network = Network::start(Plan {
-        other_members: vec![traitor.clone()],
+        other_members: names.clone(),
         ..Plan::of(3)
     });
     network.has_records(2, SOON);
     let before: Vec<u64> = network.nodes.iter_mut().map(Node::resident_kib).collect();
 
-    let listener = Hostile::meet(&network.nodes[0]);
+    let stranger = Hostile::stranger(&network.nodes[0]);
+    eventually("a stranger is turned away", SOON, || {
+        let turned_away = network.nodes[0].metric("quorate_turned_away_total{reason=\"not_member\"}");
+        (turned_away > 0 && !stranger.is_connected()).then_some(())
+    });
+
+    let traitor = names.pop().unwrap();
+    let mut meet = |node: &Node| Hostile::meet(node, &names.pop().unwrap());
+    let listener = meet(&network.nodes[0]);
     let overheard = eventually("it hears what all hear", SOON, || {
         let heard = listener.heard();
         (heard.len() >= 10).then_some(heard)
     });
 
-    let forger = Hostile::meet(&network.nodes[0]);
+    let forger = meet(&network.nodes[0]);
     let honest = network.nodes[1].address();
     for message in [
         forgery::report_in_the_name_of(honest, &traitor),
@@ -52,14 +62,12 @@ fn a_hostile_peer_changes_no_record_and_is_thrown_out() {
     assert!(network.nodes[0].found("bad_signature") >= 1, "in another's name");
     stays_out(&forger, &network.nodes[0]);
 
-    let bulky = Hostile::meet(&network.nodes[1]);
+    let bulky = meet(&network.nodes[1]);
     for byte in 0..10 {
         bulky.say(vec![byte; 1 << 20]);
     }
-    flood(&network, &traitor);
-
     // Old by now, and written.
-    let replayer = Hostile::meet(&network.nodes[2]);
+    let replayer = meet(&network.nodes[2]);
     for message in overheard {
         replayer.say(message);
     }
@@ -71,6 +79,8 @@ fn a_hostile_peer_changes_no_record_and_is_thrown_out() {
         let node = &network.nodes[2];
         (node.found("stale") >= stale + 2 && node.found("future") >= future + 2).then_some(())
     });
+
+    flood(&network, &traitor, names);
 
     let after: Vec<u64> = network.nodes.iter_mut().map(Node::resident_kib).collect();
     let gaps = gaps(&network.has_further_records(2, SOON));
@@ -101,16 +111,20 @@ fn stays_out(hostile: &Hostile, node: &Node) {
     });
 }
 
-/// Floods all nodes at once, under a new name whenever one is thrown out, and for so long that each is thrown out once.
-fn flood(network: &Network, traitor: &NodeKey) {
+/// Floods all nodes at once, under another of these names whenever one is thrown out, and for so long that each is thrown out
+/// once.
+fn flood(network: &Network, traitor: &NodeKey, mut names: Vec<NodeKey>) {
     let end = Instant::now() + FLOOD;
-    let meet = |node: &Node| Hostile::meet(node);
+    let meet = |node: &Node| Hostile::meet(node, &names.pop().unwrap());
     let mut flooders: Vec<Hostile> = network.nodes.iter().map(meet).collect();
     let mut at = 0;
     while Instant::now() < end || flooders.iter().any(Hostile::is_connected) {
         for (flooder, node) in flooders.iter_mut().zip(&network.nodes) {
-            if !flooder.is_connected() && Instant::now() < end {
-                *flooder = meet(node);
+            if !flooder.is_connected()
+                && Instant::now() < end
+                && let Some(name) = names.pop()
+            {
+                *flooder = Hostile::meet(node, &name);
             }
             at += 1;
             flooder.say(forgery::report(traitor, at));
