@@ -444,7 +444,12 @@ impl Drop for Node {
 
 impl Node {
     fn start(folder: &Path, arguments: &[&str]) -> Self {
-        let log = path(folder, "log");
+        Self::start_as("log", folder, arguments)
+    }
+
+    /// Logs to the file with this name.
+    fn start_as(name: &str, folder: &Path, arguments: &[&str]) -> Self {
+        let log = path(folder, name);
         let alone = [
             "node",
             "--database-url",
@@ -478,6 +483,10 @@ impl Node {
             );
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    fn logged(&self, part: &str) -> usize {
+        self.log().matches(part).count()
     }
 
     fn proc(&self, name: &str) -> String {
@@ -556,4 +565,42 @@ fn a_secret_that_is_changed_is_taken_over_and_a_wrong_one_is_not() {
     let ids = format!("{},{}", line(&second, "key_id"), line(&first, "key_id"));
     node.has_logged(&format!("network secret changed: key_ids={ids}"));
     assert!(!node.log().contains(old[1..].trim()));
+}
+
+#[test]
+fn who_is_no_member_is_refused_and_both_sides_say_so_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, members) = (path(folder.path(), "key"), path(folder.path(), "members"));
+    let (_, made, _) = run(&["keys", "new", "--out", &key]);
+    let address = line(&made, "address");
+    fs::write(&members, address).unwrap();
+    let member = Node::start_as(
+        "member",
+        folder.path(),
+        &["--key-file", &key, "--members", &members, "--min-signatures", "1"],
+    );
+    let log = member.log();
+    let listens = log
+        .split("listening: address=")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .next()
+        .unwrap();
+    let stranger = Node::start_as("stranger", folder.path(), &["--peer", listens]);
+    stranger.has_logged(&format!("peer refuses us: address={address}"));
+    member.has_logged("reason=\"not a member\" remedy=\"add it to the file of --members");
+    // It goes on trying.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while stranger.logged(" connected: address=") < 4 {
+        assert!(Instant::now() < deadline, "{}", stranger.log());
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(
+        (
+            stranger.logged("peer refuses us"),
+            member.logged("remedy=\"add it to the file of --members")
+        ),
+        (1, 1)
+    );
 }

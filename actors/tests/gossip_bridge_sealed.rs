@@ -8,7 +8,10 @@ use gossip_bridge_support::{
 };
 use libp2p::Multiaddr;
 use quorate_actors::gossip_bridge::BridgeConfig;
-use quorate_protocol::{Message, NodeKey, seal::Sealed};
+use quorate_protocol::{
+    MAX_MESSAGE_BYTES, Message, NodeKey,
+    seal::{MAX_SEALED_BYTES, Sealed},
+};
 
 fn start(secrets: &[u8], peers: Vec<Multiaddr>) -> Node {
     Node::start_as(NodeKey::generate(), sealed_config(vec![tcp0()], peers, secrets))
@@ -228,6 +231,30 @@ async fn a_relay_is_not_held_to_what_it_could_not_read() {
     relay.publish(heartbeat(&relay.key)).await;
     a.has_counted("unsealed", 1).await;
     assert_eq!(a.told(|told| told.downs), 0);
+}
+
+#[actix_rt::test]
+async fn the_largest_sealed_messages_pass_in_a_burst_and_larger_ones_are_an_offence() {
+    let a = start(&[1], vec![]);
+    let hostile = Hostile::start();
+    hostile.connect(a.listens().await).await;
+    let largest = |nonce| keyring(&[1]).seal(&[0; MAX_MESSAGE_BYTES], [nonce; 24]);
+    for nonce in 0..8 {
+        hostile.say(largest(nonce)).await;
+    }
+    // They were opened: what is in them is no message, and nobody's fault.
+    a.has_counted("malformed", 8).await;
+    assert!(hostile.is_connected());
+    assert_eq!(a.snapshot().bans, 0);
+    for nonce in 8..13 {
+        let mut longer = largest(nonce);
+        longer.resize(MAX_SEALED_BYTES + 1, 0);
+        hostile.say(longer).await;
+        // One at a time, so that the decoder's buffer holds no more than that.
+        a.has_counted("malformed", u64::from(nonce) + 1).await;
+    }
+    hostile.is_thrown_out().await;
+    assert_eq!(a.snapshot().bans, 1);
 }
 
 #[actix_rt::test]

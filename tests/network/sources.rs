@@ -1,11 +1,9 @@
 //! Exchanges fail and lie; records stay right, or stay away.
 
-use std::time::Duration;
-
 use quorate_protocol::Price;
 use quorate_store::Record;
 
-use crate::harness::{Network, Plan, SOON, WINDOW, eventually, let_pass};
+use crate::harness::{Network, Plan, SOON, WINDOW, let_pass};
 
 /// The exchange begins at 3000 and moves by 2 bps a second at most: 1 % is a lie already.
 fn assert_is_right(record: &Record) {

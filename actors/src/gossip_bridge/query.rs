@@ -4,7 +4,7 @@ use actix::{Handler, Message, MessageResult};
 use libp2p::{Multiaddr, PeerId};
 use quorate_protocol::{Address, Instant};
 
-use super::{GossipBridge, peers::Via};
+use super::{GossipBridge, gossip, peers::Via};
 
 /// Where does the node listen? Actual ports, after port 0 was given; empty while it does not listen yet.
 #[derive(Debug, Clone, Copy, Message)]
@@ -25,6 +25,8 @@ pub struct ConnectedPeer {
     pub address: Address,
     /// Whether it is of our network and listens to the topic.
     pub is_up: bool,
+    /// Whether it is among the few that messages go to directly.
+    pub is_in_mesh: bool,
     /// Connections to it: two for a moment, when both dialled.
     pub connections: usize,
     /// How it was found.
@@ -53,12 +55,23 @@ impl Handler<ConnectedPeers> for GossipBridge {
     type Result = MessageResult<ConnectedPeers>;
 
     fn handle(&mut self, _: ConnectedPeers, _: &mut Self::Context) -> Self::Result {
+        let topic = gossip::topic().hash();
+        let mesh: Vec<PeerId> = self.swarm.as_ref().map_or_else(Vec::new, |swarm| {
+            swarm
+                .behaviour()
+                .gossip
+                .gossip
+                .mesh_peers(&topic)
+                .copied()
+                .collect()
+        });
         let peers = self.peers.iter().filter_map(|(id, peer)| {
             let connection = peer.connections.first()?;
             Some(ConnectedPeer {
                 peer: *id,
                 address: peer.address,
                 is_up: peer.is_up(),
+                is_in_mesh: mesh.contains(id),
                 connections: peer.connections.len(),
                 via: connection.via,
                 remote: connection.remote.clone(),

@@ -157,8 +157,10 @@ impl Redial {
             if target.dialling || target.next > now {
                 continue;
             }
-            let is_kept_out = target.expected.is_some_and(|peer| !is_admitted(&peer));
-            if is_kept_out || target.peer().is_some_and(|peer| is_connected(&peer)) {
+            // In this order: whether it is admitted takes some computing.
+            if target.peer().is_some_and(|peer| is_connected(&peer))
+                || target.expected.is_some_and(|peer| !is_admitted(&peer))
+            {
                 target.next = now + LOOK_AGAIN;
             } else if dials.len() < MAX_DIALS {
                 target.dialling = true;

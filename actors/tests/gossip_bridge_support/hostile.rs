@@ -39,6 +39,8 @@ enum Order {
 pub struct Hostile {
     orders: mpsc::Sender<Order>,
     connected: Arc<AtomicBool>,
+    /// Whether somebody listens to what it says.
+    is_listened_to: Arc<AtomicBool>,
     connections: Arc<AtomicU64>,
     heard: Arc<Mutex<Vec<Vec<u8>>>>,
     pub peer: libp2p::PeerId,
@@ -64,6 +66,7 @@ impl Hostile {
     pub fn start_as(keypair: Keypair, subscribes: bool) -> Self {
         let (orders, mut inbox) = mpsc::channel(16);
         let connected = Arc::new(AtomicBool::new(false));
+        let is_listened_to = Arc::new(AtomicBool::new(false));
         let connections = Arc::new(AtomicU64::new(0));
         let heard = Arc::new(Mutex::new(Vec::new()));
         let peer = keypair.public().to_peer_id();
@@ -73,6 +76,7 @@ impl Hostile {
             gossip.subscribe(&IdentTopic::new(TOPIC)).unwrap();
         }
         let (is_connected, made, messages) = (connected.clone(), connections.clone(), heard.clone());
+        let listened_to = is_listened_to.clone();
         let task = tokio::task::spawn_local(async move {
             loop {
                 tokio::select! {
@@ -82,6 +86,9 @@ impl Hostile {
                             made.fetch_add(1, SeqCst);
                         }
                         SwarmEvent::ConnectionClosed { num_established: 0, .. } => is_connected.store(false, SeqCst),
+                        SwarmEvent::Behaviour(ProtocolsEvent::Gossip(libp2p::gossipsub::Event::Subscribed { .. })) => {
+                            listened_to.store(true, SeqCst);
+                        }
                         SwarmEvent::Behaviour(ProtocolsEvent::Gossip(libp2p::gossipsub::Event::Message {
                             message, ..
                         })) => messages.lock().unwrap().push(message.data),
@@ -101,6 +108,7 @@ impl Hostile {
         Self {
             orders,
             connected,
+            is_listened_to,
             connections,
             heard,
             peer,
@@ -127,8 +135,9 @@ impl Hostile {
 
     pub async fn connect(&self, address: Multiaddr) {
         self.dial(address).await;
-        eventually("the hostile peer is connected", async || {
-            self.is_connected().then_some(())
+        // What it said before it knows of a listener would go to nobody.
+        eventually("the hostile peer is connected, and listened to", async || {
+            (self.is_connected() && self.is_listened_to.load(SeqCst)).then_some(())
         })
         .await;
     }

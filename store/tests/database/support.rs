@@ -10,8 +10,8 @@ use std::{
 };
 
 use quorate_protocol::{
-    Attestation, Certificate, Evidence, Network, NodeKey, Observation, QuorumRule, Quote, UnixMillis,
-    VerifiedReport,
+    Attestation, Certificate, Electorate, Evidence, Members, Network, NodeKey, Observation, QuorumRule,
+    Quote, UnixMillis, VerifiedReport,
 };
 use quorate_store::{
     DatabaseUrl, MigrateOptions, NODE_ROLE, Outcome, PrivateOptions, PrivatePostgres, Secret, Store,
@@ -166,12 +166,11 @@ pub(crate) fn certificate_for(
         let signer = key.address();
         report.add(Attestation { signer, signature }).unwrap();
     }
-    let rule = QuorumRule {
-        min_signatures: signers.len(),
-        fraction: None,
-        validators: Default::default(),
+    let electorate = Electorate {
+        members: Members::Open,
+        rule: QuorumRule::at_least(1),
     };
-    report.certify(&rule, signers.len()).unwrap()
+    report.certify(&electorate, signers.len()).unwrap()
 }
 
 /// Writes it in the name of the first key, with nobody marked as a validator.

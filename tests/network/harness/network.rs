@@ -42,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) members: usize,
     /// How many of the nodes, from the last, are validators.
     pub(crate) validators: usize,
+    /// What all nodes seal their messages with.
+    pub(crate) secret: Option<&'static str>,
     /// Settings of all nodes besides the usual ones.
     pub(crate) settings: Vec<(&'static str, Value)>,
     /// Faults of the exchange from the start.
@@ -64,6 +66,7 @@ impl Plan {
             other_members: vec![],
             members: nodes,
             validators: 0,
+            secret: None,
             settings: vec![],
             faults: &[],
             own_exchange: None,
@@ -125,6 +128,10 @@ impl Network {
             .collect();
         write_members(&path.join(MEMBERS), &members, &validators);
         fs::write(path.join(DATABASE_URL), database.node.reveal()).unwrap();
+        let secret_file = path.join("network-secret");
+        if let Some(secret) = plan.secret {
+            write_private(&secret_file, secret);
+        }
         let ports: Vec<u16> = nodes.iter().map(|node| node.port).collect();
         for (index, node) in nodes.iter().enumerate() {
             let asked = match (&plan.own_exchange, &own_exchange) {
@@ -133,6 +140,10 @@ impl Network {
             };
             // Each dials those before it.
             let mut config = config(path, node, &ports[..index], asked.port, plan.fault_injection);
+            if plan.secret.is_some() {
+                let file = secret_file.display().to_string();
+                config.insert("network-secret-file".to_owned(), file.into());
+            }
             let further = plan
                 .settings
                 .iter()
@@ -267,15 +278,7 @@ pub(crate) fn gaps(records: &[Record]) -> Vec<Duration> {
 fn node(folder: &Path, number: usize) -> Node {
     let key = NodeKey::generate();
     let hex: String = key.secret_bytes().iter().map(|b| format!("{b:02x}")).collect();
-    // Only its owner may read it, or the node refuses it.
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(folder.join(key_name(number)))
-        .unwrap();
-    file.write_all(hex.as_bytes()).unwrap();
+    write_private(&folder.join(key_name(number)), &hex);
     Node {
         number,
         key,
@@ -285,6 +288,18 @@ fn node(folder: &Path, number: usize) -> Node {
         log: folder.join(format!("node-{number}.log")),
         process: None,
     }
+}
+
+/// Only its owner may read it, or the node refuses it.
+fn write_private(path: &Path, text: &str) {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .unwrap();
+    file.write_all(text.as_bytes()).unwrap();
 }
 
 /// Writes the members file, in one move as operators should: the nodes are reading it.

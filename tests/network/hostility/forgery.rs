@@ -18,7 +18,7 @@ fn network() -> Network {
 }
 
 /// A report that is right but for its date.
-pub(super) fn report(observer: &NodeKey, at: u64) -> Vec<u8> {
+pub(crate) fn report(observer: &NodeKey, at: u64) -> Vec<u8> {
     let at = UnixMillis::new(at);
     let quote = Quote {
         source: "coinbase".parse().unwrap(),

@@ -1,6 +1,6 @@
 //! A hostile peer, with the key of a member: it costs the network nothing that lasts.
 
-mod forgery;
+pub(crate) mod forgery;
 
 use std::time::{Duration, Instant};
 
