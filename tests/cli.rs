@@ -573,7 +573,8 @@ fn who_is_no_member_is_refused_and_both_sides_say_so_once() {
     let (key, members) = (path(folder.path(), "key"), path(folder.path(), "members"));
     let (_, made, _) = run(&["keys", "new", "--out", &key]);
     let address = line(&made, "address");
-    fs::write(&members, address).unwrap();
+    let (_, listed, _) = run(&["keys", "members", &key]);
+    fs::write(&members, listed).unwrap();
     let member = Node::start_as(
         "member",
         folder.path(),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use quorate_protocol::NodeKey;
-use quorate_store::{PrivatePostgres, Secret};
+use quorate_store::{Member, PrivatePostgres, Secret};
 use toml::{Table, Value};
 
 use crate::{
@@ -83,9 +83,18 @@ impl Folder {
     }
 }
 
-fn listed((index, key): (usize, &NodeKey)) -> String {
-    let (number, address) = (index + 1, key.address());
-    format!("[[member]]\nname = \"node-{number}\"\naddress = \"{address}\"\n\n")
+/// A node as the database and the other nodes know it.
+pub(super) fn member((index, key): (usize, &NodeKey)) -> Member {
+    Member {
+        address: key.address(),
+        name: format!("node-{}", index + 1),
+        validator: false,
+    }
+}
+
+fn listed(node: (usize, &NodeKey)) -> String {
+    let Member { address, name, .. } = member(node);
+    format!("[[member]]\nname = \"{name}\"\naddress = \"{address}\"\n\n")
 }
 
 fn key_file(folder: &Path, index: usize) -> PathBuf {

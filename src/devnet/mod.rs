@@ -33,15 +33,16 @@ pub(crate) async fn run(config: DevnetConfig) -> Result<(), Box<dyn Error>> {
         .transpose()?;
     let postgres = PrivatePostgres::start(&PrivateOptions::default())?;
     let node_password = Secret::new(random_password());
+    let keys: Vec<NodeKey> = (0..nodes).map(|_| NodeKey::generate()).collect();
     let options = MigrateOptions {
         write_interval: Some(config.write_interval),
         min_signatures: Some(config.min_signatures),
         node_password: Some(node_password.clone()),
+        members: Some(keys.iter().enumerate().map(folder::member).collect()),
         ..MigrateOptions::default()
     };
     quorate_store::migrate(&postgres.owner_url(), options).await?;
 
-    let keys: Vec<NodeKey> = (0..nodes).map(|_| NodeKey::generate()).collect();
     let plan = Plan {
         network: random_network(),
         sources: sources(&config.sources, exchange.as_ref()),
