@@ -1,15 +1,6 @@
-//! Who may sign, and how many make a quorum: now, and for what was observed before the last change.
+//! Who may sign, and how many make a quorum.
 
-use std::{collections::VecDeque, time::Duration};
-
-use crate::{
-    address::Address,
-    attestation::Attestation,
-    members::Members,
-    quorum::QuorumRule,
-    report::{Certificate, VerifiedReport},
-    time::UnixMillis,
-};
+use crate::{address::Address, members::Members, quorum::QuorumRule};
 
 /// The members and the rule that makes a certificate of their signatures. They change together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,92 +68,11 @@ impl Electorate {
     }
 }
 
-/// Electorates before the current one that may still be in force: more changes in one window are not sensible.
-const MAX_RETIRED: usize = 4;
-
-/// The current electorate, and those that it replaced a moment ago.
-///
-/// A report that was in flight when the members changed is good by the old electorate for a while (one write window); a
-/// report that was observed afterwards never is.
-#[derive(Debug, Clone)]
-pub struct Electorates {
-    current: Electorate,
-    /// Newest first, each with the time at which it was replaced.
-    retired: VecDeque<(Electorate, UnixMillis)>,
-    overlap: Duration,
-}
-
-impl Electorates {
-    /// Only `current`; what it is replaced by leaves it in force for `overlap`.
-    pub fn new(current: Electorate, overlap: Duration) -> Self {
-        Self {
-            current,
-            retired: VecDeque::new(),
-            overlap,
-        }
-    }
-
-    /// From `now` on, another one is current.
-    pub fn replace(&mut self, electorate: Electorate, now: UnixMillis) {
-        if electorate == self.current {
-            return;
-        }
-        let replaced = std::mem::replace(&mut self.current, electorate);
-        self.retired.push_front((replaced, now));
-        self.retired.truncate(MAX_RETIRED);
-    }
-
-    /// The one that counts for what is observed from now on.
-    pub fn current(&self) -> &Electorate {
-        &self.current
-    }
-
-    /// Those by which an observation of `observed_at` may be judged at `now`, the current one first.
-    pub fn in_force(
-        &self,
-        observed_at: UnixMillis,
-        now: UnixMillis,
-    ) -> impl Iterator<Item = &Electorate> + Clone {
-        let still = move |(_, replaced_at): &&(Electorate, UnixMillis)| {
-            observed_at <= *replaced_at && now.since(*replaced_at) <= self.overlap
-        };
-        let retired = self
-            .retired
-            .iter()
-            .filter(still)
-            .map(|(electorate, _)| electorate);
-        std::iter::once(&self.current).chain(retired)
-    }
-
-    /// The first signer who is a member in no electorate in force.
-    pub fn stranger(
-        &self,
-        attestations: &[Attestation],
-        observed_at: UnixMillis,
-        now: UnixMillis,
-    ) -> Option<Address> {
-        let admitted = |signer: &Address| self.in_force(observed_at, now).any(|e| e.members.admit(signer));
-        attestations
-            .iter()
-            .map(|a| a.signer)
-            .find(|signer| !admitted(signer))
-    }
-
-    /// The certificate, if this report is quorate in an electorate in force; `live` nodes count in an open network.
-    pub fn certify(&self, report: &VerifiedReport, live: usize, now: UnixMillis) -> Option<Certificate> {
-        let observed_at = report.observation().observed_at();
-        self.in_force(observed_at, now)
-            .find_map(|electorate| report.certify(electorate, live))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-
-    const WINDOW: Duration = Duration::from_secs(30);
 
     fn node(n: u8) -> Address {
         Address::new([n; 20])
@@ -177,10 +87,6 @@ mod tests {
             members: Members::Closed(nodes(numbers)),
             rule: QuorumRule::at_least(3),
         }
-    }
-
-    fn at(ms: u64) -> UnixMillis {
-        UnixMillis::new(1_700_000_000_000 + ms)
     }
 
     #[test]
@@ -234,36 +140,5 @@ mod tests {
             })
         );
         assert_eq!(electorate(1..=3).check(), Ok(()));
-    }
-
-    #[test]
-    fn a_report_in_flight_keeps_the_old_electorate_for_one_window() {
-        let mut electorates = Electorates::new(electorate(1..=5), WINDOW);
-        electorates.replace(electorate(2..=6), at(1000));
-        let in_force = |observed_at, now| electorates.in_force(observed_at, now).count();
-        assert_eq!(
-            in_force(at(1000), at(31_000)),
-            2,
-            "observed before the change, within a window of it"
-        );
-        assert_eq!(in_force(at(1001), at(1002)), 1, "observed after the change");
-        assert_eq!(in_force(at(1000), at(31_001)), 1, "the window is over");
-        assert_eq!(electorates.current(), &electorate(2..=6));
-    }
-
-    #[test]
-    fn the_same_electorate_again_is_no_change() {
-        let mut electorates = Electorates::new(electorate(1..=5), WINDOW);
-        electorates.replace(electorate(1..=5), at(0));
-        assert_eq!(electorates.in_force(at(0), at(0)).count(), 1);
-    }
-
-    #[test]
-    fn however_often_it_changes_few_are_remembered() {
-        let mut electorates = Electorates::new(electorate(1..=5), WINDOW);
-        for n in 6..=40 {
-            electorates.replace(electorate(1..=n), at(n.into()));
-        }
-        assert_eq!(electorates.in_force(at(0), at(50)).count(), 1 + MAX_RETIRED);
     }
 }

@@ -11,6 +11,7 @@ mod attestation;
 pub mod cosign;
 mod eip712;
 mod electorate;
+mod electorates;
 mod equivocation;
 mod evidence;
 mod feed;
@@ -35,7 +36,8 @@ mod written;
 
 pub use address::{Address, ParseAddressError};
 pub use attestation::Attestation;
-pub use electorate::{Electorate, Electorates, NeverQuorate};
+pub use electorate::{Electorate, NeverQuorate};
+pub use electorates::Electorates;
 pub use equivocation::{Equivocation, EquivocationError, ProvenEquivocation, one_window};
 pub use evidence::{Evidence, EvidenceError, MAX_QUOTES, NoPrice, Quote, Source, consolidate};
 pub use feed::{Feed, ParseFeedError};

@@ -23,6 +23,9 @@ const MAX_BYTES: u64 = 1 << 20;
 
 const KEYS: [&str; 4] = ["address", "name", "endpoint", "validator"];
 
+/// What members are called.
+pub(crate) type Names = BTreeMap<Address, String>;
+
 /// One member as listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listed {
@@ -69,7 +72,7 @@ impl MemberList {
     }
 
     /// What the members are called.
-    pub(crate) fn names(&self) -> BTreeMap<Address, String> {
+    pub(crate) fn names(&self) -> Names {
         self.0
             .iter()
             .map(|member| (member.address, member.name.clone()))

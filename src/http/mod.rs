@@ -13,7 +13,7 @@ use quorate_actors::{aggregator::Aggregator, gossip_bridge::Counts, supervisor::
 use quorate_protocol::{Address, Network};
 use tokio::sync::watch;
 
-use crate::node::Names;
+use crate::config::members::Names;
 
 /// What the handlers look at.
 #[derive(Clone)]

@@ -7,7 +7,7 @@ use quorate_actors::aggregator::{AskStatus, FeedStatus};
 use serde_json::{Value, json};
 
 use super::Views;
-use crate::node::Names;
+use crate::config::members::Names;
 
 /// The Aggregator answers within milliseconds, or it is being restarted.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! The members file while the node runs: a change is told to those whom it concerns.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use actix::Recipient;
 use quorate_actors::{gossip_bridge::Endpoints, messages::ElectorateIs};
@@ -8,12 +8,9 @@ use quorate_protocol::{Address, Electorate, Members, QuorumRule};
 use tokio::sync::watch;
 
 use crate::{
-    config::members::{self, MemberList, Misfit},
+    config::members::{self, MemberList, Misfit, Names},
     watch::{Watched, watch},
 };
-
-/// What members are called.
-pub(crate) type Names = BTreeMap<Address, String>;
 
 /// Whom a change of the members concerns.
 pub(super) struct Concerned {

@@ -6,7 +6,6 @@ mod wiring;
 
 use std::{error::Error, io, process::ExitCode, thread, time::Duration};
 
-pub(crate) use members::Names;
 use quorate_actors::supervisor::SHUTDOWN_GRACE;
 use tokio::sync::{oneshot, watch};
 

@@ -25,9 +25,12 @@ use quorate_protocol::{
 use quorate_store::{Store, StoreConfig};
 use tokio::sync::watch;
 
-use super::members::{self, Concerned, Names};
+use super::members::{self, Concerned};
 use crate::{
-    config::{members::MemberList, node::NodeConfig},
+    config::{
+        members::{MemberList, Names},
+        node::NodeConfig,
+    },
     http::Views,
 };
 

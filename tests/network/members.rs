@@ -100,3 +100,34 @@ fn the_roster_tells_who_is_alive_with_version_and_clock() {
     });
     assert_eq!(node.status().warnings, [""; 0]);
 }
+
+#[test]
+fn members_find_each_other_by_the_endpoints_of_their_list() {
+    let network = Network::start(Plan {
+        endpoints: true,
+        ..Plan::of(3)
+    });
+    network.has_records(2, SOON);
+    network.nodes[0].has_logged(&["peer found", "via=members"]);
+}
+
+#[test]
+fn an_open_network_says_so_at_the_start_and_in_the_status() {
+    let network = Network::start(Plan {
+        open: true,
+        settings: vec![("quorum-fraction", "2/3".into())],
+        ..Plan::of(3)
+    });
+    network.has_records(2, SOON);
+    for node in &network.nodes {
+        node.has_logged(&["open network: anybody who can connect counts"]);
+        let status = node.status();
+        assert!(
+            status.warnings[0].starts_with("open network"),
+            "{:?}",
+            status.warnings
+        );
+        assert!(status.feeds[0].open);
+        assert_eq!((status.feeds[0].live, status.feeds[0].required), (3, 3));
+    }
+}

@@ -66,10 +66,19 @@ impl Aggregation {
     /// Declines what this node would not vouch for, also if its turn never comes: an operator should see who is off.
     fn screen(&mut self, now: Now) {
         let settle = self.settings.timing.settle;
-        let is_due = |c: &Candidate| {
-            c.certified.is_none() && c.mine == Mine::Undecided && now.instant >= c.first_seen + settle
-        };
-        let due = self.candidates.iter().filter(|(_, candidate)| is_due(candidate));
+        let is_open = |c: &&Candidate| c.certified.is_none() && c.mine == Mine::Undecided;
+        let due_at = self
+            .candidates
+            .values()
+            .filter(is_open)
+            .map(|c| c.first_seen + settle);
+        if let Some(next) = due_at.filter(|at| *at > now.instant).min() {
+            self.wake_at(next);
+        }
+        let due = self
+            .candidates
+            .iter()
+            .filter(|(_, candidate)| is_open(candidate) && now.instant >= candidate.first_seen + settle);
         let declined: Vec<(Digest, Address, Refusal)> = due
             .filter_map(|(digest, candidate)| {
                 let (observation, own) = (candidate.report.observation(), self.own_price.as_ref());

@@ -12,7 +12,8 @@ use memory::Memory;
 
 use crate::{
     address::Address,
-    electorate::{Electorate, Electorates},
+    electorate::Electorate,
+    electorates::Electorates,
     equivocation::{Equivocation, EquivocationError, ProvenEquivocation, one_window},
     feed::Feed,
     heartbeat::Heartbeat,

@@ -42,6 +42,10 @@ pub(crate) struct Plan {
     pub(crate) members: usize,
     /// How many of the nodes, from the last, are validators.
     pub(crate) validators: usize,
+    /// Nobody is listed: whoever can connect counts.
+    pub(crate) open: bool,
+    /// Nodes find each other by the members file alone.
+    pub(crate) endpoints: bool,
     /// What all nodes seal their messages with.
     pub(crate) secret: Option<&'static str>,
     /// Settings of all nodes besides the usual ones.
@@ -66,6 +70,8 @@ impl Plan {
             other_members: vec![],
             members: nodes,
             validators: 0,
+            open: false,
+            endpoints: false,
             secret: None,
             settings: vec![],
             faults: &[],
@@ -126,7 +132,11 @@ impl Network {
             .take(plan.validators)
             .map(Node::address)
             .collect();
-        write_members(&path.join(MEMBERS), &members, &validators);
+        let list = path.join(MEMBERS);
+        write_members(&list, &members, &validators);
+        if plan.endpoints {
+            append_endpoints(&list, &nodes);
+        }
         fs::write(path.join(DATABASE_URL), database.node.reveal()).unwrap();
         let secret_file = path.join("network-secret");
         if let Some(secret) = plan.secret {
@@ -140,6 +150,12 @@ impl Network {
             };
             // Each dials those before it.
             let mut config = config(path, node, &ports[..index], asked.port, plan.fault_injection);
+            if plan.open {
+                config.remove("members");
+            }
+            if plan.endpoints {
+                config.remove("peer");
+            }
             if plan.secret.is_some() {
                 let file = secret_file.display().to_string();
                 config.insert("network-secret-file".to_owned(), file.into());
@@ -312,6 +328,19 @@ fn write_members(path: &Path, members: &[Address], validators: &[Address]) {
     let draft = path.with_extension("new");
     fs::write(&draft, text).unwrap();
     fs::rename(draft, path).unwrap();
+}
+
+/// Adds where each node listens to its entry.
+fn append_endpoints(path: &Path, nodes: &[Node]) {
+    let text = fs::read_to_string(path).unwrap();
+    let entries = text.split("[[member]]").skip(1).zip(nodes);
+    let with = entries.map(|(entry, node)| {
+        format!(
+            "[[member]]{entry}endpoint = \"/ip4/127.0.0.1/tcp/{}\"\n",
+            node.port
+        )
+    });
+    fs::write(path, with.collect::<String>()).unwrap();
 }
 
 fn key_name(number: usize) -> String {

@@ -69,7 +69,11 @@ fn two_liars_of_seven_cost_no_window_and_are_named_and_silence_costs_none_either
         for node in &network.nodes {
             let (own, _) = node.findings(key.address());
             eprintln!("node {} of {}: {own:?}", node.number, key.address());
-            assert!(named(&own)[0] > 0, "node {}: {own:?}", node.number);
+            assert!(
+                named(&own).iter().any(|count| *count > 0),
+                "node {}: {own:?}",
+                node.number
+            );
             all = std::array::from_fn(|at| all[at] + named(&own)[at]);
         }
     }

@@ -1,0 +1,154 @@
+//! What a node has put its name to.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use super::Refusal;
+use crate::{address::Address, feed::Feed, keccak::Digest, observation::Observation, time::UnixMillis};
+
+/// What the signer has put its name to: the last gate, beside the key, whatever it is asked.
+///
+/// Of each observer, this node's own statements included, it signs one observation for one window. It refuses everything
+/// observed before it began, since the process before it may have signed the opposite.
+#[derive(Debug)]
+pub struct SigningJournal {
+    not_before: UnixMillis,
+    one_window: Duration,
+    signed: HashMap<(Feed, Address), Vec<(UnixMillis, Digest)>>,
+    order: VecDeque<(Feed, Address, UnixMillis)>,
+}
+
+/// Entries kept: at one signature a second, over an hour, and no observation lives that long.
+const MAX_JOURNAL: usize = 4096;
+
+impl SigningJournal {
+    /// An empty journal that begins at `now`. Two observations of one observer less than `one_window` apart
+    /// ([`crate::one_window`]) are for the same window.
+    pub fn new(now: UnixMillis, one_window: Duration) -> Self {
+        Self {
+            not_before: now,
+            one_window,
+            signed: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+
+    /// Enters a signature, or says why it must not be made. Entering the same one again is fine.
+    pub fn enter(&mut self, observation: &Observation, digest: Digest) -> Result<(), Refusal> {
+        let (observer, observed_at) = (observation.observer(), observation.observed_at());
+        if observed_at < self.not_before {
+            return Err(Refusal::BeforeStart);
+        }
+        let key = (observation.feed().clone(), observer);
+        let signed = self.signed.get(&key).map_or(&[][..], Vec::as_slice);
+        if signed.contains(&(observed_at, digest)) {
+            return Ok(());
+        }
+        if signed
+            .iter()
+            .any(|(at, _)| at.apart(observed_at) < self.one_window)
+        {
+            return Err(Refusal::SignedAnother { observer });
+        }
+        if self.order.len() == MAX_JOURNAL {
+            self.forget_oldest();
+        }
+        self.order.push_back((key.0.clone(), observer, observed_at));
+        self.signed.entry(key).or_default().push((observed_at, digest));
+        Ok(())
+    }
+
+    /// What is forgotten must never be signed anew, nor contradicted.
+    fn forget_oldest(&mut self) {
+        let Some((feed, observer, observed_at)) = self.order.pop_front() else {
+            return;
+        };
+        let after = observed_at.get().saturating_add(1);
+        self.not_before = self.not_before.max(UnixMillis::new(after));
+        let key = (feed, observer);
+        if let Some(signed) = self.signed.get_mut(&key) {
+            signed.retain(|(at, _)| *at != observed_at);
+            if signed.is_empty() {
+                self.signed.remove(&key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{Evidence, Quote};
+
+    const WINDOW: Duration = Duration::from_secs(15);
+    const NOON: u64 = 1_700_000_000_000;
+
+    fn observation(price: &str, at: u64) -> Observation {
+        let at = UnixMillis::new(at);
+        let quote = Quote {
+            source: "coinbase".parse().unwrap(),
+            price: price.parse().unwrap(),
+            at,
+        };
+        let evidence = Evidence::new(vec![quote]).unwrap();
+        Observation::new("ETH/USD".parse().unwrap(), at, Address::new([1; 20]), evidence)
+    }
+
+    #[test]
+    fn a_signer_never_puts_its_name_to_two_statements_for_one_window() {
+        let network = "local".parse().unwrap();
+        let mut journal = SigningJournal::new(UnixMillis::new(NOON), WINDOW);
+        let (first, second) = (observation("3000", NOON), observation("3001", NOON));
+        assert_eq!(journal.enter(&first, first.digest(&network)), Ok(()));
+        assert_eq!(
+            journal.enter(&first, first.digest(&network)),
+            Ok(()),
+            "the same again"
+        );
+        let observer = first.observer();
+        assert_eq!(
+            journal.enter(&second, second.digest(&network)),
+            Err(Refusal::SignedAnother { observer })
+        );
+        for (ms, entered) in [
+            (14_999, Err(Refusal::SignedAnother { observer })),
+            (15_000, Ok(())),
+        ] {
+            let later = observation("3001", NOON + ms);
+            assert_eq!(
+                journal.enter(&later, later.digest(&network)),
+                entered,
+                "{ms} ms later"
+            );
+        }
+    }
+
+    #[test]
+    fn a_new_process_refuses_what_the_one_before_may_have_signed() {
+        let network = "local".parse().unwrap();
+        let mut journal = SigningJournal::new(UnixMillis::new(NOON), WINDOW);
+        let before = observation("3000", NOON - 1);
+        assert_eq!(
+            journal.enter(&before, before.digest(&network)),
+            Err(Refusal::BeforeStart)
+        );
+    }
+
+    #[test]
+    fn what_the_journal_forgets_can_never_be_signed_again() {
+        let network = "local".parse().unwrap();
+        let mut journal = SigningJournal::new(UnixMillis::new(NOON), WINDOW);
+        for n in 0..=MAX_JOURNAL as u64 {
+            let observation = observation("3000", NOON + n * 15_000);
+            assert_eq!(journal.enter(&observation, observation.digest(&network)), Ok(()));
+        }
+        assert_eq!(journal.signed.values().map(Vec::len).sum::<usize>(), MAX_JOURNAL);
+        let forgotten = observation("3001", NOON);
+        assert_eq!(
+            journal.enter(&forgotten, forgotten.digest(&network)),
+            Err(Refusal::BeforeStart)
+        );
+    }
+}

@@ -1,0 +1,193 @@
+//! When a node vouches for another's observation: never blind, and for a refusal there is always a named reason.
+
+mod journal;
+mod refusal;
+
+use std::time::Duration;
+
+pub use journal::SigningJournal;
+pub use refusal::Refusal;
+
+use crate::{
+    observation::Observation,
+    price::Price,
+    time::{Instant, UnixMillis},
+};
+
+/// What a node asks of an observation before it signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CosignPolicy {
+    /// Furthest from the node's own price, in basis points of that.
+    pub max_deviation_bps: u32,
+    /// Oldest observation to sign, and oldest price of one's own to compare with.
+    pub max_age: Duration,
+    /// How far ahead of this node's clock an observation may be dated.
+    pub future_tolerance: Duration,
+}
+
+/// A node's own latest price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnPrice {
+    /// The price.
+    pub price: Price,
+    /// When it was observed.
+    pub observed: Instant,
+}
+
+impl CosignPolicy {
+    /// Whether a node that sees `own` may vouch for `observation`. Membership and signatures were judged before.
+    pub fn vouch(
+        &self,
+        observation: &Observation,
+        own: Option<&OwnPrice>,
+        now: Instant,
+        unix_now: UnixMillis,
+    ) -> Result<(), Refusal> {
+        let limit = self.max_age;
+        let age = unix_now.since(observation.observed_at());
+        if age > limit {
+            return Err(Refusal::Stale { age, limit });
+        }
+        let (ahead, tolerance) = (observation.observed_at().since(unix_now), self.future_tolerance);
+        if ahead > tolerance {
+            return Err(Refusal::Future {
+                ahead,
+                limit: tolerance,
+            });
+        }
+        let own = own.ok_or(Refusal::NoOwnPrice)?;
+        let own_age = now.since(own.observed);
+        if own_age > limit {
+            return Err(Refusal::OwnPriceStale { age: own_age, limit });
+        }
+        let (ours, theirs, limit_bps) = (own.price, observation.price(), self.max_deviation_bps);
+        let deviation_bps = theirs.deviation_bps(ours);
+        if deviation_bps > limit_bps {
+            return Err(Refusal::Deviates {
+                ours,
+                theirs,
+                deviation_bps,
+                limit_bps,
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{Evidence, Quote};
+
+    const LIMIT: Duration = Duration::from_secs(15);
+    const POLICY: CosignPolicy = CosignPolicy {
+        max_deviation_bps: 50,
+        max_age: LIMIT,
+        future_tolerance: Duration::from_secs(5),
+    };
+    const NOON: u64 = 1_700_000_000_000;
+
+    fn observation(price: &str, at: u64) -> Observation {
+        let at = UnixMillis::new(at);
+        let quote = Quote {
+            source: "coinbase".parse().unwrap(),
+            price: price.parse().unwrap(),
+            at,
+        };
+        let evidence = Evidence::new(vec![quote]).unwrap();
+        Observation::new(
+            "ETH/USD".parse().unwrap(),
+            at,
+            crate::Address::new([1; 20]),
+            evidence,
+        )
+    }
+
+    fn at(seconds: u64) -> Instant {
+        Instant::after_start(Duration::from_secs(seconds))
+    }
+
+    fn own(price: &str) -> OwnPrice {
+        OwnPrice {
+            price: price.parse().unwrap(),
+            observed: at(100),
+        }
+    }
+
+    #[test]
+    fn a_node_vouches_for_what_it_sees_itself() {
+        let vouch = |theirs: &str, ours: &str| {
+            POLICY.vouch(
+                &observation(theirs, NOON),
+                Some(&own(ours)),
+                at(101),
+                UnixMillis::new(NOON + 1000),
+            )
+        };
+        assert_eq!(vouch("3000", "3000"), Ok(()));
+        assert_eq!(vouch("3015", "3000"), Ok(()), "exactly 50 bps");
+        assert!(matches!(
+            vouch("3015.01", "3000"),
+            Err(Refusal::Deviates {
+                deviation_bps: 51,
+                ..
+            })
+        ));
+        assert!(matches!(
+            vouch("2400", "3000"),
+            Err(Refusal::Deviates {
+                deviation_bps: 2000,
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn without_a_fresh_price_of_its_own_it_abstains() {
+        let observation = observation("3000", NOON);
+        let now = UnixMillis::new(NOON);
+        assert_eq!(
+            POLICY.vouch(&observation, None, at(100), now),
+            Err(Refusal::NoOwnPrice)
+        );
+        let stale = POLICY
+            .vouch(&observation, Some(&own("3000")), at(116), now)
+            .unwrap_err();
+        assert_eq!(
+            stale,
+            Refusal::OwnPriceStale {
+                age: Duration::from_secs(16),
+                limit: LIMIT
+            }
+        );
+        assert!(stale.is_abstention());
+    }
+
+    #[test]
+    fn a_stale_observation_is_refused_by_name() {
+        let now = UnixMillis::new(NOON + 15_001);
+        let refusal = POLICY.vouch(&observation("3000", NOON), Some(&own("3000")), at(100), now);
+        assert_eq!(
+            refusal,
+            Err(Refusal::Stale {
+                age: Duration::from_millis(15_001),
+                limit: LIMIT
+            })
+        );
+    }
+
+    #[test]
+    fn an_observation_that_is_dated_ahead_is_refused_by_name() {
+        let vouch = |at: u64| {
+            POLICY.vouch(
+                &observation("3000", at),
+                Some(&own("3000")),
+                self::at(100),
+                UnixMillis::new(NOON),
+            )
+        };
+        assert_eq!(vouch(NOON + 5000), Ok(()));
+        let (ahead, limit) = (Duration::from_millis(5001), Duration::from_secs(5));
+        assert_eq!(vouch(NOON + 5001), Err(Refusal::Future { ahead, limit }));
+    }
+}
