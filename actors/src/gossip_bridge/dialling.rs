@@ -56,6 +56,7 @@ impl GossipBridge {
     ) {
         let now = self.clock.now();
         if matches!(error, DialError::LocalPeerId { .. }) {
+            self.mirror.outgoing(now);
             self.redial.is_ourselves(connection, now);
         } else if let (Some(peer), DialError::Denied { cause }) = (peer, error)
             && cause.downcast_ref() == Some(&Refusal::NotMember)

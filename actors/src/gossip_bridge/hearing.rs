@@ -76,17 +76,22 @@ impl GossipBridge {
         })
     }
 
+    /// Another node was noticed that signs with our key.
+    pub(super) fn log_twin(&mut self, by: &'static str) {
+        if let Some(count) = self.our_key.note(self.clock.now()) {
+            log::error!(
+                "another node uses this node's key: noticed_by=\"{by}\" times={count} \
+                 remedy=\"give each node a key of its own; two with one key contradict each other\""
+            );
+        }
+    }
+
     fn log_refusal(&mut self, source: &PeerId, finding: &Finding, verdict: Verdict) {
         let now = self.clock.now();
         let label = finding.label();
         log::debug!("message refused: finding={label} peer={source} reason=\"{finding}\"");
-        if matches!(finding, Finding::OurKey)
-            && let Some(count) = self.our_key.note(now)
-        {
-            log::error!(
-                "another node uses this node's key: messages={count} last_peer={source} \
-                 remedy=\"give each node a key of its own; two with one key contradict each other\""
-            );
+        if matches!(finding, Finding::OurKey) {
+            self.log_twin("a message");
         }
         if let Some(remedy) = self.seals.note(finding, now) {
             if let Some(count) = self.unopened.note(now) {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Supervised};
-use quorate_protocol::judge::Judge;
+use quorate_protocol::judge::{Finding, Judge};
 
 use super::{
     GossipBridge,
@@ -46,6 +46,10 @@ impl GossipBridge {
                 Close::Spare(id) => self.close_connection(id, reason),
                 Close::Peer(peer) => self.disconnect(&peer, reason),
             }
+        }
+        if self.mirror.has_twin(self.clock.now()) {
+            self.counts.refused(&Finding::OurKey);
+            self.log_twin("a connection");
         }
         self.tell_news();
     }

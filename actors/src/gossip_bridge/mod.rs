@@ -21,6 +21,7 @@ pub mod identity;
 mod life;
 mod listen;
 mod metered;
+mod mirror;
 mod nudge;
 mod peers;
 mod publishing;
@@ -44,6 +45,7 @@ pub use dialling::Endpoints;
 pub use gossip::TOPIC;
 use libp2p::{Swarm, identity::Keypair};
 use listen::Listen;
+use mirror::Mirror;
 use peers::Peers;
 pub use peers::Via;
 pub use query::{ConnectedPeer, ConnectedPeers, ListenAddresses};
@@ -97,6 +99,7 @@ pub struct GossipBridge {
     strangers: Told,
     rejected: Sampled,
     overloaded: Sampled,
+    mirror: Mirror,
     our_key: Sampled,
     unopened: Sampled,
     unsent: Sampled,
@@ -135,6 +138,7 @@ impl GossipBridge {
             strangers: Told::default(),
             rejected: Sampled::default(),
             overloaded: Sampled::default(),
+            mirror: Mirror::default(),
             our_key: Sampled::default(),
             unopened: Sampled::default(),
             unsent: Sampled::default(),
