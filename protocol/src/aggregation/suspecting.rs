@@ -112,6 +112,15 @@ impl Aggregation {
                 .put(observer, now.instant + self.settings.quarantine);
             self.candidates
                 .retain(|_, c| c.certified.is_some() || c.report.observation().observer() != observer);
+            // Told again while it goes on: two nodes with one key may not hear of each other otherwise.
+            let window = self.settings.write_interval;
+            if is_ours
+                && self
+                    .objections
+                    .admit(observer, "equivocation", now.instant, window)
+            {
+                self.effects.push(Effect::Accuse(proof.clone()));
+            }
             if is_news {
                 self.ledger.mark(observer, Mark::Equivocated);
                 self.note(Note::Equivocated {
@@ -120,9 +129,6 @@ impl Aggregation {
                     second: second.digest(),
                     quarantine: self.settings.quarantine,
                 });
-                if is_ours {
-                    self.effects.push(Effect::Accuse(proof.clone()));
-                }
                 self.effects.push(Effect::KeepEvidence(proof));
             }
         }
