@@ -1,4 +1,4 @@
--- Proofs that an observer has signed two different statements for one moment. Each is complete in itself, and verified
+-- Proofs that an observer has signed two different statements for one window. Each is complete in itself, and verified
 -- by the database before it is kept, so that nobody can be slandered here.
 
 CREATE TABLE public.eth_price_equivocations (
@@ -136,7 +136,7 @@ GRANT INSERT (
 ) ON public.eth_price_equivocations TO quorate_node;
 
 COMMENT ON TABLE public.eth_price_equivocations IS
-    'Proofs that an observer has signed two different statements for one moment. To check them: quorate evidence';
+    'Proofs that an observer has signed two different statements for one window. To check them: quorate evidence';
 COMMENT ON COLUMN public.eth_price_equivocations.observer IS
     'Ethereum address of the node that made both statements: both signatures recover to it';
 COMMENT ON COLUMN public.eth_price_equivocations.feed IS
@@ -164,7 +164,7 @@ COMMENT ON COLUMN public.eth_price_equivocations.second_evidence IS
 COMMENT ON COLUMN public.eth_price_equivocations.second_signature IS
     'The signature of the observer over the second digest';
 COMMENT ON COLUMN public.eth_price_equivocations.moment IS
-    'Half a write_interval when it was found, at most 15 s: statements less than this apart are for one moment';
+    'Half a write_interval when it was found, at most 15 s: statements less than this apart are for one window';
 COMMENT ON COLUMN public.eth_price_equivocations.found_by IS
     'Ethereum address of the node that found it; its own word, and of no weight: the proof stands by itself';
 COMMENT ON COLUMN public.eth_price_equivocations.found_at IS

@@ -68,7 +68,7 @@ const NODE: Help = Help {
         quorate node --database-url-file db-url\n\n  \
         A node of a closed network:\n    \
         quorate keys new --out node.key\n    \
-        quorate node --network mainnet --key-file node.key --members members.txt \\\n        \
+        quorate node --network mainnet --key-file node.key --members members.toml \\\n        \
         --peer /dns4/node-1.example/tcp/5000 --database-url-file db-url\n\n  \
         All of it in a file:\n    \
         quorate node --config quorate.toml\n\n\
@@ -152,8 +152,8 @@ const MIGRATE: Help = Help {
 };
 
 const EVIDENCE: Help = Help {
-    about: "Show the proofs against nodes that signed two statements for one moment",
-    long_about: "Shows the newest proofs of equivocation: an observer that has signed two different statements for one moment, \
+    about: "Show the proofs against nodes that signed two statements for one window",
+    long_about: "Shows the newest proofs of equivocation: an observer that has signed two different statements for one window, \
         with both prices and both digests. Each proof holds everything that is needed to check it, and is verified here before \
         it is shown, whatever the database says: the last column is `verified`, or what is wrong with it. Fails if one does \
         not hold. As a table for people, as JSON with quotes and signatures, or as CSV.",

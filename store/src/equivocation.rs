@@ -1,4 +1,4 @@
-//! Proofs that an observer has signed two statements for one moment: kept, read, and checked with nothing but themselves.
+//! Proofs that an observer has signed two statements for one window: kept, read, and checked with nothing but themselves.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub struct Statement {
     pub signature: Signature,
 }
 
-/// A proof that an observer has signed two statements for one moment. Whoever reads it need not trust the database, nor
+/// A proof that an observer has signed two statements for one window. Whoever reads it need not trust the database, nor
 /// who found it: [`Equivocation::verify`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Equivocation {
@@ -61,7 +61,7 @@ pub struct Equivocation {
     pub first: Statement,
     /// The other one.
     pub second: Statement,
-    /// Statements less than this apart are for one moment: half a write interval when it was found, at most 15 s.
+    /// Statements less than this apart are for one window: half a write interval when it was found, at most 15 s.
     pub moment: Duration,
     /// Who found it, by its own word.
     pub found_by: Address,
@@ -123,7 +123,7 @@ pub enum EquivocationFault {
 }
 
 impl Equivocation {
-    /// Checks that the observer has signed both statements, that they differ, and that they are for one moment.
+    /// Checks that the observer has signed both statements, that they differ, and that they are for one window.
     pub fn verify(&self) -> Result<(), EquivocationFault> {
         let network: Network = self
             .network

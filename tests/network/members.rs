@@ -1,6 +1,6 @@
 //! Who the members are can change while the network runs.
 
-use crate::harness::{Network, Plan, SOON, WINDOW, eventually, gaps, unix_now};
+use crate::harness::{Network, Node, Plan, SOON, WINDOW, eventually, gaps, unix_now};
 
 #[test]
 fn a_change_of_members_under_load_costs_no_window_and_the_removed_ones_signature_stops_counting() {
@@ -108,7 +108,9 @@ fn members_find_each_other_by_the_endpoints_of_their_list() {
         ..Plan::of(3)
     });
     network.has_records(2, SOON);
-    network.nodes[0].has_logged(&["peer found", "via=members"]);
+    // Whoever dialled first; the others were dialled.
+    let found = |node: &Node| node.logged(&["peer found", "via=members"]) > 0;
+    assert!(network.nodes.iter().any(found));
 }
 
 #[test]

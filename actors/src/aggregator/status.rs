@@ -83,11 +83,13 @@ impl NodeStatus {
         let roster: BTreeMap<_, _> = machine.roster().collect();
         let marks: BTreeMap<_, _> = machine.marks().collect();
         let electorate = machine.electorate();
-        let mut addresses: BTreeSet<Address> = roster.keys().chain(marks.keys()).map(|a| **a).collect();
-        match &electorate.members {
-            Members::Closed(members) => addresses.extend(members),
-            Members::Open => addresses.extend([machine.me()]),
-        }
+        let addresses: BTreeSet<Address> = match &electorate.members {
+            Members::Closed(members) => members.clone(),
+            Members::Open => {
+                let heard_of = roster.keys().chain(marks.keys()).map(|address| **address);
+                heard_of.chain([machine.me()]).collect()
+            }
+        };
         let to_status = |address| {
             let alive = roster.get(&address);
             let mut status = Self {

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, time::Instant};
 
 use quorate_protocol::{
-    Attestation, Digest, Electorate, Evidence, Feed, Members, Message, Network as Name, NodeKey, Observation,
-    Price, QuorumRule, Quote, VerifiedReport, Written,
+    Address, Attestation, Digest, Electorate, Evidence, Feed, Members, Message, Network as Name, NodeKey,
+    Observation, Price, QuorumRule, Quote, VerifiedReport, Written,
 };
 
 use crate::harness::{Hostile, NETWORK_NAME, Network, WINDOW, unix_now};
@@ -15,6 +15,8 @@ const FALSE_PRICE: &str = "3150";
 pub(super) struct Liar {
     key: NodeKey,
     peer: Hostile,
+    /// The nodes that do not lie.
+    honest: BTreeSet<Address>,
     /// Signatures that make a certificate.
     required: usize,
     /// Whether it makes two statements for a window.
@@ -39,6 +41,7 @@ impl Liar {
         Self {
             key: key.clone(),
             peer,
+            honest: network.addresses(),
             required,
             announced,
             signed,
@@ -57,9 +60,8 @@ impl Liar {
             let Ok(mut report) = report.verify(&name(), |_, _| false) else {
                 continue;
             };
-            if report.observation().observer() != self.key.address()
-                && self.stated_at.elapsed() > WINDOW * 3 / 4
-            {
+            let is_honest = self.honest.contains(&report.observation().observer());
+            if is_honest && self.stated_at.elapsed() > WINDOW * 3 / 4 {
                 self.state();
             }
             let (digest, signer) = (report.digest(), self.key.address());
