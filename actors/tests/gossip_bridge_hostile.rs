@@ -4,7 +4,9 @@ mod gossip_bridge_support;
 
 use std::time::Duration;
 
-use gossip_bridge_support::{Node, eventually, hostile::Hostile, network, report, report_at, tcp0, unix_now};
+use gossip_bridge_support::{
+    Node, eventually, heartbeat, hostile::Hostile, network, report, report_at, tcp0, unix_now,
+};
 use libp2p::identity::Keypair;
 use quorate_protocol::{Message, NodeKey, UnixMillis};
 
@@ -26,16 +28,17 @@ async fn scene() -> (Node, Node, Hostile) {
 /// The honest node is heard, and the hostile one has been nothing but a nuisance.
 async fn honest_is_heard(victim: &Node, honest: &Node) {
     let before = victim.heard().len();
-    honest.publish(report(&honest.key)).await;
+    // Signs of life: of prices, a node states one for a window.
+    honest.publish(heartbeat(&honest.key)).await;
     victim.has_heard(before + 1).await;
-    victim.publish(report(&victim.key)).await;
+    victim.publish(heartbeat(&victim.key)).await;
     eventually("the victim is heard", async || {
         honest
             .heard()
             .iter()
             .any(|heard| {
-                matches!(heard, quorate_protocol::judge::Verified::Report(r)
-                    if r.observation().observer() == victim.address())
+                matches!(heard, quorate_protocol::judge::Verified::Heartbeat(beat)
+                    if beat.node == victim.address())
             })
             .then_some(())
     })

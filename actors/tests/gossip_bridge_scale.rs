@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gossip_bridge_support::{Node, all_up, eventually, report, tcp0};
+use gossip_bridge_support::{Node, all_up, eventually, heartbeat, tcp0};
 use quorate_protocol::{Address, judge::Verified};
 
 /// Starts a network in which everybody is connected to everybody.
@@ -52,11 +52,11 @@ async fn mesh_rests(nodes: &[Node]) {
     .await;
 }
 
-fn reports(node: &Node) -> usize {
+fn heartbeats(node: &Node) -> usize {
     let heard = node.heard();
     heard
         .iter()
-        .filter(|heard| matches!(heard, Verified::Report(_)))
+        .filter(|heard| matches!(heard, Verified::Heartbeat(_)))
         .count()
 }
 
@@ -64,11 +64,11 @@ async fn everybody_is_heard(nodes: &[Node], rounds: usize) {
     mesh_rests(nodes).await;
     for round in 1..=rounds {
         for node in nodes {
-            node.publish(report(&node.key)).await;
+            node.publish(heartbeat(&node.key)).await;
         }
         for node in nodes {
             eventually("everybody is heard", async || {
-                (reports(node) == round * (nodes.len() - 1)).then_some(())
+                (heartbeats(node) == round * (nodes.len() - 1)).then_some(())
             })
             .await;
         }

@@ -112,7 +112,7 @@ async fn secrets_are_changed_without_losing_a_message() {
             node.update_keyring(secrets).await;
             said += 1;
             for from in [&a, &b] {
-                from.publish(report(&from.key)).await;
+                from.publish(heartbeat(&from.key)).await;
             }
             for to in [&a, &b] {
                 to.has_heard(said).await;

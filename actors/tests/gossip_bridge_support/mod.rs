@@ -13,7 +13,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context as TaskContext, Poll},
     time::{Duration, SystemTime},
@@ -407,12 +407,21 @@ pub fn report(observer: &NodeKey) -> Message {
     Message::Report(report_at(observer, unix_now()).to_report())
 }
 
+/// A sign of life, later than all before it. Of those a node may send many; of prices, it states one for a window.
 pub fn heartbeat(node: &NodeKey) -> Message {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = unix_now().get();
+    let before = LAST.fetch_max(now, Ordering::SeqCst);
+    let sent_at = if before >= now {
+        LAST.fetch_add(1, Ordering::SeqCst) + 1
+    } else {
+        now
+    };
     let blank = Heartbeat {
         node: node.address(),
         version: "0.1.0".to_owned(),
         feeds: vec![feed()],
-        sent_at: unix_now(),
+        sent_at: UnixMillis::new(sent_at),
         last_observation: UnixMillis::new(0),
         last_record: quorate_protocol::Digest::new([0; 32]),
         uptime_s: 1,
