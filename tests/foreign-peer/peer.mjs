@@ -1,108 +1,131 @@
-// A co-signing node in JavaScript, written from docs/protocol.md alone: it joins, verifies, signs and passes on.
-// It has no price of its own, so it vouches for what is signed by a member and younger than 15 s: for tests only.
-// usage: [SECRET=HEX] node --import ./polyfill.mjs peer.mjs KEY_HEX NETWORK MULTIADDR...
-// With a secret, what it says is sealed, and it hears only what is.
+// A co-signing node in JavaScript, written from docs/protocol.md alone: it joins, judges, signs and passes on.
+// It has no price of its own, so it vouches for what members have signed and is young: for tests only.
+// usage: node --import ./polyfill.mjs peer.mjs KEY_FILE MEMBERS_FILE NETWORK WINDOW_SECONDS SECRET_FILE|clear MULTIADDR...
+import { readFileSync } from 'node:fs'
 import { privateKeyFromRaw } from '@libp2p/crypto/keys'
-import { gossipsub, StrictNoSign } from '@libp2p/gossipsub'
+import { gossipsub, StrictNoSign, TopicValidatorResult } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
-import { xchacha20poly1305 } from '@noble/ciphers/chacha.js'
-import { decode, encode, Token, Type } from 'cborg'
 import { createLibp2p } from 'libp2p'
-import { randomBytes } from 'node:crypto'
-import { bytesToHex, concatBytes, hexToBytes, keccak256, numberToBytes, recoverTypedDataAddress, stringToBytes } from 'viem'
+import { bytesToHex, hexToBytes, keccak256 } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
+import { seal, sealKey, unseal } from './sealing.mjs'
+import {
+  decimal, faultOf, heartbeatDigest, isBy, isProof, observationDigest, refusalDigest, sign, writtenDigest
+} from './signing.mjs'
+import { encode, KIND, open, order, VERSION } from './wire.mjs'
 
-const [key, network, ...addresses] = process.argv.slice(2)
-const account = privateKeyToAccount(`0x${key}`)
+const [keyFile, membersFile, network, windowSeconds, secretFile, ...addresses] = process.argv.slice(2)
+const hexIn = (file) => `0x${readFileSync(file, 'utf8').split('\n')[0].trim().replace(/^0x/, '')}`
 const TOPIC = 'eth_prices'
-const TYPES = {
-  PriceObservation: [
-    { name: 'feed', type: 'string' },
-    { name: 'price', type: 'uint256' },
-    { name: 'observedAt', type: 'uint64' },
-    { name: 'observer', type: 'address' },
-    { name: 'evidence', type: 'bytes32' }
-  ]
-}
-const DOMAIN = { name: 'quorate', version: '1', salt: keccak256(stringToBytes(network)) }
-const SEALED = 255
-const hash = (...parts) => hexToBytes(keccak256(concatBytes(parts)))
-const secret = process.env.SECRET && hexToBytes(`0x${process.env.SECRET}`)
-const derived = (purpose) => hash(stringToBytes(purpose), hexToBytes(DOMAIN.salt), secret)
+const WINDOW_MS = Number(windowSeconds) * 1000
+// Two statements of one observer that are closer are for one moment; for as long a price can be vouched for.
+const MOMENT_MS = Math.min(WINDOW_MS / 2, 15_000)
+const FUTURE_MS = 5_000
+const HEARTBEAT_MS = 15_000
 
-function cipher (nonce) {
-  const associated = encode([1, network, SEALED, keyId()])
-  return xchacha20poly1305(derived('quorate seal key'), nonce, associated)
-}
-
-const keyId = () => derived('quorate key id').slice(0, 8)
-
-function seal (message) {
-  if (!secret) return message
-  const nonce = new Uint8Array(randomBytes(24))
-  return encode([1, network, SEALED, [keyId(), nonce, cipher(nonce).encrypt(message)]])
-}
-
-// Throws when it is not sealed with our secret.
-function open (bytes) {
-  if (!secret) return bytes
-  const [, , kind, [id, nonce, ciphertext]] = decode(bytes)
-  if (kind !== SEALED || Buffer.compare(Buffer.from(id), Buffer.from(keyId())) !== 0) throw new Error('not sealed for us')
-  return cipher(nonce).decrypt(ciphertext)
-}
-
+const secretKey = hexIn(keyFile)
+const me = hexToBytes(privateKeyToAccount(secretKey).address)
+const members = [...readFileSync(membersFile, 'utf8').matchAll(/^address = "(0x[0-9a-fA-F]{40})"/gm)].map(([, a]) => a.toLowerCase())
+const sealing = secretFile === 'clear' ? undefined : sealKey(network, hexToBytes(hexIn(secretFile)))
 const say = (...words) => console.log(new Date().toISOString(), ...words)
+const started = Date.now()
+const signed = new Map()
+let lastRecord = new Uint8Array(32)
 
-// Tag 2 is a bignum: prices from 2^64 on.
-const tags = []
-tags[2] = (bytes) => BigInt(bytesToHex(bytes))
-const typeEncoders = {
-  bigint: (value) => value < 2n ** 64n ? null : [new Token(Type.tag, 2), new Token(Type.bytes, numberToBytes(value))]
+const isMember = (address) => members.includes(bytesToHex(address))
+const age = (at) => Date.now() - Number(at)
+const isTimely = (at, longest) => age(at) <= longest && age(at) >= -FUTURE_MS
+
+function publish (kind, body) {
+  const message = encode([VERSION, network, kind, body])
+  return node.services.pubsub.publish(TOPIC, sealing ? seal(sealing, message) : message)
 }
 
-function decimal (scaled) {
-  const whole = scaled / 10n ** 18n
-  const fraction = (scaled % 10n ** 18n).toString().padStart(18, '0').replace(/0+$/, '')
-  return fraction === '' ? `${whole}` : `${whole}.${fraction}`
+async function beat () {
+  const body = [me, 'foreign/1', ['ETH/USD'], Date.now(), 0, lastRecord, Math.floor((Date.now() - started) / 1000)]
+  await publish(KIND.heartbeat, [...body, await sign(heartbeatDigest(network, body), secretKey)])
 }
 
-function typedData ([feed, price, observedAt, observer, quotes]) {
-  const lines = quotes.map(([source, quoted, at]) => `${source} ${decimal(BigInt(quoted))} ${at}\n`).join('')
-  const message = {
-    feed,
-    price: BigInt(price),
-    observedAt: BigInt(observedAt),
-    observer: bytesToHex(observer),
-    evidence: keccak256(stringToBytes(lines))
+async function cosign ([observation, attestations]) {
+  const [, price, at, observer] = observation
+  const digest = observationDigest(network, observation)
+  if (attestations.some(([signer]) => order(signer, me) === 0)) return
+  if (!isTimely(at, MOMENT_MS)) return
+  // One statement of an observer for a moment, and each once.
+  const last = signed.get(bytesToHex(observer))
+  if (last !== undefined && (last.digest === digest || Math.abs(Number(at) - last.at) < MOMENT_MS)) return
+  signed.set(bytesToHex(observer), { digest, at: Number(at) })
+  const all = [...attestations, [me, await sign(digest, secretKey)]].sort(([a], [b]) => order(a, b))
+  await publish(KIND.report, [observation, all])
+  say(`co-signed: price=${decimal(price)} signatures=${all.length} sealed=${sealing !== undefined}`)
+}
+
+/** What is found in a message, by the words of the table of findings, and what is to be done if it is valid. */
+const JUDGES = {
+  async [KIND.report] (report) {
+    const [[, , at], attestations] = report
+    if (!isTimely(at, WINDOW_MS)) return ['stale']
+    if (!attestations.every(([signer]) => isMember(signer))) return ['unknown_signer']
+    return [await faultOf(network, report) ?? 'accepted', () => cosign(report)]
+  },
+  async [KIND.written] (written) {
+    const [[observation, attestations], writer, , signature] = written
+    if (!isTimely(observation[2], 3 * WINDOW_MS)) return ['stale']
+    if (![writer, ...attestations.map(([signer]) => signer)].every(isMember)) return ['unknown_signer']
+    if (!await isBy(writer, writtenDigest(network, written), signature)) return ['bad_signature']
+    return [await faultOf(network, written[0]) ?? 'accepted', () => {
+      lastRecord = hexToBytes(observationDigest(network, observation))
+      say(`record written: by=${bytesToHex(writer)} signatures=${attestations.length}`)
+    }]
+  },
+  async [KIND.heartbeat] (heartbeat) {
+    if (!isMember(heartbeat[0])) return ['unknown_signer']
+    return [await isBy(heartbeat[0], heartbeatDigest(network, heartbeat), heartbeat[7]) ? 'accepted' : 'bad_signature']
+  },
+  async [KIND.refusal] (refusal) {
+    if (!isMember(refusal[3])) return ['unknown_signer']
+    if (!await isBy(refusal[3], refusalDigest(network, refusal), refusal[5])) return ['bad_signature']
+    return ['accepted', () => say(`refused by another: node=${bytesToHex(refusal[3])} reason=${refusal[2]}`)]
+  },
+  async [KIND.equivocation] (proof) {
+    if (!isMember(proof[0][0][3])) return ['unknown_signer']
+    return [await isProof(network, proof, MOMENT_MS) ? 'accepted' : 'no_proof']
   }
-  return { domain: DOMAIN, types: TYPES, primaryType: 'PriceObservation', message }
+}
+const REJECTED = ['malformed', 'bad_signature', 'no_proof']
+
+async function judge (data) {
+  let message = data
+  try {
+    message = sealing ? unseal(sealing, data) : data
+  } catch (error) {
+    return [sealing ? 'not_opened' : 'malformed']
+  }
+  try {
+    const [kind, body] = open(message, network)
+    return await JUDGES[kind](body)
+  } catch (error) {
+    return ['malformed']
+  }
 }
 
-const compare = (a, b) => Buffer.compare(Buffer.from(a[0]), Buffer.from(b[0]))
-
-async function onReport ([observation, attestations]) {
-  const typed = typedData(observation)
-  for (const [signer, signature] of attestations) {
-    const recovered = await recoverTypedDataAddress({ ...typed, signature: bytesToHex(signature) })
-    if (recovered.toLowerCase() !== bytesToHex(signer)) return say('refused: a signature is not its signer\'s')
+async function validate (_, { data }) {
+  const [finding, act] = await judge(data)
+  if (finding === 'accepted') {
+    Promise.resolve(act?.()).catch((error) => say('failed:', error.message))
+    return TopicValidatorResult.Accept
   }
-  if (Date.now() - Number(observation[2]) > 15_000) return
-  const me = hexToBytes(account.address)
-  if (attestations.some(([signer]) => Buffer.compare(Buffer.from(signer), Buffer.from(me)) === 0)) return
-  const signature = hexToBytes(await account.signTypedData(typed))
-  const signed = [...attestations, [me, signature]].sort(compare)
-  const [feed, price, at, observer, quotes] = observation
-  const body = [[feed, price, at, observer, quotes], signed]
-  await node.services.pubsub.publish(TOPIC, seal(encode([1, network, 0, body], { typeEncoders })))
-  say(`co-signed: price=${decimal(BigInt(price))} signatures=${signed.length}`)
+  say(`not accepted: finding=${finding}`)
+  // Whoever passes on what is under a seal may not be able to tell.
+  return !sealing && REJECTED.includes(finding) ? TopicValidatorResult.Reject : TopicValidatorResult.Ignore
 }
 
 const node = await createLibp2p({
-  privateKey: privateKeyFromRaw(hexToBytes(`0x${key}`)),
+  privateKey: privateKeyFromRaw(hexToBytes(secretKey)),
   addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
   transports: [tcp()],
   connectionEncrypters: [noise()],
@@ -116,12 +139,10 @@ const node = await createLibp2p({
     })
   }
 })
-node.services.pubsub.addEventListener('message', ({ detail }) => {
-  const [version, name, kind, body] = decode(open(detail.data), { tags })
-  if (version !== 1 || name !== network) return
-  if (kind === 0) onReport(body).catch((error) => say('failed:', error.message))
-  if (kind === 1) say(`record written: by=${bytesToHex(body[1])} signatures=${body[0][1].length}`)
-})
+node.services.pubsub.topicValidators.set(TOPIC, validate)
+// Whoever begins to listen learns that this node is there.
+node.services.pubsub.addEventListener('subscription-change', () => beat())
 node.services.pubsub.subscribe(TOPIC)
+setInterval(beat, HEARTBEAT_MS)
 for (const address of addresses) await node.dial(multiaddr(address))
-say(`joined: address=${account.address} peer=${node.peerId}`)
+say(`joined: address=${bytesToHex(me)} peer=${node.peerId} sealed=${sealing !== undefined}`)
