@@ -98,7 +98,7 @@ impl Store {
         write::write(&self.pool, certificate, writer, network, validators).await
     }
 
-    /// Keeps the proof that the observer of both reports has signed two statements for one moment, in the name of
+    /// Keeps the proof that the observer of both reports has signed two statements for one window, in the name of
     /// `found_by`; `false` if it is known already. The order of the two does not matter.
     ///
     /// What proves nothing (and what is too much for a day: 16 of an observer) is [`StoreError::Refused`].

@@ -2,7 +2,7 @@
 //! it reaches the Aggregator or anybody else.
 //!
 //! The reading order is a message's way in: the `gate` lets a peer in, the `metered` frames reach `gossip`, `hearing` has the
-//! judge look at the message, and the Aggregator gets it. `peers`, `redial`, `throttle` and `standing` decide; `life`, `drive`,
+//! judge look at the message, and the Aggregator gets it. `peers`, `redial`, `throttle`, `standing` and `mirror` decide; `life`, `drive`,
 //! `events`, `connections`, `dialling`, `hearing`, `publishing`, `admit` and `sealing` carry out.
 
 mod admit;

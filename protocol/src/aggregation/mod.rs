@@ -221,7 +221,6 @@ impl Aggregation {
     /// From now on, others count. Reports in flight keep the old electorate for one window.
     pub fn on_electorate(&mut self, electorate: Electorate, now: Now) -> Vec<Effect> {
         self.roster.retain(|node| electorate.members.admit(node));
-        self.settings.electorate = electorate.clone();
         self.electorates.replace(electorate, now.unix);
         self.advance(now)
     }

@@ -123,7 +123,6 @@ impl Judge {
         if let Members::Closed(members) = &electorate.members {
             self.memory.forget_all_but(members);
         }
-        self.config.electorate = electorate.clone();
         self.electorates.replace(electorate, now);
     }
 
