@@ -2,9 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, ResponseFuture, Supervised, WrapFuture,
-};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, Supervised, WrapFuture};
 use quorate_protocol::{
     Address, Digest, Electorate, Feed, Members, Network,
     aggregation::{LastRecord, WriteOutcome},
@@ -14,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::{
     messages::{AskLastRecord, ElectorateIs, KeepEvidence, LastRecordIs, Write, Wrote},
-    sink::pass_on,
+    sink::{Sink, pass_on},
     supervisor::SupervisedActor,
 };
 
@@ -44,9 +42,9 @@ pub struct DbWriter {
 /// To whom the DbWriter speaks.
 pub struct DbWriterSinks {
     /// Aggregator.
-    pub wrote: Recipient<Wrote>,
+    pub wrote: Sink<Wrote>,
     /// Aggregator.
-    pub last_record_is: Recipient<LastRecordIs>,
+    pub last_record_is: Sink<LastRecordIs>,
     /// Whoever ends the process when the database's settings are not the node's.
     pub misfit: watch::Sender<Option<String>>,
 }

@@ -5,6 +5,7 @@ pub mod aggregator;
 mod clock;
 pub mod db_writer;
 pub mod gossip_bridge;
+mod histogram;
 pub mod messages;
 pub mod price_fetcher;
 pub mod signer;
@@ -12,3 +13,5 @@ mod sink;
 pub mod supervisor;
 
 pub use clock::Clock;
+pub use histogram::NAMESPACE;
+pub use sink::Sink;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix::{Actor, Context, Handler, Recipient, Supervised};
+use actix::{Actor, Context, Handler, Supervised};
 use quorate_protocol::{
     Attestation, Message, Network, NodeKey, Observation, RefusalNotice, VerifiedReport, Written,
     aggregation::Quoted, cosign::SigningJournal,
@@ -11,7 +11,7 @@ use quorate_protocol::{
 use crate::{
     clock::Clock,
     messages::{Announce, Beat, CoSign, CoSigned, Object, OwnReport, Publish, State},
-    sink::pass_on,
+    sink::{Sink, pass_on},
     supervisor::SupervisedActor,
 };
 
@@ -29,11 +29,11 @@ pub struct Signer {
 /// To whom the Signer speaks.
 pub struct SignerSinks {
     /// Aggregator.
-    pub own_report: Recipient<OwnReport>,
+    pub own_report: Sink<OwnReport>,
     /// Aggregator.
-    pub cosigned: Recipient<CoSigned>,
+    pub cosigned: Sink<CoSigned>,
     /// GossipBridge.
-    pub publish: Recipient<Publish>,
+    pub publish: Sink<Publish>,
 }
 
 impl Signer {

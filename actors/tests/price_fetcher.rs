@@ -15,10 +15,13 @@ use std::{
 
 use actix::{Actor, ActorContext, Addr, Context, Handler, Message, Supervisor};
 use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
+use prometheus::Registry;
 use quorate_actors::{
     Clock,
     messages::{FetchFor, Observed},
-    price_fetcher::{Agreement, LONGEST_LEAD, MIN_GAP, PriceFetcher, PriceFetcherSettings, SourceKind},
+    price_fetcher::{
+        Agreement, LONGEST_LEAD, MIN_GAP, PriceFetcher, PriceFetcherSettings, SourceKind, SourceMeasures,
+    },
 };
 use quorate_protocol::{Feed, Instant};
 use tokio::time::{sleep, timeout};
@@ -252,7 +255,8 @@ fn settings(rules: &Rules, url: &str, observer: &Observer) -> PriceFetcherSettin
         max_quote_age: Duration::from_secs(300),
         fetch_interval: rules.interval,
         clock: Clock::system(),
-        observers: vec![observer.clone().start().recipient()],
+        observers: vec![observer.clone().start().recipient().into()],
+        measures: SourceMeasures::new(&Registry::new(), &[]).unwrap(),
     }
 }
 
@@ -665,7 +669,7 @@ async fn an_observer_that_is_gone_does_not_keep_it_from_the_others() {
     let scene = Scene::start_with(Rules::default(), &[], |mut settings, _| {
         let gone = Observer::default().start();
         gone.do_send(Stop);
-        settings.observers.insert(0, gone.recipient());
+        settings.observers.insert(0, gone.recipient().into());
         settings
     });
     scene.rounds(SourceKind::Kraken, 3).await;

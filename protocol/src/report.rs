@@ -73,7 +73,7 @@ impl Report {
     pub fn verify(
         self,
         network: &Network,
-        is_known: impl Fn(Digest, &Attestation) -> bool,
+        mut is_known: impl FnMut(Digest, &Attestation) -> bool,
     ) -> Result<VerifiedReport, VerifyError> {
         let digest = self.observation.digest(network);
         for attestation in self

@@ -3,13 +3,14 @@
 mod actors;
 mod health;
 mod metrics;
+mod readiness;
 mod ready;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use actix::Addr;
 use actix_web::{App, HttpServer, dev::Server, web};
-use quorate_actors::{aggregator::Aggregator, gossip_bridge::Counts, supervisor::Supervisor};
+use prometheus::Registry;
+use quorate_actors::{Clock, Sink, aggregator::AskStatus, gossip_bridge::Counts, supervisor::Supervisor};
 use quorate_protocol::{Address, Network};
 use tokio::sync::watch;
 
@@ -25,7 +26,11 @@ pub(crate) struct Views {
     /// The actors' states.
     pub(crate) supervisor: Supervisor,
     /// The feeds' states.
-    pub(crate) aggregator: Addr<Aggregator>,
+    pub(crate) ask_status: Sink<AskStatus>,
+    /// How long things take.
+    pub(crate) registry: Registry,
+    /// The process's clock.
+    pub(crate) clock: Clock,
     /// What came from the network.
     pub(crate) counts: Arc<Counts>,
     /// What members are called.
@@ -37,9 +42,11 @@ pub(crate) struct Views {
 /// # Errors
 /// The address cannot be listened on.
 pub(crate) fn serve(listen: SocketAddr, views: Views) -> io::Result<Server> {
+    let readiness = ready::keep_looking(views.clone());
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::new(views.clone()))
+            .app_data(readiness.clone())
             .service(health::healthz)
             .service(ready::readyz)
             .service(ready::status)

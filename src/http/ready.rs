@@ -1,27 +1,63 @@
 //! `/readyz`: whether this node can help to bring records about, and if not, why. `/api/v1/status`: the figures behind it.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use actix_web::{HttpResponse, get, web};
 use quorate_actors::aggregator::{AskStatus, FeedStatus};
 use serde_json::{Value, json};
 
-use super::Views;
+use super::{
+    Views,
+    readiness::{Readiness, problems},
+};
 use crate::config::members::Names;
 
 /// The Aggregator answers within milliseconds, or it is being restarted.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Between two looks when nobody asks: how exact the times are since which conditions are as they are.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The readiness as it was last seen.
+pub(super) type Shared = web::Data<Mutex<Readiness>>;
+
+/// Looks now and then, for as long as the process runs, so that it is known since when something has been wrong.
+pub(super) fn keep_looking(views: Views) -> Shared {
+    let shared = web::Data::new(Mutex::new(Readiness::at(views.clock.unix_now())));
+    let looked_at = shared.clone();
+    actix_rt::spawn(async move {
+        loop {
+            let feeds = statuses(&views).await;
+            look(&views, feeds.as_deref(), &looked_at);
+            actix_rt::time::sleep(LOOK).await;
+        }
+    });
+    shared
+}
+
+/// Brings the readiness up to date.
+pub(super) fn look(views: &Views, feeds: Option<&[FeedStatus]>, shared: &Shared) -> Readiness {
+    let problems = problems(views.counts.snapshot().listening, feeds);
+    let mut readiness: MutexGuard<'_, Readiness> = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    readiness.update(problems, views.clock.unix_now());
+    readiness.clone()
+}
+
 #[get("/readyz")]
-pub(super) async fn readyz(views: web::Data<Views>) -> HttpResponse {
-    let statuses = statuses(&views).await;
-    let reasons: Vec<String> = match &statuses {
-        Some(statuses) => statuses.iter().flat_map(reasons).collect(),
-        None => vec!["the Aggregator does not answer".to_owned()],
-    };
-    let warnings = warnings(&views, statuses.as_deref().unwrap_or_default());
-    let body = json!({ "ready": reasons.is_empty(), "reasons": reasons, "warnings": warnings });
-    if reasons.is_empty() {
+pub(super) async fn readyz(views: web::Data<Views>, shared: Shared) -> HttpResponse {
+    let feeds = statuses(&views).await;
+    let readiness = look(&views, feeds.as_deref(), &shared);
+    let is_ready = readiness.is_ready();
+    let body = json!({
+        "ready": is_ready,
+        "conditions": readiness.0,
+        "reasons": readiness.reasons(),
+        "warnings": warnings(&views, feeds.as_deref().unwrap_or_default()),
+    });
+    if is_ready {
         HttpResponse::Ok().json(body)
     } else {
         HttpResponse::ServiceUnavailable().json(body)
@@ -109,24 +145,5 @@ const WARNINGS: [(&str, &str); 4] = [
 ];
 
 pub(super) async fn statuses(views: &Views) -> Option<Vec<FeedStatus>> {
-    views.aggregator.send(AskStatus).timeout(PATIENCE).await.ok()
-}
-
-/// What keeps a feed from records.
-fn reasons(of: &FeedStatus) -> Vec<String> {
-    let feed = &of.feed;
-    let mut reasons = vec![];
-    if of.database_lost_at.is_some() {
-        reasons.push(format!("{feed}: the database does not answer"));
-    }
-    if of.last_observation.is_none() {
-        reasons.push(format!("{feed}: no price yet"));
-    }
-    if of.live < of.required {
-        reasons.push(format!(
-            "{feed}: {} of {} nodes for a quorum",
-            of.live, of.required
-        ));
-    }
-    reasons
+    views.ask_status.send(AskStatus).timeout(PATIENCE).await.ok()
 }

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use actix::Recipient;
-use quorate_actors::{gossip_bridge::Endpoints, messages::ElectorateIs};
+use quorate_actors::{Sink, gossip_bridge::Endpoints, messages::ElectorateIs};
 use quorate_protocol::{Address, Electorate, Members, QuorumRule};
 use tokio::sync::watch;
 
@@ -16,9 +15,9 @@ use crate::{
 pub(super) struct Concerned {
     pub(super) me: Address,
     /// GossipBridge, Aggregator and DbWriter.
-    pub(super) electorate: [Recipient<ElectorateIs>; 3],
+    pub(super) electorate: [Sink<ElectorateIs>; 3],
     /// GossipBridge.
-    pub(super) endpoints: Recipient<Endpoints>,
+    pub(super) endpoints: Sink<Endpoints>,
     /// The API.
     pub(super) names: watch::Sender<Names>,
 }
@@ -46,7 +45,7 @@ pub(super) fn follow(path: &Path, current: MemberList, rule: QuorumRule, concern
     };
     watch(file, load, move |list| {
         let electorate = list.electorate(&rule);
-        let tell = |to: &Recipient<ElectorateIs>| to.try_send(ElectorateIs(electorate.clone())).is_ok();
+        let tell = |to: &Sink<ElectorateIs>| to.try_send(ElectorateIs(electorate.clone())).is_ok();
         let endpoints = Endpoints(list.endpoints(concerned.me));
         // Told again at the next look if a mailbox is full.
         if !concerned.electorate.iter().all(tell) || concerned.endpoints.try_send(endpoints).is_err() {

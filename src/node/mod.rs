@@ -27,7 +27,7 @@ pub(crate) async fn run(config: NodeConfig) -> Result<ExitCode, Box<dyn Error>> 
     let (network, secret) = (config.gossip.network.clone(), config.gossip.secret.clone());
     let node = wiring::wire(config, misfit)?;
     if let Some(secret) = secret {
-        sealing::watch_secret(secret, network, node.gossip_bridge.clone());
+        sealing::watch_secret(secret, network, node.update_keyring.clone());
     }
     let api = match listen {
         Some(listen) => {

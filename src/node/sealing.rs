@@ -1,7 +1,6 @@
 //! The network's secret, changed while the node runs.
 
-use actix::Addr;
-use quorate_actors::gossip_bridge::{GossipBridge, UpdateKeyring};
+use quorate_actors::{Sink, gossip_bridge::UpdateKeyring};
 use quorate_protocol::Network;
 
 use crate::{
@@ -11,7 +10,7 @@ use crate::{
 };
 
 /// Tells the bridge whenever the file holds other secrets.
-pub(super) fn watch_secret(secret: NetworkSecretConfig, network: Network, bridge: Addr<GossipBridge>) {
+pub(super) fn watch_secret(secret: NetworkSecretConfig, network: Network, bridge: Sink<UpdateKeyring>) {
     let file = Watched {
         what: "network secret",
         path: secret.path,

@@ -2,15 +2,15 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use actix::Addr;
+use prometheus::Registry;
 use quorate_actors::{
-    Clock,
-    aggregator::{Aggregator, AggregatorSinks},
+    Clock, Sink,
+    aggregator::{Aggregator, AggregatorMeasures, AggregatorSinks, AskStatus},
     db_writer::{DbWriter, DbWriterSinks, Terms},
-    gossip_bridge::{BridgeConfig, Counts, GossipBridge, Listeners},
+    gossip_bridge::{BridgeConfig, Counts, GossipBridge, Listeners, UpdateKeyring},
     price_fetcher::{
         Agreement, DEFAULT_MAX_QUOTE_AGE, DEFAULT_PATIENCE, DEFAULT_SOURCE_TIMEOUT, PriceFetcher,
-        PriceFetcherSettings,
+        PriceFetcherSettings, SourceMeasures,
     },
     signer::{Signer, SignerSinks},
     supervisor::{ActorSpec, Supervisor, SupervisorConfig},
@@ -42,8 +42,10 @@ pub(super) struct Node {
     pub(super) supervisor: Supervisor,
     address: Address,
     network: Network,
-    aggregator: Addr<Aggregator>,
-    pub(super) gossip_bridge: Addr<GossipBridge>,
+    ask_status: Sink<AskStatus>,
+    pub(super) update_keyring: Sink<UpdateKeyring>,
+    registry: Registry,
+    clock: Clock,
     counts: Arc<Counts>,
     names: watch::Receiver<Names>,
 }
@@ -54,7 +56,9 @@ impl Node {
             address: self.address,
             network: self.network.clone(),
             supervisor: self.supervisor.clone(),
-            aggregator: self.aggregator.clone(),
+            ask_status: self.ask_status.clone(),
+            registry: self.registry.clone(),
+            clock: self.clock,
             counts: Arc::clone(&self.counts),
             names: self.names.clone(),
         }
@@ -93,11 +97,12 @@ pub(super) fn wire(
     let aggregator =
         supervisor.reserve::<Aggregator>(ActorSpec::new("Aggregator").mailbox(AGGREGATOR_MAILBOX))?;
     let price_fetcher = supervisor.reserve::<PriceFetcher>(ActorSpec::new("PriceFetcher"))?;
-    let to_db_writer = db_writer.address();
-    let to_gossip_bridge = gossip_bridge.address();
-    let to_signer = signer.address();
-    let to_aggregator = aggregator.address();
-    let to_price_fetcher = price_fetcher.address();
+    let to_db_writer = db_writer.mailbox();
+    let to_gossip_bridge = gossip_bridge.mailbox();
+    let to_signer = signer.mailbox();
+    let to_aggregator = aggregator.mailbox();
+    let to_price_fetcher = price_fetcher.mailbox();
+    let registry = Registry::new();
 
     let write_interval = config.agreement.write_interval;
     let electorate = config.agreement.electorate();
@@ -113,8 +118,8 @@ pub(super) fn wire(
         min_signatures: config.agreement.rule.min_signatures,
     };
     let sinks = DbWriterSinks {
-        wrote: to_aggregator.clone().recipient(),
-        last_record_is: to_aggregator.clone().recipient(),
+        wrote: to_aggregator.sink(),
+        last_record_is: to_aggregator.sink(),
         misfit,
     };
     let (writer_network, writer_electorate) = (network.clone(), electorate.clone());
@@ -137,36 +142,36 @@ pub(super) fn wire(
         keyring: config.gossip.secret.as_ref().map(|secret| secret.keyring.clone()),
     };
     let listeners = Listeners {
-        heard: to_aggregator.clone().recipient(),
-        contradicted: to_aggregator.clone().recipient(),
-        peer_up: to_aggregator.clone().recipient(),
-        peer_down: to_aggregator.clone().recipient(),
+        heard: to_aggregator.sink(),
+        contradicted: to_aggregator.sink(),
+        peer_up: to_aggregator.sink(),
+        peer_down: to_aggregator.sink(),
     };
     let counts = Arc::new(Counts::default());
     let bridge = GossipBridge::new(bridge, &key, clock, listeners, Arc::clone(&counts))?;
     gossip_bridge.run(move |_| bridge)?;
 
     let sinks = SignerSinks {
-        own_report: to_aggregator.clone().recipient(),
-        cosigned: to_aggregator.clone().recipient(),
-        publish: to_gossip_bridge.clone().recipient(),
+        own_report: to_aggregator.sink(),
+        cosigned: to_aggregator.sink(),
+        publish: to_gossip_bridge.sink(),
     };
     let signer_network = network.clone();
     let one_window = one_window(write_interval);
     signer.run(move |_| Signer::new(key, signer_network, one_window, clock, sinks))?;
 
     let sinks = AggregatorSinks {
-        fetch_for: to_price_fetcher.clone().recipient(),
-        fetch_anew: to_price_fetcher.recipient(),
-        state: to_signer.clone().recipient(),
-        object: to_signer.clone().recipient(),
-        cosign: to_signer.clone().recipient(),
-        announce: to_signer.clone().recipient(),
-        beat: to_signer.recipient(),
-        publish: to_gossip_bridge.clone().recipient(),
-        write: to_db_writer.clone().recipient(),
-        keep_evidence: to_db_writer.clone().recipient(),
-        ask_last_record: to_db_writer.clone().recipient(),
+        fetch_for: to_price_fetcher.sink(),
+        fetch_anew: to_price_fetcher.sink(),
+        state: to_signer.sink(),
+        object: to_signer.sink(),
+        cosign: to_signer.sink(),
+        announce: to_signer.sink(),
+        beat: to_signer.sink(),
+        publish: to_gossip_bridge.sink(),
+        write: to_db_writer.sink(),
+        keep_evidence: to_db_writer.sink(),
+        ask_last_record: to_db_writer.sink(),
     };
     let feeds: Vec<Settings> = config
         .pricing
@@ -188,9 +193,11 @@ pub(super) fn wire(
             predecessor_ended: (!config.key.is_new).then(|| clock.now()),
         })
         .collect();
-    aggregator.run(move |_| Aggregator::new(feeds, clock, sinks))?;
+    let measures = AggregatorMeasures::new(&registry, &config.pricing.feeds)?;
+    aggregator.run(move |_| Aggregator::new(feeds, clock, sinks, measures))?;
 
     let settings = PriceFetcherSettings {
+        measures: SourceMeasures::new(&registry, &config.pricing.sources)?,
         feeds: config.pricing.feeds,
         sources: config.pricing.sources,
         agreement: Agreement {
@@ -202,19 +209,15 @@ pub(super) fn wire(
         max_quote_age: DEFAULT_MAX_QUOTE_AGE,
         fetch_interval: config.pricing.fetch_interval,
         clock,
-        observers: vec![to_aggregator.clone().recipient()],
+        observers: vec![to_aggregator.sink()],
     };
     price_fetcher.run(move |_| PriceFetcher::new(settings))?;
 
     if let Some((path, list)) = config.agreement.members {
         let concerned = Concerned {
             me,
-            electorate: [
-                to_gossip_bridge.clone().recipient(),
-                to_aggregator.clone().recipient(),
-                to_db_writer.recipient(),
-            ],
-            endpoints: to_gossip_bridge.clone().recipient(),
+            electorate: [to_gossip_bridge.sink(), to_aggregator.sink(), to_db_writer.sink()],
+            endpoints: to_gossip_bridge.sink(),
             names,
         };
         members::follow(&path, list, config.agreement.rule, concerned);
@@ -224,8 +227,10 @@ pub(super) fn wire(
         supervisor,
         address: me,
         network,
-        aggregator: to_aggregator,
-        gossip_bridge: to_gossip_bridge,
+        ask_status: to_aggregator.sink(),
+        update_keyring: to_gossip_bridge.sink(),
+        registry,
+        clock,
         counts,
         names: told_names,
     })

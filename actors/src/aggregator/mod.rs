@@ -1,11 +1,13 @@
 //! Aggregator: the shell around [`quorate_protocol::aggregation`]. It carries out effects, and decides nothing.
 
+mod measures;
 mod notes;
 mod status;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use actix::{Actor, AsyncContext, Context, Handler, Recipient, SpawnHandle, Supervised};
+use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle, Supervised};
+pub use measures::AggregatorMeasures;
 use quorate_protocol::{
     Address, Digest, Feed, Heartbeat, Instant, Message, ProvenEquivocation, Signature, UnixMillis,
     aggregation::{Aggregation, Effect, HEARTBEAT_INTERVAL, Now, Quoted, Settings, WriteOutcome},
@@ -20,7 +22,7 @@ use crate::{
         Heard, KeepEvidence, LastRecordIs, Object, Observed, OwnReport, PeerDown, PeerUp, Publish, State,
         Write, Wrote,
     },
-    sink::pass_on,
+    sink::{Sink, pass_on},
     supervisor::SupervisedActor,
 };
 
@@ -43,6 +45,7 @@ pub struct Aggregator {
     /// Whether somebody came who has not heard one.
     is_unknown: bool,
     sinks: AggregatorSinks,
+    measures: AggregatorMeasures,
     timer: Option<SpawnHandle>,
 }
 
@@ -54,32 +57,37 @@ struct Machine {
 /// To whom the Aggregator speaks.
 pub struct AggregatorSinks {
     /// PriceFetcher.
-    pub fetch_for: Recipient<FetchFor>,
+    pub fetch_for: Sink<FetchFor>,
     /// PriceFetcher.
-    pub fetch_anew: Recipient<FetchAnew>,
+    pub fetch_anew: Sink<FetchAnew>,
     /// Signer.
-    pub state: Recipient<State>,
+    pub state: Sink<State>,
     /// Signer.
-    pub object: Recipient<Object>,
+    pub object: Sink<Object>,
     /// Signer.
-    pub cosign: Recipient<CoSign>,
+    pub cosign: Sink<CoSign>,
     /// Signer.
-    pub announce: Recipient<Announce>,
+    pub announce: Sink<Announce>,
     /// Signer.
-    pub beat: Recipient<Beat>,
+    pub beat: Sink<Beat>,
     /// GossipBridge.
-    pub publish: Recipient<Publish>,
+    pub publish: Sink<Publish>,
     /// DbWriter.
-    pub write: Recipient<Write>,
+    pub write: Sink<Write>,
     /// DbWriter.
-    pub keep_evidence: Recipient<KeepEvidence>,
+    pub keep_evidence: Sink<KeepEvidence>,
     /// DbWriter.
-    pub ask_last_record: Recipient<AskLastRecord>,
+    pub ask_last_record: Sink<AskLastRecord>,
 }
 
 impl Aggregator {
     /// An aggregator of these feeds.
-    pub fn new(feeds: Vec<Settings>, clock: Clock, sinks: AggregatorSinks) -> Self {
+    pub fn new(
+        feeds: Vec<Settings>,
+        clock: Clock,
+        sinks: AggregatorSinks,
+        measures: AggregatorMeasures,
+    ) -> Self {
         Self {
             feeds,
             machines: BTreeMap::new(),
@@ -89,6 +97,7 @@ impl Aggregator {
             beat_at: None,
             is_unknown: false,
             sinks,
+            measures,
             timer: None,
         }
     }
@@ -201,6 +210,7 @@ impl Aggregator {
                     if let Some(machine) = self.machines.get_mut(feed) {
                         machine.status.take_note(&note, unix_now);
                     }
+                    self.measures.take_note(feed, &note);
                     notes::log(feed, &note);
                 }
             }
@@ -318,7 +328,7 @@ impl Handler<Observed> for Aggregator {
             observed: observed.observed_instant,
         };
         if let Some(machine) = self.machines.get_mut(&observed.feed) {
-            machine.status.last_observation = Some(observed.observed_at);
+            machine.status.observed(observed.observed_at);
         }
         self.decide(&observed.feed, ctx, |machine, now| {
             machine.on_own_price(quoted, now)
@@ -423,6 +433,9 @@ impl Handler<Wrote> for Aggregator {
         }: Wrote,
         ctx: &mut Context<Self>,
     ) {
+        if let Some(machine) = self.machines.get_mut(&feed) {
+            machine.status.wrote(&outcome);
+        }
         self.decide(&feed, ctx, |machine, now| {
             machine.on_write_outcome(digest, outcome, now)
         });

@@ -61,6 +61,7 @@ pub(super) fn log(feed: &Feed, note: &Note) {
             price,
             signatures,
             required,
+            ..
         } => log::info!(
             "quorum: feed={feed} report={} price={price} signatures={signatures}/{required}",
             digest.short()
@@ -82,6 +83,7 @@ pub(super) fn log(feed: &Feed, note: &Note) {
             price,
             signatures,
             age,
+            ..
         } => log::info!(
             "record written: feed={feed} record={} price={price} signatures={signatures} by={} age_ms={}",
             digest.short(),

@@ -1,11 +1,14 @@
 //! What the Aggregator tells of itself when asked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use actix::Message;
 use quorate_protocol::{
     Address, Digest, Feed, Members, UnixMillis,
-    aggregation::{Aggregation, Mark, Note, Now},
+    aggregation::{Aggregation, Mark, Note, Now, WriteOutcome},
 };
 use serde::Serialize;
 
@@ -34,14 +37,26 @@ pub struct FeedStatus {
     pub nodes: Vec<NodeStatus>,
     /// When this node last had a price.
     pub last_observation: Option<UnixMillis>,
+    /// How old that price is, on the stopwatch.
+    pub own_price_age_ms: Option<u64>,
+    /// From this age on, the next price is overdue.
+    pub price_overdue_ms: u64,
     /// When this node last heard of a record.
     pub last_record_at: Option<UnixMillis>,
     /// That record.
     pub last_record: Option<Digest>,
     /// Who wrote it.
     pub last_writer: Option<Address>,
+    /// Whether the database has told when the window opens.
+    pub knows_window: bool,
     /// Since when the database has not answered.
     pub database_lost_at: Option<UnixMillis>,
+    /// What it, or the way to it, said last.
+    pub database_problem: Option<String>,
+    /// Prices that this node had since the Aggregator (re)started.
+    pub observations: u64,
+    /// What came of this node's writes since then.
+    pub writes: BTreeMap<&'static str, u64>,
     /// Records that this node wrote or heard of since the Aggregator (re)started.
     pub records: u64,
     /// Co-signatures since then.
@@ -99,9 +114,7 @@ impl NodeStatus {
                 version: alive.and_then(|alive| alive.version.clone()),
                 last_observation: alive.and_then(|alive| alive.last_observation),
                 clock_offset_ms: alive.and_then(|alive| alive.clock_offset_ms),
-                quarantined_ms: machine
-                    .quarantined(&address, now)
-                    .map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+                quarantined_ms: machine.quarantined(&address, now).map(whole_ms),
                 findings: BTreeMap::new(),
                 findings_of_others: BTreeMap::new(),
             };
@@ -128,10 +141,16 @@ impl FeedStatus {
             required_validators: 0,
             nodes: vec![],
             last_observation: None,
+            own_price_age_ms: None,
+            price_overdue_ms: 0,
             last_record_at: None,
             last_record: None,
             last_writer: None,
+            knows_window: false,
             database_lost_at: None,
+            database_problem: None,
+            observations: 0,
+            writes: WriteOutcome::LABELS.map(|outcome| (outcome, 0)).into(),
             records: 0,
             cosigned: 0,
             refused: 0,
@@ -153,8 +172,20 @@ impl FeedStatus {
             required: machine.required(),
             required_validators,
             nodes: NodeStatus::all(machine, now),
+            own_price_age_ms: machine.own_price_age(now).map(whole_ms),
+            price_overdue_ms: whole_ms(machine.price_overdue()),
+            knows_window: machine.knows_window(),
             ..self.clone()
         }
+    }
+
+    pub(super) fn observed(&mut self, at: UnixMillis) {
+        self.observations += 1;
+        self.last_observation = Some(at);
+    }
+
+    pub(super) fn wrote(&mut self, outcome: &WriteOutcome) {
+        *self.writes.entry(outcome.label()).or_default() += 1;
     }
 
     pub(super) fn take_note(&mut self, note: &Note, now: UnixMillis) {
@@ -180,8 +211,13 @@ impl FeedStatus {
                 (self.last_record, self.last_writer) = (Some(*digest), Some(*writer));
                 self.last_record_at = Some(now);
             }
-            Note::DatabaseLost { .. } => self.database_lost_at = Some(now),
-            Note::DatabaseBack { .. } => self.database_lost_at = None,
+            Note::DatabaseLost { reason, .. } => {
+                self.database_lost_at = Some(now);
+                self.database_problem = Some(reason.clone());
+            }
+            Note::DatabaseBack { .. } => {
+                (self.database_lost_at, self.database_problem) = (None, None);
+            }
             Note::Quorum { .. }
             | Note::Waiting { .. }
             | Note::RefusedElsewhere { .. }
@@ -191,4 +227,8 @@ impl FeedStatus {
             | Note::FalseWritten { .. } => {}
         }
     }
+}
+
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

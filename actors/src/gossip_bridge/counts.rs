@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use quorate_protocol::judge::Finding;
+use quorate_protocol::judge::{Finding, Verdict};
 
 /// What is counted for a message that passed.
 pub const ACCEPTED: &str = "accepted";
@@ -29,6 +29,9 @@ pub const FINDINGS: [&str; 18] = [
     "bad_seal",
 ];
 
+/// Every `verdict` that gossipsub is told about a message.
+pub const VERDICTS: [&str; 3] = ["accept", "ignore", "reject"];
+
 /// Every reason for which a connection is refused at the gate.
 pub const TURNED_AWAY: [&str; 7] = [
     "banned",
@@ -40,10 +43,12 @@ pub const TURNED_AWAY: [&str; 7] = [
     "established",
 ];
 
-/// Counters since the process started; they survive the actor's restarts. All but `peers` only grow.
+/// Counters since the process started; they survive the actor's restarts. All but the last three only grow.
 #[derive(Debug, Default)]
 pub struct Counts {
     findings: [AtomicU64; FINDINGS.len()],
+    verdicts: [AtomicU64; VERDICTS.len()],
+    recovered: AtomicU64,
     published: AtomicU64,
     published_bytes: AtomicU64,
     publish_failures: AtomicU64,
@@ -51,7 +56,11 @@ pub struct Counts {
     copies: AtomicU64,
     bans: AtomicU64,
     turned_away: [AtomicU64; TURNED_AWAY.len()],
+    wire_in: AtomicU64,
+    wire_out: AtomicU64,
     peers: AtomicU64,
+    mesh: AtomicU64,
+    listening: AtomicU64,
 }
 
 /// The counters at one moment.
@@ -59,6 +68,10 @@ pub struct Counts {
 pub struct CountsSnapshot {
     /// Messages by what was found in them: `quorate_messages_total{finding="…"}`. Copies that gossipsub knew are in none.
     pub findings: [(&'static str, u64); FINDINGS.len()],
+    /// What gossipsub was told about them.
+    pub verdicts: [(&'static str, u64); VERDICTS.len()],
+    /// Signatures in them that were recovered.
+    pub recovered: u64,
     /// Messages of our own that went out.
     pub published: u64,
     /// Their bytes, each counted once however many peers it went to.
@@ -73,8 +86,17 @@ pub struct CountsSnapshot {
     pub bans: u64,
     /// Connections that were refused, by the reason.
     pub turned_away: [(&'static str, u64); TURNED_AWAY.len()],
+    /// Bytes read from all connections: what peers said, pings and the like included, without what encryption, TCP and IP
+    /// add.
+    pub wire_in: u64,
+    /// Bytes written to all connections, likewise.
+    pub wire_out: u64,
     /// Peers that are connected and listen to the topic.
     pub peers: u64,
+    /// Those of them that messages go to directly.
+    pub mesh: u64,
+    /// Addresses that the node listens on.
+    pub listening: u64,
 }
 
 impl CountsSnapshot {
@@ -114,6 +136,8 @@ impl Counts {
     pub fn snapshot(&self) -> CountsSnapshot {
         CountsSnapshot {
             findings: read(&FINDINGS, &self.findings),
+            verdicts: read(&VERDICTS, &self.verdicts),
+            recovered: self.recovered.load(Relaxed),
             published: self.published.load(Relaxed),
             published_bytes: self.published_bytes.load(Relaxed),
             publish_failures: self.publish_failures.load(Relaxed),
@@ -121,7 +145,11 @@ impl Counts {
             copies: self.copies.load(Relaxed),
             bans: self.bans.load(Relaxed),
             turned_away: read(&TURNED_AWAY, &self.turned_away),
+            wire_in: self.wire_in.load(Relaxed),
+            wire_out: self.wire_out.load(Relaxed),
             peers: self.peers.load(Relaxed),
+            mesh: self.mesh.load(Relaxed),
+            listening: self.listening.load(Relaxed),
         }
     }
 
@@ -131,6 +159,19 @@ impl Counts {
 
     pub(super) fn refused(&self, finding: &Finding) {
         add_one(&FINDINGS, &self.findings, finding.label());
+    }
+
+    pub(super) fn verdict(&self, verdict: Verdict) {
+        let label = match verdict {
+            Verdict::Accept => "accept",
+            Verdict::Ignore => "ignore",
+            Verdict::Reject => "reject",
+        };
+        add_one(&VERDICTS, &self.verdicts, label);
+    }
+
+    pub(super) fn recovered(&self, signatures: u64) {
+        self.recovered.fetch_add(signatures, Relaxed);
     }
 
     pub(super) fn turned_away(&self, reason: &str) {
@@ -158,8 +199,24 @@ impl Counts {
         self.bans.fetch_add(1, Relaxed);
     }
 
+    pub(super) fn wire_in(&self, bytes: usize) {
+        self.wire_in.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub(super) fn wire_out(&self, bytes: usize) {
+        self.wire_out.fetch_add(bytes as u64, Relaxed);
+    }
+
     pub(super) fn peers(&self, up: usize) {
         self.peers.store(up as u64, Relaxed);
+    }
+
+    pub(super) fn mesh(&self, peers: usize) {
+        self.mesh.store(peers as u64, Relaxed);
+    }
+
+    pub(super) fn listening(&self, addresses: usize) {
+        self.listening.store(addresses as u64, Relaxed);
     }
 }
 

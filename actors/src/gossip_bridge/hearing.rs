@@ -34,6 +34,7 @@ impl GossipBridge {
                 verdict
             }
         };
+        self.counts.verdict(verdict);
         let acceptance = match verdict {
             Verdict::Accept => MessageAcceptance::Accept,
             Verdict::Ignore => MessageAcceptance::Ignore,
@@ -59,7 +60,9 @@ impl GossipBridge {
         let relays = is_closed(&config.electorate.members);
         let opened = seal::open(data, &config.network, self.seals.keyring.as_ref(), relays)
             .map_err(|finding| (finding.clone(), finding.verdict()))?;
+        let before = self.judge.recovered();
         let verified = self.judge.judge(&opened.message, self.clock.unix_now());
+        self.counts.recovered(self.judge.recovered() - before);
         let heard = verified.and_then(|verified| {
             let heard = Heard {
                 verified,

@@ -9,6 +9,7 @@ use super::{
     GossipBridge,
     behaviour::Behaviour,
     drive::Drive,
+    gossip,
     listen::Listen,
     peers::{Close, Peers, Via},
     redial::Redial,
@@ -30,6 +31,7 @@ impl GossipBridge {
         self.listen = Listen::new(self.config.listen.clone());
         self.peers = Peers::new(local);
         self.redial = Redial::new(local);
+        self.count_connections();
         self.tell_news();
     }
 
@@ -51,7 +53,20 @@ impl GossipBridge {
             self.counts.refused(&Finding::OurKey);
             self.log_twin("a connection");
         }
+        self.count_connections();
         self.tell_news();
+    }
+
+    /// What changes without anybody being told.
+    fn count_connections(&self) {
+        let (mut mesh, mut listening) = (0, 0);
+        if let Some(swarm) = &self.swarm {
+            let gossip = &swarm.behaviour().gossip.gossip;
+            mesh = gossip.mesh_peers(&gossip::topic().hash()).count();
+            listening = swarm.listeners().count();
+        }
+        self.counts.mesh(mesh);
+        self.counts.listening(listening);
     }
 
     pub(super) fn open_listeners(&mut self, ctx: &mut Context<Self>) {
@@ -76,7 +91,7 @@ impl Actor for GossipBridge {
             self.standing.clone(),
             Arc::clone(&self.counts),
         );
-        match behaviour.and_then(|behaviour| swarm::build(&self.keypair, behaviour)) {
+        match behaviour.and_then(|behaviour| swarm::build(&self.keypair, behaviour, &self.counts)) {
             Ok(swarm) => self.swarm = Some(swarm),
             Err(error) => {
                 log::error!("gossip bridge cannot start: reason=\"{error}\"");

@@ -34,13 +34,13 @@ mod standing;
 mod swarm;
 mod throttle;
 mod told;
+mod wire_meter;
 
 use std::{hash::RandomState, sync::Arc};
 
-use actix::Recipient;
 use behaviour::Behaviour;
 pub use config::{BridgeConfig, DnsPeers, ParseDnsPeersError};
-pub use counts::{ACCEPTED, Counts, CountsSnapshot, FINDINGS, TURNED_AWAY};
+pub use counts::{ACCEPTED, Counts, CountsSnapshot, FINDINGS, TURNED_AWAY, VERDICTS};
 pub use dialling::Endpoints;
 pub use gossip::TOPIC;
 use libp2p::{Swarm, identity::Keypair};
@@ -62,19 +62,20 @@ use told::Told;
 use crate::{
     clock::Clock,
     messages::{Contradicted, Heard, PeerDown, PeerUp},
+    sink::Sink,
 };
 
 /// Who is told what the bridge hears: the Aggregator, in the node.
 #[derive(Clone)]
 pub struct Listeners {
     /// Every message that passed the judge.
-    pub heard: Recipient<Heard>,
+    pub heard: Sink<Heard>,
     /// Every pair of messages that cannot both be honest.
-    pub contradicted: Recipient<Contradicted>,
+    pub contradicted: Sink<Contradicted>,
     /// Every node that comes up.
-    pub peer_up: Recipient<PeerUp>,
+    pub peer_up: Sink<PeerUp>,
     /// Every node that goes down.
-    pub peer_down: Recipient<PeerDown>,
+    pub peer_down: Sink<PeerDown>,
 }
 
 /// The actor. Everything about connections is built in `started` and dropped in `restarting`; what outlives a restart are the

@@ -1,10 +1,12 @@
 //! The swarm: TCP and QUIC, encrypted, with the node's key as identity.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use libp2p::{Swarm, SwarmBuilder, identity::Keypair, noise, tcp, yamux};
+use libp2p::{
+    Swarm, SwarmBuilder, Transport, core::upgrade::Version, identity::Keypair, noise, quic, tcp, yamux,
+};
 
-use super::behaviour::Behaviour;
+use super::{behaviour::Behaviour, counts::Counts, wire_meter};
 
 /// A connection outside the mesh counts as idle and must live on: it carries gossip, and is a way out when the mesh breaks.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -24,13 +26,24 @@ pub(super) enum BuildError {
 }
 
 /// Builds the swarm; it neither listens nor dials yet.
-pub(super) fn build(keypair: &Keypair, behaviour: Behaviour) -> Result<Swarm<Behaviour>, BuildError> {
+pub(super) fn build(
+    keypair: &Keypair,
+    behaviour: Behaviour,
+    counts: &Arc<Counts>,
+) -> Result<Swarm<Behaviour>, BuildError> {
     let transports = || {
-        let tcp = tcp::Config::default().nodelay(true);
-        SwarmBuilder::with_existing_identity(keypair.clone())
-            .with_tokio()
-            .with_tcp(tcp, noise::Config::new, yamux::Config::default)
-            .map(|builder| builder.with_quic())
+        let (of_tcp, of_quic) = (Arc::clone(counts), Arc::clone(counts));
+        let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+            .upgrade(Version::V1Lazy)
+            .authenticate(noise::Config::new(keypair)?)
+            .multiplex(yamux::Config::default())
+            .map(move |(peer, connection), _| wire_meter::count(peer, connection, Arc::clone(&of_tcp)));
+        let quic = quic::tokio::Transport::new(quic::Config::new(keypair))
+            .map(move |(peer, connection), _| wire_meter::count(peer, connection, Arc::clone(&of_quic)));
+        let builder = SwarmBuilder::with_existing_identity(keypair.clone()).with_tokio();
+        let Ok(builder) =
+            builder.with_other_transport(|_| tcp.or_transport(quic).map(|either, _| either.into_inner()));
+        Ok::<_, noise::Error>(builder)
     };
     let failed = |error: libp2p::BehaviourBuilderError| BuildError::Behaviour(error.to_string());
     let idle = |config: libp2p::swarm::Config| config.with_idle_connection_timeout(IDLE_TIMEOUT);

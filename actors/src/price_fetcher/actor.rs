@@ -106,11 +106,16 @@ impl PriceFetcher {
         let now = self.settings.clock.now();
         let took = now.since(outcome.began);
         let asked = outcome.answers.len() + outcome.failures.len();
+        for answer in &outcome.answers {
+            let answered_in = answer.in_instant.since(outcome.began);
+            self.settings.measures.answered(&answer.quote.source, answered_in);
+        }
         let state = &mut self.feeds[index];
         state.is_in_flight = false;
         let (agreed, events) = state.conclude(outcome, self.settings.agreement, now, random);
         let feed = state.feed.clone();
         for event in &events {
+            self.settings.measures.take_event(event);
             match event {
                 SourceEvent::Back { .. } => log::info!("{event} feed={feed}"),
                 _ => log::warn!("{event} feed={feed}"),

@@ -2,15 +2,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use actix::Recipient;
 use quorate_protocol::{Feed, MAX_QUOTES};
 
 use super::{
     agreement::Agreement,
+    measures::SourceMeasures,
     source::{SourceKind, UnsupportedFeed},
     source_spec::SourceSpec,
 };
-use crate::{Clock, messages::Observed};
+use crate::{Clock, Sink, messages::Observed};
 
 /// For how long one source may take altogether: a TLS handshake and an answer on a bad line take 1 s.
 pub const DEFAULT_SOURCE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -40,7 +40,9 @@ pub struct PriceFetcherSettings {
     /// The process's clock.
     pub clock: Clock,
     /// Who gets the observations.
-    pub observers: Vec<Recipient<Observed>>,
+    pub observers: Vec<Sink<Observed>>,
+    /// What is measured.
+    pub measures: SourceMeasures,
 }
 
 /// Why sources and feeds do not fit together.

@@ -6,6 +6,7 @@ use actix::dev::channel::AddressReceiver;
 use actix::{Addr, Arbiter, Context, System};
 
 use super::body::{Body, SupervisedActor};
+use super::mailbox::Mailbox;
 use super::panics;
 use super::status::Phase;
 use super::supervised::{Terms, supervise};
@@ -42,6 +43,14 @@ impl<A: SupervisedActor> Slot<A> {
     /// The actor's address, before, between and after its runs.
     pub fn address(&self) -> Addr<A> {
         self.addr.clone()
+    }
+
+    /// The same for senders that are counted: how many messages wait, and how many did not fit.
+    pub fn mailbox(&self) -> Mailbox<A> {
+        Mailbox {
+            addr: self.addr.clone(),
+            tally: self.terms.vitals.tally(),
+        }
     }
 
     /// Runs the actor on a thread of its own. `build` makes it there, once: the actor need not be `Send`, and must not wait for

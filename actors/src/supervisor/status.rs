@@ -28,6 +28,17 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Every word of [`Self::label`].
+    pub const LABELS: [&'static str; 7] = [
+        "reserved",
+        "starting",
+        "running",
+        "backing_off",
+        "draining",
+        "stopped",
+        "gave_up",
+    ];
+
     /// One word for logs and metrics.
     pub fn label(self) -> &'static str {
         match self {
@@ -67,6 +78,10 @@ pub struct ActorStatus {
     pub restarts: u64,
     /// How many messages its mailbox delivered since the process began.
     pub messages: u64,
+    /// How many wait in its mailbox.
+    pub waiting: u64,
+    /// How many did not fit into it since the process began.
+    pub dropped: u64,
     /// How long ago it last could be reached; `None` before the first time.
     pub last_heartbeat_age_ms: Option<u64>,
     /// Its last failure, if it ever failed.
@@ -88,6 +103,8 @@ mod tests {
             blocked: false,
             restarts: 1,
             messages: 7,
+            waiting: 2,
+            dropped: 0,
             last_heartbeat_age_ms: Some(20),
             last_failure: Some(LastFailure {
                 kind: "stop",
@@ -99,7 +116,7 @@ mod tests {
             serde_json::to_value(status).unwrap(),
             serde_json::json!({
                 "name": "Signer", "state": "backing_off", "attempt": 2, "remaining_ms": 480, "blocked": false,
-                "restarts": 1, "messages": 7, "last_heartbeat_age_ms": 20,
+                "restarts": 1, "messages": 7, "waiting": 2, "dropped": 0, "last_heartbeat_age_ms": 20,
                 "last_failure": {"kind": "stop", "cause": "stopped unexpectedly", "age_ms": 20},
             })
         );

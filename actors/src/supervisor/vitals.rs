@@ -1,10 +1,11 @@
 //! What an actor's supervision writes and the other threads read. No lock is held while anything is awaited, logged or called.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::cause::Cause;
+use super::mailbox::Tally;
 use super::status::{ActorStatus, LastFailure, Phase};
 
 /// One actor's shared state.
@@ -13,7 +14,7 @@ pub(super) struct Vitals {
     name: &'static str,
     /// Moves whenever the actor's thread gets to run its supervision or a message.
     ticks: AtomicU64,
-    messages: AtomicU64,
+    tally: Arc<Tally>,
     restarts: AtomicU64,
     blocked: AtomicBool,
     life: Mutex<Life>,
@@ -32,7 +33,7 @@ impl Vitals {
         Self {
             name,
             ticks: AtomicU64::new(0),
-            messages: AtomicU64::new(0),
+            tally: Arc::default(),
             restarts: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
             life: Mutex::new(Life {
@@ -53,6 +54,10 @@ impl Vitals {
         self.name
     }
 
+    pub(super) fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.tally)
+    }
+
     /// The actor's thread runs.
     pub(super) fn tick(&self) {
         self.ticks.fetch_add(1, Ordering::Relaxed);
@@ -64,7 +69,7 @@ impl Vitals {
 
     /// One message is about to be handled: progress, even if it takes a while until the next sign of life.
     pub(super) fn count_message(&self) {
-        self.messages.fetch_add(1, Ordering::Relaxed);
+        self.tally.deliver();
         self.tick();
     }
 
@@ -128,7 +133,9 @@ impl Vitals {
             phase,
             blocked: self.is_blocked(),
             restarts: self.restarts.load(Ordering::Relaxed),
-            messages: self.messages.load(Ordering::Relaxed),
+            messages: self.tally.delivered(),
+            waiting: self.tally.waiting(),
+            dropped: self.tally.dropped(),
             last_heartbeat_age_ms: life.last_heartbeat.map(age_ms),
             last_failure: life.last_failure.as_ref().map(|(at, cause)| LastFailure {
                 kind: cause.kind(),

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use actix::{Addr, AsyncContext, Context, Recipient, dev::channel::channel, prelude::SendError};
+use prometheus::Registry;
 use quorate_actors::{
-    Clock,
-    aggregator::{Aggregator, AggregatorSinks, AskStatus, FeedStatus},
+    Clock, Sink,
+    aggregator::{Aggregator, AggregatorMeasures, AggregatorSinks, AskStatus, FeedStatus},
     messages::{
         Announce, AskLastRecord, Beat, CoSign, CoSigned, Contradicted, ElectorateIs, FetchFor, Heard,
         KeepEvidence, LastRecordIs, Object, Observed, OwnReport, PeerDown, PeerUp, Publish, Write, Wrote,
@@ -64,7 +65,7 @@ impl Bench {
         Self::start(feeds, None)
     }
 
-    fn start(feeds: &[Feed], writer: Option<Recipient<Write>>) -> Self {
+    fn start(feeds: &[Feed], writer: Option<Sink<Write>>) -> Self {
         let [b, c, me] = by_rank(anchor());
         let settings = feeds
             .iter()
@@ -87,22 +88,23 @@ impl Bench {
         let began = Instant::now();
         let (clock, neighbours, supervisor) = (Clock::starting_at(NOON), Neighbours::start(), supervisor());
         let sinks = AggregatorSinks {
-            fetch_for: neighbours.recipient(),
-            fetch_anew: neighbours.recipient(),
-            state: neighbours.recipient(),
-            object: neighbours.recipient(),
-            cosign: neighbours.recipient(),
-            announce: neighbours.recipient(),
-            beat: neighbours.recipient(),
-            publish: neighbours.recipient(),
-            write: writer.unwrap_or_else(|| neighbours.recipient()),
-            keep_evidence: neighbours.recipient(),
-            ask_last_record: neighbours.recipient(),
+            fetch_for: neighbours.sink(),
+            fetch_anew: neighbours.sink(),
+            state: neighbours.sink(),
+            object: neighbours.sink(),
+            cosign: neighbours.sink(),
+            announce: neighbours.sink(),
+            beat: neighbours.sink(),
+            publish: neighbours.sink(),
+            write: writer.unwrap_or_else(|| neighbours.sink()),
+            keep_evidence: neighbours.sink(),
+            ask_last_record: neighbours.sink(),
         };
+        let measures = AggregatorMeasures::new(&Registry::new(), feeds).unwrap();
         let slot = supervisor
             .reserve(ActorSpec::new("Aggregator").mailbox(1024))
             .unwrap();
-        let aggregator = Aggregator::new(settings, clock, sinks);
+        let aggregator = Aggregator::new(settings, clock, sinks, measures);
         Self {
             me,
             peers: [b, c],
@@ -459,7 +461,7 @@ fn a_certificate_that_the_writers_mailbox_has_no_room_for_is_tried_again() {
         let refused = recipient.try_send(Write(other.clone()));
         assert!(matches!(refused, Err(SendError::Full(_))));
 
-        let bench = Bench::start(&[feed()], Some(recipient));
+        let bench = Bench::start(&[feed()], Some(recipient.into()));
         bench.window_opens_in(Duration::ZERO).await;
         bench.advance(SECOND).await;
         let quorate = bench.quorate();

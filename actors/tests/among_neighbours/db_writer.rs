@@ -39,8 +39,8 @@ impl Bench {
         let (neighbours, supervisor) = (Neighbours::start(), supervisor());
         let (sender, misfit) = watch::channel(None);
         let sinks = DbWriterSinks {
-            wrote: neighbours.recipient(),
-            last_record_is: neighbours.recipient(),
+            wrote: neighbours.sink(),
+            last_record_is: neighbours.sink(),
             misfit: sender,
         };
         let store = Store::new(StoreConfig::new(url.clone()));

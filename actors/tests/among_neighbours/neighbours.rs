@@ -5,10 +5,13 @@ use std::{
     time::Duration,
 };
 
-use actix::{Actor, Addr, Context, Handler, Message, Recipient, dev::ToEnvelope};
-use quorate_actors::messages::{
-    Announce, AskLastRecord, Beat, CoSign, CoSigned, FetchAnew, FetchFor, KeepEvidence, LastRecordIs, Object,
-    OwnReport, Publish, State, Write, Wrote,
+use actix::{Actor, Addr, Context, Handler, Message, dev::ToEnvelope};
+use quorate_actors::{
+    Sink,
+    messages::{
+        Announce, AskLastRecord, Beat, CoSign, CoSigned, FetchAnew, FetchFor, KeepEvidence, LastRecordIs,
+        Object, OwnReport, Publish, State, Write, Wrote,
+    },
 };
 use tokio::time::Instant;
 
@@ -93,12 +96,12 @@ impl Neighbours {
     }
 
     /// A neighbour that is told this message.
-    pub(crate) fn recipient<M: Told>(&self) -> Recipient<M>
+    pub(crate) fn sink<M: Told>(&self) -> Sink<M>
     where
         Recorder: Handler<M>,
         Context<Recorder>: ToEnvelope<Recorder, M>,
     {
-        self.recorder.clone().recipient()
+        self.recorder.clone().recipient().into()
     }
 
     /// A recorder into the same diary, to be run behind a mailbox of the test's own.

@@ -41,9 +41,9 @@ impl Bench {
     fn with_key(key: NodeKey) -> Self {
         let (clock, neighbours, supervisor) = (Clock::starting_at(NOON), Neighbours::start(), supervisor());
         let sinks = SignerSinks {
-            own_report: neighbours.recipient(),
-            cosigned: neighbours.recipient(),
-            publish: neighbours.recipient(),
+            own_report: neighbours.sink(),
+            cosigned: neighbours.sink(),
+            publish: neighbours.sink(),
         };
         let slot = supervisor.reserve(ActorSpec::new("Signer")).unwrap();
         let signer = Signer::new(key.clone(), network(), WINDOW, clock, sinks);

@@ -238,10 +238,10 @@ impl Node {
         let told = Arc::new(Mutex::new(Told::default()));
         let ears = Ears(Arc::clone(&told)).start();
         let listeners = Listeners {
-            heard: ears.clone().recipient(),
-            contradicted: ears.clone().recipient(),
-            peer_up: ears.clone().recipient(),
-            peer_down: ears.recipient(),
+            heard: ears.clone().recipient().into(),
+            contradicted: ears.clone().recipient().into(),
+            peer_up: ears.clone().recipient().into(),
+            peer_down: ears.recipient().into(),
         };
         let counts = Arc::new(Counts::default());
         let bridge =

@@ -338,6 +338,28 @@ fn a_full_mailbox_refuses_and_is_full_again_after_a_restart() {
 }
 
 #[test]
+fn what_waits_in_a_mailbox_and_what_did_not_fit_is_counted() {
+    in_paused_time(async {
+        let supervisor = supervisor();
+        let diary = Diary::default();
+        let slot = supervisor.reserve(ActorSpec::new("Subject").mailbox(3)).unwrap();
+        let say = slot.mailbox().sink::<Say>();
+        for _ in 0..20 {
+            let _full = say.try_send(Say(1));
+        }
+        let counted = |supervisor: &Supervisor| {
+            let status = status(supervisor, "Subject");
+            (status.messages, status.waiting, status.dropped)
+        };
+        assert_eq!(counted(&supervisor), (0, 3, 17));
+        let subject = Subject::new(&diary);
+        slot.run_here(move |_| subject);
+        eventually("the mail", || diary.count("said 1") == 3).await;
+        assert_eq!(counted(&supervisor), (3, 0, 17));
+    });
+}
+
+#[test]
 fn every_fault_can_be_injected_and_is_recovered_from() {
     in_paused_time(async {
         let supervisor = supervisor();

@@ -95,6 +95,7 @@ impl Aggregation {
             price: candidate.report.observation().price(),
             signatures: candidate.report.signatures().len(),
             required,
+            took: now.instant.since(candidate.first_seen),
         };
         candidate.certified = Some(Certified {
             at: now.instant,

@@ -117,6 +117,8 @@ pub enum Note {
         signatures: usize,
         /// Signatures that make a quorum.
         required: usize,
+        /// Since this node first saw the observation.
+        took: Duration,
     },
     /// Every observation had its chance and none is quorate.
     Waiting {
@@ -139,8 +141,12 @@ pub enum Note {
         price: Price,
         /// Its signatures.
         signatures: usize,
-        /// From the observation to the news of the record.
+        /// From the observation to the news of the record, by this node's calendar.
         age: Duration,
+        /// From when this node first saw the observation to the news of the record; `None` if it had not seen it.
+        took: Option<Duration>,
+        /// From the moment at which the window opened to the news of the record; `None` if this node did not know the window.
+        late: Option<Duration>,
     },
     /// The database would not take a second record in one window.
     TooSoon {

@@ -91,6 +91,22 @@ pub enum WriteOutcome {
     Refused(String),
 }
 
+impl WriteOutcome {
+    /// Every name of [`Self::label`].
+    pub const LABELS: [&'static str; 5] = ["written", "duplicate", "too_soon", "unavailable", "refused"];
+
+    /// The name under which it is counted.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Written(_) => "written",
+            Self::Duplicate(_) => "duplicate",
+            Self::TooSoon(_) => "too_soon",
+            Self::Unavailable(_) => "unavailable",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
 /// The state of one feed on one node.
 #[derive(Debug)]
 pub struct Aggregation {
@@ -186,6 +202,21 @@ impl Aggregation {
     /// The last record known, zeros if none.
     pub fn last_record(&self) -> Digest {
         self.window.anchor
+    }
+
+    /// Whether the window is known: the database, or news of a record, has told.
+    pub fn knows_window(&self) -> bool {
+        self.window.opens.is_some()
+    }
+
+    /// An own price of this age is overdue: see [`Settings::price_overdue`].
+    pub fn price_overdue(&self) -> Duration {
+        self.settings.price_overdue()
+    }
+
+    /// How old this node's own price is; `None` before the first.
+    pub fn own_price_age(&self, now: Now) -> Option<Duration> {
+        self.own_price.map(|own| now.instant.since(own.observed))
     }
 
     /// Signatures that make a quorum now.

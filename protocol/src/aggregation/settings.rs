@@ -106,6 +106,12 @@ impl Settings {
         equivocation::one_window(write_interval)
     }
 
+    /// From this age on, the next price is overdue: fetches that change their phase are up to one and a half intervals apart,
+    /// and one takes up to 5 s.
+    pub fn price_overdue(&self) -> Duration {
+        self.fetch_interval * 3 / 2 + Duration::from_secs(5)
+    }
+
     /// Within this time of its last statement, an observer states nothing else.
     pub(super) fn one_window(&self) -> Duration {
         equivocation::one_window(self.write_interval)

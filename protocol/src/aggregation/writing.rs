@@ -78,14 +78,15 @@ impl Aggregation {
     }
 
     fn wrote(&mut self, digest: Digest, written_at: UnixMillis, now: Now) {
-        let certified = self
-            .candidates
-            .remove(&digest)
-            .and_then(|candidate| candidate.certified);
+        let candidate = self.candidates.get(&digest);
+        let certified = candidate.and_then(|candidate| candidate.certified.as_ref());
+        let certificate = certified.map(|certified| certified.certificate.clone());
+        if let Some(certificate) = &certificate {
+            self.note_written(certificate, self.settings.me, now);
+        }
         self.begin_window(digest, now.instant + self.settings.write_interval);
         // Absent only if news of this very record overtook the database's answer: then it has been announced.
-        if let Some(Certified { certificate, .. }) = certified {
-            self.note_written(&certificate, self.settings.me, now);
+        if let Some(certificate) = certificate {
             self.effects.push(Effect::Announce {
                 certificate,
                 written_at,
@@ -241,7 +242,10 @@ impl Aggregation {
         }
     }
 
+    /// Notes a record while its window and its observation are still known: before [`Self::begin_window`].
     fn note_written(&mut self, certificate: &Certificate, writer: Address, now: Now) {
+        let seen = self.candidates.get(&certificate.digest());
+        let took = seen.map(|candidate| now.instant.since(candidate.first_seen));
         let report = certificate.report();
         let note = Note::Written {
             digest: certificate.digest(),
@@ -249,6 +253,8 @@ impl Aggregation {
             price: report.observation().price(),
             signatures: report.signatures().len(),
             age: now.unix.since(report.observation().observed_at()),
+            took,
+            late: self.window.opens.map(|opens| now.instant.since(opens)),
         };
         self.note(note);
     }

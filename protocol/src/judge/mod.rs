@@ -105,6 +105,8 @@ pub struct Judge {
     /// What this node said before is not remembered, and may come back.
     since: UnixMillis,
     memory: Memory,
+    /// How many signatures were recovered: what judging costs.
+    recovered: u64,
 }
 
 impl Judge {
@@ -115,6 +117,7 @@ impl Judge {
             config,
             since: now,
             memory: Memory::default(),
+            recovered: 0,
         }
     }
 
@@ -198,6 +201,7 @@ impl Judge {
         let observed_at = written.report.observation().observed_at();
         self.check_member(written.writer, observed_at, seen_at)?;
         self.check_members(&written.report, seen_at)?;
+        self.recovered += 1;
         if !written.is_authentic(&self.config.network, digest) {
             return Err(Finding::BadSignature(format!(
                 "the writer {} did not sign this",
@@ -232,6 +236,7 @@ impl Judge {
             return Err(Finding::Duplicate);
         }
         self.check_member(heartbeat.node, heartbeat.sent_at, seen_at)?;
+        self.recovered += 1;
         if !heartbeat.is_authentic(&self.config.network) {
             return Err(Finding::BadSignature(format!(
                 "the node {} did not sign this heartbeat",
@@ -257,6 +262,7 @@ impl Judge {
         self.check_time(notice.sent_at, seen_at, self.config.max_age)?;
         self.check_member(notice.node, notice.sent_at, seen_at)?;
         self.check_member(notice.observer, notice.sent_at, seen_at)?;
+        self.recovered += 1;
         if !notice.is_authentic(&self.config.network) {
             return Err(Finding::BadSignature(format!(
                 "the node {} did not sign this refusal",
@@ -285,6 +291,7 @@ impl Judge {
         {
             return Err(Finding::Duplicate);
         }
+        self.recovered += 2;
         let proof = claim
             .verify(&self.config.network, self.config.one_window)
             .map_err(|error| match error {
@@ -347,12 +354,20 @@ impl Judge {
         }
     }
 
-    fn verify(&self, report: Report) -> Result<VerifiedReport, Finding> {
+    fn verify(&mut self, report: Report) -> Result<VerifiedReport, Finding> {
+        let (memory, recovered) = (&self.memory, &mut self.recovered);
         report
             .verify(&self.config.network, |digest, attestation| {
-                self.memory.is_known(digest, attestation)
+                let is_known = memory.is_known(digest, attestation);
+                *recovered += u64::from(!is_known);
+                is_known
             })
             .map_err(|error| Finding::BadSignature(error.to_string()))
+    }
+
+    /// How many signatures this judge has recovered. Known ones are not recovered again.
+    pub fn recovered(&self) -> u64 {
+        self.recovered
     }
 
     /// How many observations are remembered; never more than a fixed number.

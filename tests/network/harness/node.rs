@@ -202,10 +202,21 @@ impl Node {
         self.metric(&format!("quorate_messages_total{{finding=\"{finding}\"}}"))
     }
 
-    /// A figure of `/metrics`.
+    /// What `/readyz` answers.
+    pub(crate) fn readiness(&self) -> (u16, serde_json::Value) {
+        let (code, body) = http::ask("GET", self.api_port, "/readyz", "").unwrap();
+        (code, serde_json::from_str(&body).unwrap())
+    }
+
+    /// All of `/metrics`.
+    pub(crate) fn metrics(&self) -> String {
+        http::ask("GET", self.api_port, "/metrics", "").unwrap().1
+    }
+
+    /// A figure of it.
     pub(crate) fn metric(&self, sample: &str) -> u64 {
-        let (_, body) = http::ask("GET", self.api_port, "/metrics", "").unwrap();
-        let line = body
+        let page = self.metrics();
+        let line = page
             .lines()
             .find(|line| line.split(' ').next() == Some(sample))
             .unwrap();

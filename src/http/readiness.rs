@@ -1,0 +1,162 @@
+//! Whether this node can help to bring records about: four conditions, each with its reason and since when. Pure.
+
+use quorate_actors::aggregator::FeedStatus;
+use quorate_protocol::UnixMillis;
+use serde::{Serialize, Serializer};
+
+use crate::prices::rfc3339;
+
+/// What must hold, in the order in which it comes about after a start.
+pub(super) const CONDITIONS: [&str; 4] = ["listening", "database", "price", "peers"];
+
+/// What is wrong with each of [`CONDITIONS`]; nothing: it holds.
+pub(super) type Problems = [Option<String>; CONDITIONS.len()];
+
+/// One condition at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Condition {
+    pub(super) name: &'static str,
+    pub(super) ok: bool,
+    /// Since when it has been so.
+    #[serde(serialize_with = "as_rfc3339")]
+    since: UnixMillis,
+    /// Why it does not hold; the latest of the reasons since then.
+    reason: Option<String>,
+}
+
+// serde hands over a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn as_rfc3339<S: Serializer>(time: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*time))
+}
+
+/// All conditions, and since when each is as it is.
+#[derive(Debug, Clone)]
+pub(super) struct Readiness(pub(super) [Condition; CONDITIONS.len()]);
+
+impl Readiness {
+    /// Before the first look nothing holds.
+    pub(super) fn at(now: UnixMillis) -> Self {
+        Self(CONDITIONS.map(|name| Condition {
+            name,
+            ok: false,
+            since: now,
+            reason: Some("not looked at yet".to_owned()),
+        }))
+    }
+
+    /// Takes over what was found now.
+    pub(super) fn update(&mut self, problems: Problems, now: UnixMillis) {
+        for (condition, reason) in self.0.iter_mut().zip(problems) {
+            if condition.ok != reason.is_none() {
+                (condition.ok, condition.since) = (reason.is_none(), now);
+            }
+            condition.reason = reason;
+        }
+    }
+
+    /// Whether all hold.
+    pub(super) fn is_ready(&self) -> bool {
+        self.0.iter().all(|condition| condition.ok)
+    }
+
+    /// Why not, a line each.
+    pub(super) fn reasons(&self) -> Vec<&str> {
+        self.0
+            .iter()
+            .filter_map(|condition| condition.reason.as_deref())
+            .collect()
+    }
+}
+
+/// What keeps this node from records. `None`: the Aggregator does not answer.
+pub(super) fn problems(listening: u64, feeds: Option<&[FeedStatus]>) -> Problems {
+    let of_feeds = |problem: fn(&FeedStatus) -> Option<String>| match feeds {
+        None => Some("the Aggregator does not answer: see /api/v1/actors".to_owned()),
+        Some(feeds) => {
+            let lines: Vec<String> = feeds
+                .iter()
+                .filter_map(|of| Some(format!("{}: {}", of.feed, problem(of)?)))
+                .collect();
+            (!lines.is_empty()).then(|| lines.join("; "))
+        }
+    };
+    let not_listening = (listening == 0).then(|| "no address is listened on for peers".to_owned());
+    [
+        not_listening,
+        of_feeds(database),
+        of_feeds(price),
+        of_feeds(peers),
+    ]
+}
+
+fn database(of: &FeedStatus) -> Option<String> {
+    match (&of.database_problem, of.knows_window) {
+        (Some(problem), _) => Some(format!("the database does not answer: {problem}")),
+        (None, false) => Some("the database has not answered yet".to_owned()),
+        (None, true) => None,
+    }
+}
+
+fn price(of: &FeedStatus) -> Option<String> {
+    match of.own_price_age_ms {
+        None => Some("no price yet".to_owned()),
+        Some(age) if age >= of.price_overdue_ms => Some(format!("the last price is {} s old", age / 1000)),
+        Some(_) => None,
+    }
+}
+
+fn peers(of: &FeedStatus) -> Option<String> {
+    (of.live < of.required).then(|| format!("{} of {} nodes for a quorum", of.live, of.required))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> UnixMillis {
+        UnixMillis::new(1_700_000_000_000 + second * 1000)
+    }
+
+    fn all_well() -> Problems {
+        [None, None, None, None]
+    }
+
+    #[test]
+    fn a_condition_tells_since_when_it_is_as_it_is() {
+        let mut readiness = Readiness::at(at(0));
+        assert!(!readiness.is_ready());
+        readiness.update(all_well(), at(1));
+        readiness.update(all_well(), at(2));
+        assert!(readiness.is_ready());
+        assert_eq!(readiness.0[1].since, at(1), "it has held since then");
+
+        let gone = |reason: &str| [None, Some(reason.to_owned()), None, None];
+        readiness.update(gone("refused"), at(3));
+        readiness.update(gone("timeout"), at(4));
+        assert!(!readiness.is_ready());
+        assert_eq!(readiness.reasons(), ["timeout"], "the latest reason");
+        assert_eq!(readiness.0[1].since, at(3), "of the same trouble");
+        assert_eq!(readiness.0[0].since, at(1), "the others are as they were");
+    }
+
+    #[test]
+    fn the_json_is_for_people() {
+        let mut readiness = Readiness::at(at(0));
+        readiness.update([None, None, None, Some("alone".to_owned())], at(1));
+        assert_eq!(
+            serde_json::to_value(&readiness.0[3]).unwrap(),
+            serde_json::json!({"name": "peers", "ok": false, "since": "2023-11-14T22:13:20.000Z", "reason": "alone"})
+        );
+    }
+
+    #[test]
+    fn an_aggregator_that_does_not_answer_leaves_only_listening_known() {
+        let problems = problems(1, None);
+        assert_eq!(
+            problems.each_ref().map(Option::is_none),
+            [true, false, false, false]
+        );
+        assert!(super::problems(0, Some(&[]))[0].is_some());
+    }
+}

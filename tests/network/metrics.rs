@@ -1,0 +1,112 @@
+//! `/metrics` shows what docs/metrics.md promises: every metric, with its type and labels, and no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::harness::{Network, Plan, SOON, eventually};
+
+/// The type and the labels of each metric.
+type Described = BTreeMap<String, (String, BTreeSet<String>)>;
+
+#[test]
+fn every_metric_is_documented_and_every_documented_metric_is_shown() {
+    // A source that fails and a node that is deceived give the labels that have an occasion only then.
+    let network = Network::start(Plan {
+        faults: &["kraken=status:500"],
+        own_exchange: Some((4, &["all=offset:2000"])),
+        ..Plan::of(4)
+    });
+    network.has_records(2, SOON);
+    let node = &network.nodes[0];
+    node.has_logged(&["report refused", "reason=price_deviates"]);
+
+    let documented = documented();
+    assert!(documented.len() > 40, "{documented:?}");
+    eventually("all documented metrics", SOON, || {
+        let shown = shown(&node.metrics());
+        (shown.keys().eq(documented.keys())).then_some(())
+    });
+    assert_eq!(shown(&node.metrics()), documented);
+}
+
+#[test]
+fn the_figures_are_those_of_what_happened() {
+    let network = Network::start(Plan::of(3));
+    let records = network.has_records(3, SOON);
+    let node = &network.nodes[0];
+    let of_feed = |name: &str| node.metric(&format!("quorate_{name}{{feed=\"ETH/USD\"}}"));
+    eventually("it knows the records", SOON, || {
+        (of_feed("records_total") >= records.len() as u64).then_some(())
+    });
+    let all_known = of_feed("records_total");
+    assert!(of_feed("price_age_seconds_count") >= all_known);
+    assert!(of_feed("quorum_latency_seconds_count") >= all_known);
+    assert!(of_feed("observations_total") >= all_known);
+    assert!(
+        node.metric("quorate_signatures_verified_total") >= 2 * all_known,
+        "two of three are others'"
+    );
+    assert!(
+        node.metric("quorate_network_bytes_total{direction=\"in\"}")
+            > node.metric("quorate_received_bytes_total")
+    );
+    assert!(node.metric("quorate_network_bytes_total{direction=\"out\"}") > 0);
+    assert_eq!(node.metric("quorate_mesh_peers"), 2);
+    assert_eq!(node.metric("quorate_condition{condition=\"peers\"}"), 1);
+    assert_eq!(
+        node.metric("quorate_actor_state{actor=\"Signer\",state=\"running\"}"),
+        1
+    );
+    assert_eq!(
+        node.metric("quorate_mailbox_dropped_total{actor=\"Aggregator\"}"),
+        0
+    );
+    let written = |node: &crate::harness::Node| {
+        node.metric("quorate_writes_total{feed=\"ETH/USD\",outcome=\"written\"}")
+    };
+    let by_all: u64 = network.nodes.iter().map(written).sum();
+    assert!(by_all >= records.len() as u64, "{by_all}");
+}
+
+/// The rows of the documentation's tables: `| `name` | type | `label`, … | …`.
+fn documented() -> Described {
+    let text = include_str!("../../docs/metrics.md");
+    let rows = text.lines().filter(|line| line.starts_with("| `quorate_"));
+    let described = rows.map(|row| {
+        let mut cells = row.split('|').skip(1).map(str::trim);
+        let mut cell = || cells.next().unwrap_or_default();
+        let (name, kind, labels) = (cell(), cell(), cell());
+        let labels = labels.split(", ").filter(|label| !label.is_empty());
+        let plain = |code: &str| code.trim_matches('`').to_owned();
+        (plain(name), (kind.to_owned(), labels.map(plain).collect()))
+    });
+    described.collect()
+}
+
+/// What a page says of its families. A histogram's samples have the ends of its name and a label of their own.
+fn shown(page: &str) -> Described {
+    let mut described = Described::new();
+    for line in page.lines() {
+        if let Some(typed) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = typed.split_once(' ').unwrap();
+            let before = described.insert(name.to_owned(), (kind.to_owned(), BTreeSet::new()));
+            assert_eq!(before, None, "{name} is shown twice");
+        }
+    }
+    for line in page.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        let family = ["", "_bucket", "_sum", "_count"].iter().find_map(|end| {
+            described
+                .get_key_value(name.strip_suffix(end)?)
+                .map(|(name, _)| name.clone())
+        });
+        let family = family.unwrap_or_else(|| panic!("{line} has no type"));
+        let labels = line.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}'));
+        for label in labels.map_or("", |(labels, _)| labels).split("\",") {
+            let name = label.split('=').next().unwrap();
+            if !name.is_empty() && name != "le" {
+                described.get_mut(&family).unwrap().1.insert(name.to_owned());
+            }
+        }
+    }
+    described
+}
