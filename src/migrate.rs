@@ -1,10 +1,14 @@
 //! `quorate migrate`: brings a database to the schema, the settings and the role of the nodes.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
-use quorate_store::{Member, MigrateOptions};
+use quorate_store::{DatabaseUrl, Member, MigrateError, MigrateOptions, Migrated};
+use tokio::time::Instant;
 
 use crate::{config::migrate::MigrateConfig, output};
+
+/// Between two attempts: a server that is being started is up within seconds.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// Migrates, and says what was done.
 pub(crate) async fn run(config: MigrateConfig) -> Result<(), Box<dyn Error>> {
@@ -17,7 +21,7 @@ pub(crate) async fn run(config: MigrateConfig) -> Result<(), Box<dyn Error>> {
         node_password: config.node_password,
     };
     let with_password = options.node_password.is_some();
-    let migrated = quorate_store::migrate(&url, options).await?;
+    let migrated = migrate(&url, &options, config.wait).await?;
     let mut text = match migrated.applied.as_slice() {
         [] => format!("{url}: the schema was up to date\n"),
         applied => format!("{url}: migrated: {}\n", applied.join(", ")),
@@ -37,6 +41,27 @@ pub(crate) async fn run(config: MigrateConfig) -> Result<(), Box<dyn Error>> {
             .to_owned(),
     };
     Ok(output::print(&text)?)
+}
+
+/// Tries again while the server cannot be reached, for so long.
+async fn migrate(
+    url: &DatabaseUrl,
+    options: &MigrateOptions,
+    wait: Duration,
+) -> Result<Migrated, MigrateError> {
+    let deadline = Instant::now() + wait;
+    let mut is_first = true;
+    loop {
+        match quorate_store::migrate(url, options.clone()).await {
+            Err(MigrateError::Unavailable(reason)) if Instant::now() + RETRY < deadline => {
+                if std::mem::take(&mut is_first) {
+                    log::info!("database not there yet: url={url} reason=\"{reason}\" waiting={wait:?}");
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn members(listed: &[Member]) -> String {

@@ -3,7 +3,7 @@
 use quorate_store::DatabaseUrl;
 
 use super::{
-    problem::wrong,
+    problem::{Shown, wrong},
     reader::Reader,
     setting::{Kind, Setting},
 };
@@ -30,11 +30,39 @@ pub(crate) const DATABASE_URL_FILE: Setting = Setting {
     help: "A file that holds the URL",
 };
 
-/// Everything here, in the order of the help.
-pub(crate) const SETTINGS: [&Setting; 2] = [&DATABASE_URL, &DATABASE_URL_FILE];
+/// `--database-password-file`
+pub(crate) const DATABASE_PASSWORD_FILE: Setting = Setting {
+    name: "database-password-file",
+    kind: Kind::Value,
+    value_name: "FILE",
+    default: None,
+    heading: HEADING,
+    help: "A file that holds the password alone, for a URL without one",
+};
 
-/// Reads [`SETTINGS`]; one of them must be given.
+/// Everything here, in the order of the help.
+pub(crate) const SETTINGS: [&Setting; 3] = [&DATABASE_URL, &DATABASE_URL_FILE, &DATABASE_PASSWORD_FILE];
+
+/// Reads [`SETTINGS`]; a URL must be given.
 pub(crate) fn read(reader: &mut Reader<'_>) -> Option<DatabaseUrl> {
+    let (url, password) = (read_url(reader), reader.secret_file(&DATABASE_PASSWORD_FILE));
+    let (url, password) = (url?, password?);
+    match password {
+        None => Some(url),
+        Some(password) if url.password().is_none() => Some(url.with_password(password)),
+        Some(_) => {
+            let remedy = "leave it out of the URL, or leave this out";
+            reader.reject_as(
+                &DATABASE_PASSWORD_FILE,
+                Shown::Nothing,
+                wrong("is given for a URL that has a password", remedy),
+            );
+            None
+        }
+    }
+}
+
+fn read_url(reader: &mut Reader<'_>) -> Option<DatabaseUrl> {
     let Some(url) = reader.secret(&DATABASE_URL, &DATABASE_URL_FILE)? else {
         let remedy = "name a file that holds the URL with --database-url-file, or set QUORATE_DATABASE_URL";
         reader.reject(&DATABASE_URL, wrong("is missing", remedy));
@@ -81,6 +109,28 @@ mod tests {
             testing::read(&[("database-url", &["postgresql://q:hunter2@db/prices"])], read).unwrap();
         assert_eq!(from_file.config.reveal(), from_flag.config.reveal());
         assert!(!format!("{from_file:?} {from_flag:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn the_password_can_come_from_a_file_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        fs::write(&path, "p@ss/w\n").unwrap();
+        let with = |url| {
+            let flags: [(&str, &[&str]); 2] = [
+                ("database-url", &[url]),
+                ("database-password-file", &[path.to_str().unwrap()]),
+            ];
+            testing::read(&flags, read).map(|resolved| resolved.config)
+        };
+        let url = with("postgres://q@db/prices").unwrap();
+        assert_eq!(url.reveal(), "postgres://q:p%40ss%2Fw@db:5432/prices");
+        assert_eq!(
+            with("postgres://q:hunter2@db/prices").unwrap_err(),
+            [
+                "--database-password-file: is given for a URL that has a password: leave it out of the URL, or leave this out"
+            ]
+        );
     }
 
     #[test]

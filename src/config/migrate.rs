@@ -11,7 +11,7 @@ use super::{
     problem::{Wrong, wrong},
     reader::Reader,
     setting::{Kind, Setting},
-    value::number,
+    value::{duration, number},
 };
 use crate::secret::Secret;
 
@@ -44,6 +44,18 @@ pub(crate) const MIN_VALIDATORS: Setting = Setting {
     heading: "Agreement",
     help: "If the members in the database include validators, a record has at least this many of their signatures",
 };
+/// `--wait`
+pub(crate) const WAIT: Setting = Setting {
+    name: "wait",
+    kind: Kind::Value,
+    value_name: "DURATION",
+    default: Some("0s"),
+    heading: "Database",
+    help: "How long to try again while the server cannot be reached, like 5m for one that is being started",
+};
+
+/// The longest wait: an orchestrator tries again itself.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// In place of a file: nobody is listed.
 const NOBODY: &str = "none";
@@ -63,6 +75,8 @@ pub(crate) struct MigrateConfig {
     pub(crate) members: Option<Vec<Member>>,
     /// For the role that nodes connect as.
     pub(crate) node_password: Option<Secret>,
+    /// How long to try again while the server cannot be reached.
+    pub(crate) wait: Duration,
 }
 
 /// Everything that a migration can be told, in the order of the help.
@@ -74,7 +88,7 @@ pub(crate) fn settings() -> Vec<&'static Setting> {
         &MEMBERS,
     ];
     settings.extend(database::SETTINGS);
-    settings.push(&NODE_PASSWORD_FILE);
+    settings.extend([&NODE_PASSWORD_FILE, &WAIT]);
     settings
 }
 
@@ -89,6 +103,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<MigrateConfig> {
     });
     let database_url = database::read(reader);
     let node_password = reader.secret_file(&NODE_PASSWORD_FILE);
+    let wait = reader.value(&WAIT, |text| duration(Duration::ZERO..=LONGEST_WAIT, text));
     Some(MigrateConfig {
         database_url: database_url?,
         write_interval: write_interval?,
@@ -96,6 +111,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<MigrateConfig> {
         min_validators: min_validators?,
         members: members?,
         node_password: node_password?,
+        wait: wait?,
     })
 }
 
@@ -130,7 +146,7 @@ mod tests {
             (Duration::from_secs(30), 3)
         );
         assert_eq!((config.min_validators, config.members), (1, None));
-        assert_eq!(config.node_password, None);
+        assert_eq!((config.node_password, config.wait), (None, Duration::ZERO));
     }
 
     fn read_with_members(members: &str) -> Result<Option<Vec<Member>>, Vec<String>> {

@@ -1,5 +1,7 @@
 //! `quorate prices`: which records to show, and how.
 
+use std::{ops::RangeInclusive, time::Duration};
+
 use quorate_protocol::{Feed, UnixMillis};
 use quorate_store::DatabaseUrl;
 
@@ -8,7 +10,7 @@ use super::{
     problem::wrong,
     reader::Reader,
     setting::{Kind, Setting},
-    value::{choice, moment, number, parsed},
+    value::{choice, duration, moment, number, parsed},
 };
 use crate::prices::Output;
 
@@ -50,6 +52,15 @@ pub(crate) const LIMIT: Setting = Setting {
     heading: HEADING,
     help: "At most this many, the newest",
 };
+/// `--max-age`
+pub(crate) const MAX_AGE: Setting = Setting {
+    name: "max-age",
+    kind: Kind::Value,
+    value_name: "DURATION",
+    default: None,
+    heading: HEADING,
+    help: "Fail if the newest record of a feed is older than this, or if there is none: for monitoring",
+};
 /// `--output`
 pub(crate) const OUTPUT: Setting = Setting {
     name: "output",
@@ -70,10 +81,13 @@ pub(crate) const FULL: Setting = Setting {
 };
 
 /// Everything here but the database, in the order of the help.
-pub(crate) const SETTINGS: [&Setting; 6] = [&FEED, &FROM, &TO, &LIMIT, &OUTPUT, &FULL];
+pub(crate) const SETTINGS: [&Setting; 7] = [&FEED, &FROM, &TO, &LIMIT, &MAX_AGE, &OUTPUT, &FULL];
 
 /// More than this is a job for psql or for the API's pages.
 const MOST_RECORDS: u32 = 10_000;
+
+/// What an age can be limited to: from a second to a year.
+const AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 3600);
 
 /// Which records to show, and how.
 #[derive(Debug, Clone)]
@@ -88,6 +102,8 @@ pub(crate) struct PricesConfig {
     pub(crate) to: Option<UnixMillis>,
     /// At most this many.
     pub(crate) limit: u32,
+    /// The oldest that the newest record of each feed may be.
+    pub(crate) max_age: Option<Duration>,
     /// The form.
     pub(crate) output: Output,
 }
@@ -103,6 +119,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, now: UnixMillis) -> Option<PricesCon
     let from = reader.optional(&FROM, |text| moment(now, text));
     let to = reader.optional(&TO, |text| moment(now, text));
     let limit = reader.value(&LIMIT, |text| number(1..=MOST_RECORDS, text));
+    let max_age = reader.optional(&MAX_AGE, |text| duration(AGES, text));
     let full = reader.switch(&FULL);
     let output = full.and_then(|full| {
         let outputs = [
@@ -124,6 +141,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, now: UnixMillis) -> Option<PricesCon
         from: from?,
         to: to?,
         limit: limit?,
+        max_age: max_age?,
         output: output?,
     })
 }

@@ -80,7 +80,7 @@ impl KeyFileError {
 pub(crate) struct LoadedKey {
     /// The key.
     pub(crate) key: NodeKey,
-    /// The file's group can read it: allowed, since secrets are mounted so, and worth a line in the log.
+    /// See [`PrivateText::group_can_read`].
     pub(crate) group_can_read: bool,
 }
 

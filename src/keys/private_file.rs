@@ -3,10 +3,11 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
+use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
 use crate::secret::{mask, shown};
@@ -44,7 +45,8 @@ impl PrivateFileError {
 pub(crate) struct PrivateText {
     /// The text.
     pub(crate) text: Zeroizing<String>,
-    /// The file's group can read it: allowed, since secrets are mounted so, and worth a line in the log.
+    /// The file is ours and its group can read it: allowed, and worth a line in the log. A secret that an orchestrator mounts
+    /// for a group belongs to somebody else, and taking the group's right away would lock us out.
     pub(crate) group_can_read: bool,
 }
 
@@ -73,7 +75,7 @@ pub(crate) fn read(path: &Path) -> Result<PrivateText, PrivateFileError> {
     file.take(LONGEST).read_to_string(&mut text).map_err(unreadable)?;
     Ok(PrivateText {
         text,
-        group_can_read: exposure == Exposure::GroupCanRead,
+        group_can_read: exposure == Exposure::GroupCanRead && metadata.uid() == geteuid().as_raw(),
     })
 }
 

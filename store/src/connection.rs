@@ -3,7 +3,7 @@
 use std::{error::Error, time::Duration};
 
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
-use tokio_postgres::{Config, NoTls, config};
+use tokio_postgres::{Config, NoTls, config, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
@@ -32,6 +32,9 @@ pub(crate) enum ConnectError {
     Tls(#[from] TlsError),
     #[error("no connection within {0:?}")]
     Timeout(Duration),
+    /// The server answered, and does not let this user into this database: asking again will not help.
+    #[error("{0}")]
+    Denied(String),
     #[error("{0}")]
     Refused(String),
 }
@@ -48,12 +51,12 @@ pub(crate) async fn connect(url: &DatabaseUrl, session: &Session) -> Result<Asyn
 async fn connect_unbounded(url: &DatabaseUrl, session: &Session) -> Result<AsyncPgConnection, ConnectError> {
     let config = config(url, session);
     let mut connection = if config.get_ssl_mode() == config::SslMode::Disable {
-        let (client, connection) = config.connect(NoTls).await.map_err(|error| refused(&error))?;
+        let (client, connection) = config.connect(NoTls).await.map_err(|error| not_in(&error))?;
         AsyncPgConnection::try_from_client_and_connection(client, connection).await
     } else {
         let tls = tls::client_config(url.ssl_mode, url.ssl_root_cert.as_deref())?;
         let tls = MakeRustlsConnect::new(tls);
-        let (client, connection) = config.connect(tls).await.map_err(|error| refused(&error))?;
+        let (client, connection) = config.connect(tls).await.map_err(|error| not_in(&error))?;
         AsyncPgConnection::try_from_client_and_connection(client, connection).await
     }
     .map_err(|error| refused(&error))?;
@@ -107,6 +110,20 @@ fn config(url: &DatabaseUrl, session: &Session) -> Config {
         .keepalives_interval(SILENCE / 5)
         .keepalives_retries(3);
     config
+}
+
+/// Why there was no log-in.
+fn not_in(error: &tokio_postgres::Error) -> ConnectError {
+    /// SQLSTATE class 28: no such role, a wrong password, or no entry in `pg_hba.conf`.
+    const INVALID_AUTHORIZATION: &str = "28";
+    let is_denied = error.code().is_some_and(|code| {
+        code.code().starts_with(INVALID_AUTHORIZATION) || *code == SqlState::INVALID_CATALOG_NAME
+    });
+    if is_denied {
+        ConnectError::Denied(with_causes(error))
+    } else {
+        refused(error)
+    }
 }
 
 fn refused(error: &(dyn Error + 'static)) -> ConnectError {

@@ -107,6 +107,14 @@ impl DatabaseUrl {
         self.render(true)
     }
 
+    /// The same, with this password.
+    pub fn with_password(&self, password: Secret) -> Self {
+        Self {
+            password: Some(password),
+            ..self.clone()
+        }
+    }
+
     /// The same server and credentials, another database.
     pub fn with_database(&self, database: &str) -> Self {
         Self {

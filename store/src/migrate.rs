@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     classify::one_line,
-    connection::{Session, connect},
+    connection::{ConnectError, Session, connect},
     database_url::DatabaseUrl,
     error::StoreError,
     member::{self, Member},
@@ -79,9 +79,12 @@ pub struct Migrated {
 /// Why a database could not be migrated. Nothing is left half done: each migration is a transaction.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// The server cannot be reached, or did not let us in.
+    /// The server cannot be reached. Passes, or an operator must act; nothing was done, and it can be tried again.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// The server does not let this user into this database: another password, role or database is needed.
+    #[error("the database does not let us in: {0}")]
+    Denied(String),
     /// Others have been migrating all the time.
     #[error("another migration of this database has been running for {LOCK_PATIENCE:?}")]
     Locked,
@@ -138,9 +141,10 @@ pub async fn migrate(url: &DatabaseUrl, options: MigrateOptions) -> Result<Migra
         connect_timeout: CONNECT_TIMEOUT,
         statement_timeout: STATEMENT_TIMEOUT,
     };
-    let mut connection = connect(url, &session)
-        .await
-        .map_err(|error| MigrateError::Unavailable(error.to_string()))?;
+    let mut connection = connect(url, &session).await.map_err(|error| match error {
+        ConnectError::Denied(reason) => MigrateError::Denied(reason),
+        other => MigrateError::Unavailable(other.to_string()),
+    })?;
     lock(&mut connection).await?;
     // Diesel's harness blocks its thread, and panics on a runtime of one thread.
     let (mut connection, applied) = tokio::task::spawn_blocking(move || run_migrations(connection))
