@@ -91,22 +91,37 @@ impl GossipBridge {
     }
 
     /// Looks a name up now and, when that is done, again and again.
-    pub(super) fn resolve(&mut self, name: DnsPeers, ctx: &mut Context<Self>) {
+    pub(super) fn resolve(&mut self, name: DnsPeers, failures: u32, ctx: &mut Context<Self>) {
         let looked_up = {
             let name = name.clone();
             async move { dns::resolve(&name).await }
         };
         let done = looked_up.into_actor(self).map(move |found, bridge, ctx| {
-            match found {
+            let failures = match found {
                 Ok(addresses) => {
                     log::debug!("name resolved: name={name} addresses={}", addresses.len());
                     bridge.redial.resolved(&name, &addresses, bridge.clock.now());
                     bridge.dial_due();
+                    0
                 }
                 // What it resolved to before stays: the resolver may be away for a moment.
-                Err(error) => log::debug!("name not resolved: name={name} reason=\"{error}\""),
-            }
-            ctx.run_later(dns::RESOLVE_EVERY, move |bridge, ctx| bridge.resolve(name, ctx));
+                Err(error) => {
+                    let failures = failures.saturating_add(1);
+                    let level = if dns::is_news(failures) {
+                        log::Level::Warn
+                    } else {
+                        log::Level::Debug
+                    };
+                    log::log!(
+                        level,
+                        "name not resolved: name={name} failures={failures} reason=\"{error}\" remedy=\"check --dns-peers, and \
+                         that the name exists\""
+                    );
+                    failures
+                }
+            };
+            let pause = dns::pause(!bridge.peers.up().is_empty());
+            ctx.run_later(pause, move |bridge, ctx| bridge.resolve(name, failures, ctx));
         });
         ctx.spawn(done);
     }

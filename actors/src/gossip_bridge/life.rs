@@ -104,7 +104,7 @@ impl Actor for GossipBridge {
         }
         self.redial.listed(&self.config.endpoints, now);
         for name in self.config.dns_peers.clone() {
-            self.resolve(name, ctx);
+            self.resolve(name, 0, ctx);
         }
         self.tick(ctx);
         ctx.run_interval(TICK, Self::tick);

@@ -56,6 +56,7 @@ pub(super) async fn supervise<A: SupervisedActor>(
         fatal: terms.fatal.clone(),
         ended: false,
     };
+    log::info!("actor starts: actor={}", terms.spec.name);
     match body() {
         Ok(body) => Supervision::new(terms, body).run().await,
         Err(report) => give_up(
