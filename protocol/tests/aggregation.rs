@@ -167,6 +167,22 @@ fn nothing_is_written_before_the_window_opens() {
 }
 
 #[test]
+fn a_certificate_that_formed_before_the_database_was_heard_of_is_written_once_it_is() {
+    for last in [None, Some(Duration::from_secs(3600))] {
+        let mut machine = Aggregation::start(settings(rule(2)), at(0)).0;
+        machine.on_report(report(&[1, 2], 1000), at(1000));
+        // Longer than an observation may come before the window that it is for.
+        let last = last.map(|age| LastRecord {
+            digest: Digest::new([9; 32]),
+            age,
+        });
+        let effects = machine.on_last_record(Ok(last), at(9000));
+        let written = has_write(&effects) || next_write(&mut machine, 9000, 10_000).is_some();
+        assert!(written, "within the longest wait for a turn");
+    }
+}
+
+#[test]
 fn a_record_that_cannot_be_read_is_no_reason_to_try_again_at_once() {
     let mut machine = ready(rule(3));
     let digest = report(&[2, 3, 4], 100).digest();

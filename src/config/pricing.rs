@@ -141,13 +141,15 @@ fn check_sources(reader: &mut Reader<'_>, feeds: &[Feed], sources: &[SourceSpec]
                 wrong(format!("does not do: {unsupported}"), remedy),
             );
         }
-        if source.is_exposed() {
-            reader.warn(format!(
-                "source is not protected: source={} base={} remedy=\"use https, or a loopback address\"",
-                source.kind(),
-                source.base()
-            ));
-        }
+    }
+    let exposed = sources.iter().filter(|source| source.is_exposed());
+    let exposed: Vec<String> = exposed.map(ToString::to_string).collect();
+    if !exposed.is_empty() {
+        reader.warn(format!(
+            "sources are asked without encryption, anybody on the way can change their prices: sources={} remedy=\"use https, or \
+             a loopback address\"",
+            exposed.join(",")
+        ));
     }
 }
 

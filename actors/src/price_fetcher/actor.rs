@@ -192,11 +192,6 @@ impl Actor for PriceFetcher {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        for spec in self.settings.sources.iter().filter(|spec| spec.is_exposed()) {
-            log::warn!(
-                "source is asked without encryption, anybody on the way can change its prices: source={spec}"
-            );
-        }
         self.client = Some(client::build(
             self.settings.source_timeout,
             self.settings.fetch_interval,

@@ -4,7 +4,12 @@ use super::{
     Aggregation, Candidate, Certified, Effect, LastRecord, Mark, Mine, Note, Now, WriteOutcome, rank,
     window::Unconfirmed,
 };
-use crate::{address::Address, keccak::Digest, report::Certificate, time::UnixMillis};
+use crate::{
+    address::Address,
+    keccak::Digest,
+    report::Certificate,
+    time::{Instant, UnixMillis},
+};
 
 impl Aggregation {
     /// Writes the freshest certificate when the window is open, the database is there and it is this node's turn.
@@ -185,10 +190,10 @@ impl Aggregation {
         let is_at_rest = last.is_none_or(|last| last.age > self.settings.write_interval * 2);
         self.was_at_rest.get_or_insert(is_at_rest);
         let anchor = last.map_or(Digest::new([0; 32]), |last| last.digest);
-        let opens = match last {
-            Some(last) => now.instant + self.settings.write_interval.saturating_sub(last.age),
-            None => now.instant,
-        };
+        // In the past if the window has been open: what became a certificate since then is for it, however late we hear of it.
+        let opens = last.map_or(Instant::default(), |last| {
+            (now.instant + self.settings.write_interval).before(last.age)
+        });
         if anchor == self.window.anchor && self.window.opens.is_some() {
             self.window.opens = Some(opens);
         } else if self.window.opens.is_none() {
