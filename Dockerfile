@@ -1,0 +1,61 @@
+# quorate's image: the executable, the shared libraries that it needs, and an account without a shell. Nothing else can run in it.
+#   docker build -t quorate .        or podman
+# Cargo.lock names every crate with its checksum and the tag names the compiler: the same checkout makes the same executable. Who
+# wants the same C library and compiler for years pins the digest too: rust:...@sha256:...
+
+# The version of rust-toolchain.toml, which is not copied: it names tools for developers too, and rustup would fetch them here.
+FROM rust:1.95.0-bookworm AS build
+WORKDIR /src
+
+# The dependencies, with empty sources of ours: a layer that is built anew only when a manifest or Cargo.lock changes.
+COPY Cargo.toml Cargo.lock ./
+COPY actors/Cargo.toml actors/
+COPY protocol/Cargo.toml protocol/
+COPY store/Cargo.toml store/
+RUN mkdir src actors/src protocol/src store/src \
+ && echo 'fn main() {}' >src/main.rs \
+ && touch actors/src/lib.rs protocol/src/lib.rs store/src/lib.rs \
+ && cargo build --profile dist --locked --bin quorate
+
+COPY actors actors
+COPY protocol protocol
+COPY store store
+COPY migrations migrations
+COPY src src
+# Cargo compares times, and the empty sources are younger than ours.
+RUN touch src/main.rs actors/src/lib.rs protocol/src/lib.rs store/src/lib.rs \
+ && cargo build --profile dist --locked --bin quorate
+
+# What the image holds. The libraries are those that the linker named, of whatever architecture; only the loader is executable,
+# since the kernel starts it. Names resolve with what is inside glibc. HTTPS roots are compiled into the executable, and nothing
+# reads /etc/ssl. A node writes to no file but its key, in a folder of its own that a fresh volume takes over with its owner.
+RUN set -eu; \
+    install -D -m 0755 target/dist/quorate /image/usr/bin/quorate; \
+    for library in $(ldd target/dist/quorate | grep -o '/[^ ]*'); do \
+      case $library in */ld-linux*) mode=0755 ;; *) mode=0644 ;; esac; \
+      install -D -m "$mode" "$library" "/image$library"; \
+    done; \
+    mkdir -p /image/etc /image/var/lib; \
+    echo 'quorate:x:65532:65532::/var/lib/quorate:/sbin/nologin' >/image/etc/passwd; \
+    echo 'quorate:x:65532:' >/image/etc/group; \
+    echo 'hosts: files dns' >/image/etc/nsswitch.conf; \
+    install -d -m 0700 /owned/quorate
+
+FROM scratch
+COPY --from=build /image/ /
+COPY --from=build --chown=65532:65532 /owned/ /var/lib/
+
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="quorate" \
+      org.opencontainers.image.description="A network of oracle nodes that agree on the price of ETH" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="$VERSION"
+
+# A number, so that an orchestrator can see that it is not root.
+USER 65532:65532
+# Gossip, and the API if --api-listen says so.
+EXPOSE 5000 8080
+# Stops it in order, within 10 s.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/bin/quorate"]
+CMD ["--help"]
