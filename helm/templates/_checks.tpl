@@ -1,0 +1,98 @@
+{{/* What the schema cannot say: values that do not go together. All at once, each with field, value and remedy. */}}
+{{- define "quorate.check" -}}
+{{- $problems := list -}}
+{{- $nodes := .Values.nodes -}}
+{{- $replicas := int $nodes.replicas -}}
+{{- $members := len .Values.members -}}
+{{- $required := int (include "quorate.required" .) -}}
+{{- $fullname := include "quorate.fullname" . -}}
+{{- $rule := printf "nodes.minSignatures %d" (int $nodes.minSignatures) -}}
+{{- with $nodes.quorumFraction -}}{{- $rule = printf "%s, nodes.quorumFraction %v" $rule . -}}{{- end -}}
+
+{{- if eq $members 0 -}}
+  {{- if lt $replicas $required -}}
+    {{- $problems = append $problems (printf "nodes.replicas: %d is fewer than the %d signatures that a record needs (%s): raise it to %d, or lower nodes.minSignatures" $replicas $required $rule $required) -}}
+  {{- end -}}
+{{- else -}}
+  {{- if lt $members $required -}}
+    {{- $problems = append $problems (printf "members: lists %d, fewer than the %d signatures that a record needs (%s): list more, or lower nodes.minSignatures" $members $required $rule) -}}
+  {{- end -}}
+  {{- $elsewhere := len $nodes.peers -}}{{- $validators := 0 -}}{{- $names := list -}}{{- $addresses := list -}}
+  {{- range .Values.members -}}
+    {{- if .endpoint -}}{{- $elsewhere = add1 $elsewhere -}}{{- end -}}
+    {{- if .validator -}}{{- $validators = add1 $validators -}}{{- end -}}
+    {{- if has .name $names -}}{{- $problems = append $problems (printf "members: the name %s stands twice: list each member once" .name) -}}{{- end -}}
+    {{- if has (lower .address) $addresses -}}{{- $problems = append $problems (printf "members: the address %s stands twice: list each member once" .address) -}}{{- end -}}
+    {{- $names = append $names .name -}}{{- $addresses = append $addresses (lower .address) -}}
+  {{- end -}}
+  {{- if and (lt $replicas $required) (eq (int $elsewhere) 0) -}}
+    {{- $problems = append $problems (printf "nodes.replicas: %d is fewer than the %d signatures that a record needs (%s), and no member has an endpoint elsewhere: raise it, or write the others' endpoints" $replicas $required $rule) -}}
+  {{- end -}}
+  {{- if and (gt (int $validators) 0) (gt (int $nodes.minValidators) (int $validators)) -}}
+    {{- $problems = append $problems (printf "nodes.minValidators: %d is more than the %d validators of members: lower it, or mark more with validator: true" (int $nodes.minValidators) (int $validators)) -}}
+  {{- end -}}
+  {{- if $nodes.keys.existingSecret -}}
+    {{- if gt $replicas $members -}}
+      {{- $problems = append $problems (printf "nodes.replicas: %d is more than the %d of members, and each node must be one: list it, or lower nodes.replicas" $replicas $members) -}}
+    {{- end -}}
+  {{- else if and .Release.IsInstall (not (lookup "v1" "PersistentVolumeClaim" .Release.Namespace (printf "key-%s-node-0" $fullname))) -}}
+    {{- $problems = append $problems "members: lists addresses of keys that the nodes have yet to make: give the keys in nodes.keys.existingSecret; or install with members: [], read the addresses in the nodes' logs (new key made), and upgrade with the list" -}}
+  {{- end -}}
+{{- end -}}
+{{- if gt $required 128 -}}
+  {{- $problems = append $problems (printf "nodes.quorumFraction: %v asks for %d signatures, and a message carries at most 128: lower it" $nodes.quorumFraction $required) -}}
+{{- end -}}
+
+{{- $keys := $nodes.keys -}}
+{{- if $keys.existingSecret -}}
+  {{/* Only if it is there already: a Secret may also come later, and the pods wait for it. */}}
+  {{- with (lookup "v1" "Secret" .Release.Namespace $keys.existingSecret).data -}}
+    {{- $entries := . -}}
+    {{- range $pod := until $replicas -}}
+      {{- $entry := printf "%s-node-%d" $fullname $pod -}}
+      {{- if not (hasKey $entries $entry) -}}{{- $problems = append $problems (printf "nodes.keys.existingSecret: %s has no entry %s: add it, or lower nodes.replicas" $keys.existingSecret $entry) -}}{{- end -}}
+    {{- end -}}
+  {{- end -}}
+{{- else if $keys.passwordKey -}}
+  {{- $problems = append $problems (printf "nodes.keys.passwordKey: %s is an entry of no Secret: name it in nodes.keys.existingSecret" $keys.passwordKey) -}}
+{{- end -}}
+
+{{- $network := include "quorate.network" . -}}
+{{- if gt (len $network) 32 -}}
+  {{- $problems = append $problems (printf "network.name: %s makes %s, longer than 32 characters: shorten it to 22" .Values.network.name $network) -}}
+{{- end -}}
+
+{{- $write := int (include "quorate.milliseconds" $nodes.writeInterval) -}}
+{{- if or (lt $write 1000) (gt $write 86400000) -}}
+  {{- $problems = append $problems (printf "nodes.writeInterval: %s is out of range: write 1s to 24h" $nodes.writeInterval) -}}
+{{- end -}}
+{{- with $nodes.fetchInterval -}}
+  {{- $fetch := int (include "quorate.milliseconds" .) -}}
+  {{- if lt $fetch 1000 -}}
+    {{- $problems = append $problems (printf "nodes.fetchInterval: %s is out of range: write at least 1s" .) -}}
+  {{- else if gt $fetch $write -}}
+    {{- $problems = append $problems (printf "nodes.fetchInterval: %s is longer than nodes.writeInterval %s: fetch at least once for each record, or leave it empty" . $nodes.writeInterval) -}}
+  {{- end -}}
+{{- end -}}
+{{- $sources := ternary 5 (len $nodes.sources) .Values.exchange.simulated -}}
+{{- if gt (int $nodes.minSources) $sources -}}
+  {{- $problems = append $problems (printf "nodes.minSources: %d is more than the %d of nodes.sources: lower it, or name more sources" (int $nodes.minSources) $sources) -}}
+{{- end -}}
+
+{{- if not (include "quorate.ownsPostgres" .) -}}
+  {{- $external := .Values.postgres.external -}}
+  {{- if not $external.host -}}
+    {{- $problems = append $problems "postgres.external.host: is empty, and postgres.enabled is false: name the database's host, or let the chart bring one with postgres.enabled: true" -}}
+  {{- end -}}
+  {{- if not $external.existingSecret -}}
+    {{- $problems = append $problems "postgres.external.existingSecret: is empty; name a Secret with the entries node-password and owner-password: kubectl create secret generic quorate-database --from-literal=node-password=… --from-literal=owner-password=…" -}}
+  {{- end -}}
+  {{- if and $external.caSecret (has $external.sslMode (list "disable" "prefer")) -}}
+    {{- $problems = append $problems (printf "postgres.external.caSecret: %s is not looked at with postgres.external.sslMode %s: set verify-full" $external.caSecret $external.sslMode) -}}
+  {{- end -}}
+{{- end -}}
+
+{{- with $problems -}}
+{{- fail (printf "\n\n  %s\n" (join "\n  " .)) -}}
+{{- end -}}
+{{- end -}}
