@@ -36,15 +36,15 @@ pub(super) async fn metrics(views: web::Data<Views>, shared: Shared) -> HttpResp
 }
 
 fn render(views: &Views, readiness: &Readiness, feeds: &[FeedStatus]) -> Result<String, Error> {
-    let mut page = Page::new(&views.registry);
-    of_the_process(&mut page, views, readiness)?;
-    of_messages(&mut page, &views.counts.snapshot())?;
-    of_actors(&mut page, &views.supervisor.statuses())?;
-    of_feeds(&mut page, feeds)?;
+    let page = Page::new(&views.registry);
+    of_the_process(&page, views, readiness)?;
+    of_messages(&page, &views.counts.snapshot())?;
+    of_actors(&page, &views.supervisor.statuses())?;
+    of_feeds(&page, feeds)?;
     page.text()
 }
 
-fn of_the_process(page: &mut Page, views: &Views, readiness: &Readiness) -> Result<(), Error> {
+fn of_the_process(page: &Page, views: &Views, readiness: &Readiness) -> Result<(), Error> {
     let labels = [
         env!("CARGO_PKG_VERSION").to_owned(),
         views.network.as_str().to_owned(),
@@ -80,7 +80,7 @@ fn of_the_process(page: &mut Page, views: &Views, readiness: &Readiness) -> Resu
     )
 }
 
-fn of_messages(page: &mut Page, counts: &CountsSnapshot) -> Result<(), Error> {
+fn of_messages(page: &Page, counts: &CountsSnapshot) -> Result<(), Error> {
     page.counter(
         "messages_total",
         "Gossip messages by what was found in them",
@@ -169,7 +169,7 @@ fn labelled(samples: &[(&'static str, u64)]) -> impl Iterator<Item = Sample<u64,
         .map(|(label, count)| ([(*label).to_owned()], *count))
 }
 
-fn of_actors(page: &mut Page, actors: &[ActorStatus]) -> Result<(), Error> {
+fn of_actors(page: &Page, actors: &[ActorStatus]) -> Result<(), Error> {
     let states = actors.iter().flat_map(|actor| {
         let is = actor.phase.label();
         let sample = move |label: &str| ([actor.name.to_owned(), label.to_owned()], (label == is).into());
@@ -218,7 +218,7 @@ fn of_actors(page: &mut Page, actors: &[ActorStatus]) -> Result<(), Error> {
     )
 }
 
-fn of_feeds(page: &mut Page, feeds: &[FeedStatus]) -> Result<(), Error> {
+fn of_feeds(page: &Page, feeds: &[FeedStatus]) -> Result<(), Error> {
     let of = |value: fn(&FeedStatus) -> u64| {
         feeds
             .iter()

@@ -1,8 +1,7 @@
 //! A page of metrics in the text format of Prometheus: those that are kept, and those made of what is known at this moment.
 
 use prometheus::{
-    Error, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
-    proto::MetricFamily,
+    Error, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder, proto::MetricFamily,
 };
 use quorate_actors::NAMESPACE;
 
@@ -11,20 +10,23 @@ pub(super) type Sample<V, const N: usize> = ([String; N], V);
 
 /// Metric families in the making.
 pub(super) struct Page {
-    families: Vec<MetricFamily>,
+    kept: Vec<MetricFamily>,
+    /// Of this moment. A registry, for it puts samples in order.
+    made: Registry,
 }
 
 impl Page {
     /// Begins with what the registry keeps.
     pub(super) fn new(registry: &Registry) -> Self {
         Self {
-            families: registry.gather(),
+            kept: registry.gather(),
+            made: Registry::new(),
         }
     }
 
     /// What only grows. Its name ends in `_total`.
     pub(super) fn counter<const N: usize>(
-        &mut self,
+        &self,
         name: &str,
         help: &str,
         labels: [&str; N],
@@ -34,13 +36,12 @@ impl Page {
         for (values, count) in samples {
             family.with_label_values(&values).inc_by(count);
         }
-        self.add(&family);
-        Ok(())
+        self.made.register(Box::new(family))
     }
 
     /// A number at this moment.
     pub(super) fn gauge<const N: usize>(
-        &mut self,
+        &self,
         name: &str,
         help: &str,
         labels: [&str; N],
@@ -51,13 +52,12 @@ impl Page {
             let number = i64::try_from(number).unwrap_or(i64::MAX);
             family.with_label_values(&values).set(number);
         }
-        self.add(&family);
-        Ok(())
+        self.made.register(Box::new(family))
     }
 
     /// A moment or a time, in seconds.
     pub(super) fn seconds<const N: usize>(
-        &mut self,
+        &self,
         name: &str,
         help: &str,
         labels: [&str; N],
@@ -67,19 +67,15 @@ impl Page {
         for (values, seconds) in samples {
             family.with_label_values(&values).set(seconds);
         }
-        self.add(&family);
-        Ok(())
+        self.made.register(Box::new(family))
     }
 
-    /// The text, in the order of the names. A family without samples is not in it.
-    pub(super) fn text(mut self) -> Result<String, Error> {
-        self.families.retain(|family| !family.get_metric().is_empty());
-        self.families.sort_by(|a, b| a.name().cmp(b.name()));
-        TextEncoder::new().encode_to_string(&self.families)
-    }
-
-    fn add(&mut self, family: &impl Collector) {
-        self.families.extend(family.collect());
+    /// The text, in the order of names and labels. A family without samples is not in it.
+    pub(super) fn text(self) -> Result<String, Error> {
+        let mut families = self.kept;
+        families.extend(self.made.gather());
+        families.sort_by(|a, b| a.name().cmp(b.name()));
+        TextEncoder::new().encode_to_string(&families)
     }
 }
 
@@ -90,4 +86,25 @@ fn options(name: &str, help: &str) -> Opts {
 /// The only sample of a family without labels.
 pub(super) fn single<V>(value: V) -> [Sample<V, 0>; 1] {
     [([], value)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_labels_are_in_order_and_what_has_no_sample_is_left_out() {
+        let page = Page::new(&Registry::new());
+        let of = |label: &str, count| ([label.to_owned()], count);
+        page.gauge("up", "It is", [], single(1)).unwrap();
+        page.counter("things_total", "Things", ["kind"], [of("b", 2), of("a", 1)])
+            .unwrap();
+        page.counter("nothing_total", "Nothing", ["kind"], []).unwrap();
+        assert_eq!(
+            page.text().unwrap(),
+            "# HELP quorate_things_total Things\n# TYPE quorate_things_total counter\n\
+             quorate_things_total{kind=\"a\"} 1\nquorate_things_total{kind=\"b\"} 2\n\
+             # HELP quorate_up It is\n# TYPE quorate_up gauge\nquorate_up 1\n"
+        );
+    }
 }
