@@ -235,7 +235,8 @@ check "an external database without a Secret is refused" refused 'postgres.exter
 waits() { # RELEASE MESSAGE OPTIONS ...: it is installed, and the migration's and a node's logs name the cause
   local name=$1 message=$2; shift 2
   h install "$name" ./helm "${values[@]}" "${external[@]}" "$@" >/dev/null || return 1
-  told() { k logs -l "app.kubernetes.io/instance=$name,app.kubernetes.io/component=$1" --tail=-1 >"$work/told"; grep -oE -m1 "$message" "$work/told"; }
+  told() { k logs -l "app.kubernetes.io/instance=$name,app.kubernetes.io/component=$1" --tail=-1 >"$work/logs.$1"
+    grep -E "database.*($message)" "$work/logs.$1" >"$work/told" && grep -oE -m1 "$message" "$work/told"; }
   within 60 told migrate && within 60 told node && told node
 }
 k create secret generic wrong-passwords --from-literal=owner-password=wrong --from-literal=node-password=wrong >/dev/null

@@ -17,8 +17,11 @@ use super::{
     round::{Outcome, Round},
     settings::PriceFetcherSettings,
 };
-use crate::messages::{FetchAnew, FetchFor, Observed};
-use crate::supervisor::SupervisedActor;
+use crate::{
+    messages::{FetchAnew, FetchFor, Observed},
+    sink::pass_on,
+    supervisor::SupervisedActor,
+};
 
 /// Fetches every feed once an interval, in the phase that the Aggregator asks for, and tells its observers what the
 /// exchanges agree on. Says nothing when they do not.
@@ -30,8 +33,6 @@ pub struct PriceFetcher {
     client: Option<Client>,
     feeds: Vec<FeedState>,
     timers: Vec<Option<SpawnHandle>>,
-    /// Observations that a full or closed mailbox refused.
-    dropped: u64,
 }
 
 impl PriceFetcher {
@@ -47,7 +48,6 @@ impl PriceFetcher {
             settings,
             client: None,
             feeds,
-            dropped: 0,
         }
     }
 
@@ -131,12 +131,15 @@ impl PriceFetcher {
                     agreed.evidence.quotes().len(),
                     took.as_millis()
                 );
-                self.tell(&Observed {
+                let observed = Observed {
                     feed,
                     observed_at: agreed.observed_at,
                     observed_instant: agreed.observed_instant,
                     evidence: agreed.evidence,
-                });
+                };
+                for observer in &self.settings.observers {
+                    pass_on("observation", observer, observed.clone());
+                }
             }
             Err(reason) => log::warn!(
                 "no price: feed={feed} reason=\"{reason}\" asked={asked} resting={} took_ms={}",
@@ -161,19 +164,6 @@ impl PriceFetcher {
                 if other != index {
                     state.demand_rest(source, demanded, now, random());
                 }
-            }
-        }
-    }
-
-    fn tell(&mut self, observed: &Observed) {
-        for observer in &self.settings.observers {
-            if let Err(error) = observer.try_send(observed.clone()) {
-                self.dropped += 1;
-                log::warn!(
-                    "observation dropped: feed={} reason=\"{error}\" dropped={}",
-                    observed.feed,
-                    self.dropped
-                );
             }
         }
     }
