@@ -1,7 +1,9 @@
 //! A page of metrics in the text format of Prometheus: those that are kept, and those made of what is known at this moment.
 
 use prometheus::{
-    Error, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder, proto::MetricFamily,
+    Error, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::{MetricVec, MetricVecBuilder},
+    proto::MetricFamily,
 };
 use quorate_actors::NAMESPACE;
 
@@ -33,10 +35,7 @@ impl Page {
         samples: impl IntoIterator<Item = Sample<u64, N>>,
     ) -> Result<(), Error> {
         let family = IntCounterVec::new(options(name, help), &labels)?;
-        for (values, count) in samples {
-            family.with_label_values(&values).inc_by(count);
-        }
-        self.made.register(Box::new(family))
+        self.add(family, samples, |counter, count| counter.inc_by(count))
     }
 
     /// A number at this moment.
@@ -48,11 +47,9 @@ impl Page {
         samples: impl IntoIterator<Item = Sample<u64, N>>,
     ) -> Result<(), Error> {
         let family = IntGaugeVec::new(options(name, help), &labels)?;
-        for (values, number) in samples {
-            let number = i64::try_from(number).unwrap_or(i64::MAX);
-            family.with_label_values(&values).set(number);
-        }
-        self.made.register(Box::new(family))
+        self.add(family, samples, |gauge, number| {
+            gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
+        })
     }
 
     /// A moment or a time, in seconds.
@@ -64,8 +61,17 @@ impl Page {
         samples: impl IntoIterator<Item = Sample<f64, N>>,
     ) -> Result<(), Error> {
         let family = GaugeVec::new(options(name, help), &labels)?;
-        for (values, seconds) in samples {
-            family.with_label_values(&values).set(seconds);
+        self.add(family, samples, |gauge, seconds| gauge.set(seconds))
+    }
+
+    fn add<B: MetricVecBuilder + 'static, V, const N: usize>(
+        &self,
+        family: MetricVec<B>,
+        samples: impl IntoIterator<Item = Sample<V, N>>,
+        set: impl Fn(&B::M, V),
+    ) -> Result<(), Error> {
+        for (values, value) in samples {
+            set(&family.with_label_values(&values), value);
         }
         self.made.register(Box::new(family))
     }
