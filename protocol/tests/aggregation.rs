@@ -30,6 +30,10 @@ fn at(ms: u64) -> Now {
     }
 }
 
+fn timing() -> Timing {
+    Timing::for_interval(WINDOW)
+}
+
 fn rule(min_signatures: usize) -> QuorumRule {
     QuorumRule::at_least(min_signatures)
 }
@@ -180,6 +184,28 @@ fn a_certificate_that_formed_before_the_database_was_heard_of_is_written_once_it
         let written = has_write(&effects) || next_write(&mut machine, 9000, 10_000).is_some();
         assert!(written, "within the longest wait for a turn");
     }
+}
+
+#[test]
+fn writers_take_turns_in_a_window_that_has_been_open_when_they_hear_of_it() {
+    let written_at = |me: u8| {
+        let mut settings = settings(rule(3));
+        settings.me = key(me).address();
+        let mut machine = Aggregation::start(settings, at(0)).0;
+        for peer in (1..=3).filter(|peer| *peer != me) {
+            machine.on_peer_up(key(peer).address(), at(500));
+        }
+        machine.on_report(report(&[1, 2, 3], 1000), at(1000));
+        let effects = machine.on_last_record(Ok(None), at(9000));
+        if has_write(&effects) {
+            return 9000;
+        }
+        next_write(&mut machine, 9000, 10_000).unwrap().0
+    };
+    let mut times = [1, 2, 3].map(written_at);
+    times.sort_unstable();
+    let stagger = u64::try_from(timing().stagger.as_millis()).unwrap();
+    assert_eq!(times, [9000, 9000 + stagger, 9000 + 2 * stagger]);
 }
 
 #[test]

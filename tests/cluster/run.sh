@@ -23,8 +23,8 @@ h() { helm --namespace "$ns" "$@"; }
 finish() {
   local code=$?
   trap - EXIT
-  [ -n "${follower:-}" ] && kill "$follower" 2>/dev/null
-  [ -e "$work/followers" ] && xargs kill <"$work/followers" 2>/dev/null
+  # What has ended already is no error.
+  { echo "${follower:-}"; cat "$work/followers"; } 2>/dev/null | xargs -r kill 2>/dev/null || true
   if [ "${KEEP:-}" = 1 ]; then
     echo "kept: namespace $ns, logs and records in $work"
   else
@@ -111,6 +111,8 @@ python3 -m venv "$work/venv"
 
 if [ "${BUILD:-1}" = 1 ]; then
   . tests/image/engine
+  # What podman builds has this before its name, in the cluster too.
+  if [ "$engine" = podman ] && [ "$IMAGE" = "${IMAGE#*/}" ]; then IMAGE=localhost/$IMAGE; fi
   # shellcheck disable=SC2086  # options are words
   "$engine" build ${BUILD_OPTIONS:-} -t "$IMAGE" . >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log" >&2; exit 1; }
   if [ -z "${LOAD:-}" ] && command -v minikube >/dev/null && minikube status >/dev/null 2>&1; then LOAD="minikube image load"; fi

@@ -9,6 +9,8 @@ pub(super) struct Window {
     pub(super) anchor: Digest,
     /// When the window opens; unknown until the database or a peer has told.
     pub(super) opens: Option<Instant>,
+    /// When the database last told.
+    pub(super) told_at: Instant,
     /// News of a record that the database has not confirmed yet.
     pub(super) unconfirmed: Option<Unconfirmed>,
 }
@@ -27,6 +29,7 @@ impl Window {
         Self {
             anchor: Digest::new([0; 32]),
             opens: None,
+            told_at: Instant::default(),
             unconfirmed: None,
         }
     }

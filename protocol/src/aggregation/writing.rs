@@ -35,7 +35,9 @@ impl Aggregation {
             None => {
                 let before = rank::turn_of(digest, self.settings.me, self.roster.others());
                 let signatures = certificate.report().signatures().len();
-                opens.max(certified_at) + self.settings.timing.turn_to_write(before, signatures)
+                // Nodes hear of a window that has been open at about the same time, and take turns then too.
+                let since = opens.max(certified_at).max(self.window.told_at);
+                since + self.settings.timing.turn_to_write(before, signatures)
             }
         };
         if now.instant < turn {
@@ -189,6 +191,7 @@ impl Aggregation {
     fn learn(&mut self, last: Option<LastRecord>, now: Now) {
         let is_at_rest = last.is_none_or(|last| last.age > self.settings.write_interval * 2);
         self.was_at_rest.get_or_insert(is_at_rest);
+        self.window.told_at = now.instant;
         let anchor = last.map_or(Digest::new([0; 32]), |last| last.digest);
         // In the past if the window has been open: what became a certificate since then is for it, however late we hear of it.
         let opens = last.map_or(Instant::default(), |last| {
