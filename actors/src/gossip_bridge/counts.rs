@@ -61,6 +61,8 @@ pub struct Counts {
     peers: AtomicU64,
     mesh: AtomicU64,
     listening: AtomicU64,
+    /// Not yet taken by the bridge.
+    dialled_with_our_key: AtomicU64,
 }
 
 /// The counters at one moment.
@@ -205,6 +207,16 @@ impl Counts {
 
     pub(super) fn wire_out(&self, bytes: usize) {
         self.wire_out.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Somebody who dialled us proved to have our own key.
+    pub(super) fn dialled_with_our_key(&self) {
+        self.dialled_with_our_key.fetch_add(1, Relaxed);
+    }
+
+    /// How often that was since this was last asked.
+    pub(super) fn take_dialled_with_our_key(&self) -> u64 {
+        self.dialled_with_our_key.swap(0, Relaxed)
     }
 
     pub(super) fn peers(&self, up: usize) {

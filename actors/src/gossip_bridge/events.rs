@@ -43,9 +43,6 @@ impl GossipBridge {
                 {
                     self.log_stranger(peer, &send_back_addr);
                 }
-                if matches!(error, ListenError::LocalPeerId { .. }) {
-                    self.mirror.incoming(self.clock.now());
-                }
                 let peer = peer_id.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
                 log::debug!(
                     "connection refused: addr={send_back_addr} peer={peer} reason=\"{}\"",

@@ -49,6 +49,9 @@ impl GossipBridge {
                 Close::Peer(peer) => self.disconnect(&peer, reason),
             }
         }
+        for _ in 0..self.counts.take_dialled_with_our_key() {
+            self.mirror.incoming(self.clock.now());
+        }
         if self.mirror.has_twin(self.clock.now()) {
             self.counts.refused(&Finding::OurKey);
             self.log_twin("a connection");

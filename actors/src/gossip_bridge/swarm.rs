@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use libp2p::{
-    Swarm, SwarmBuilder, Transport, core::upgrade::Version, identity::Keypair, noise, quic, tcp, yamux,
+    PeerId, Swarm, SwarmBuilder, Transport,
+    core::{ConnectedPoint, upgrade::Version},
+    identity::Keypair,
+    noise, quic, tcp, yamux,
 };
 
 use super::{behaviour::Behaviour, counts::Counts, wire_meter};
@@ -32,14 +35,28 @@ pub(super) fn build(
     counts: &Arc<Counts>,
 ) -> Result<Swarm<Behaviour>, BuildError> {
     let transports = || {
-        let (of_tcp, of_quic) = (Arc::clone(counts), Arc::clone(counts));
+        let (of_tcp, of_quic, of_noise) = (Arc::clone(counts), Arc::clone(counts), Arc::clone(counts));
+        let local = keypair.public().to_peer_id();
+        // Here, and not when the connection is whole: who dials with our key hangs up before it is.
+        let note_own_key = move |counts: &Counts, peer: &PeerId, endpoint: &ConnectedPoint| {
+            if *peer == local && endpoint.is_listener() {
+                counts.dialled_with_our_key();
+            }
+        };
         let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
             .upgrade(Version::V1Lazy)
             .authenticate(noise::Config::new(keypair)?)
-            .multiplex(yamux::Config::default())
+            .multiplex_ext(move |peer, endpoint| {
+                note_own_key(&of_noise, peer, endpoint);
+                yamux::Config::default()
+            })
             .map(move |(peer, connection), _| wire_meter::count(peer, connection, Arc::clone(&of_tcp)));
-        let quic = quic::tokio::Transport::new(quic::Config::new(keypair))
-            .map(move |(peer, connection), _| wire_meter::count(peer, connection, Arc::clone(&of_quic)));
+        let quic = quic::tokio::Transport::new(quic::Config::new(keypair)).map(
+            move |(peer, connection), endpoint| {
+                note_own_key(&of_quic, &peer, &endpoint);
+                wire_meter::count(peer, connection, Arc::clone(&of_quic))
+            },
+        );
         let builder = SwarmBuilder::with_existing_identity(keypair.clone()).with_tokio();
         let Ok(builder) =
             builder.with_other_transport(|_| tcp.or_transport(quic).map(|either, _| either.into_inner()));
