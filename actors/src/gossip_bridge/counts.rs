@@ -43,7 +43,8 @@ pub const TURNED_AWAY: [&str; 7] = [
     "established",
 ];
 
-/// Counters since the process started; they survive the actor's restarts. All but the last three only grow.
+/// Counters since the process started; they survive the actor's restarts. Those of messages, connections and bytes only grow; the
+/// others are of the moment.
 #[derive(Debug, Default)]
 pub struct Counts {
     findings: [AtomicU64; FINDINGS.len()],
