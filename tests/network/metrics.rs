@@ -33,38 +33,37 @@ fn the_figures_are_those_of_what_happened() {
     let network = Network::start(Plan::of(3));
     let records = network.has_records(3, SOON);
     let node = &network.nodes[0];
-    let of_feed = |name: &str| node.metric(&format!("quorate_{name}{{feed=\"ETH/USD\"}}"));
-    eventually("it knows the records", SOON, || {
-        (of_feed("records_total") >= records.len() as u64).then_some(())
+    let all = records.len() as u64;
+    for name in [
+        "records_total",
+        "price_age_seconds_count",
+        "quorum_latency_seconds_count",
+        "observations_total",
+    ] {
+        node.counts(&format!("quorate_{name}{{feed=\"ETH/USD\"}}"), all);
+    }
+    // Two of three are others'.
+    node.counts("quorate_signatures_verified_total", 2 * all);
+    node.counts("quorate_network_bytes_total{direction=\"out\"}", 1);
+    let received = node.metric("quorate_received_bytes_total").unwrap();
+    assert!(received > 0);
+    // All that came in, not only what gossip carried.
+    node.counts("quorate_network_bytes_total{direction=\"in\"}", received + 1);
+    for (sample, figure) in [
+        ("quorate_mesh_peers", 2),
+        ("quorate_condition{condition=\"peers\"}", 1),
+        ("quorate_actor_state{actor=\"Signer\",state=\"running\"}", 1),
+        ("quorate_mailbox_dropped_total{actor=\"Aggregator\"}", 0),
+    ] {
+        eventually(&format!("{sample} is {figure}"), SOON, || {
+            (node.metric(sample)? == figure).then_some(())
+        });
+    }
+    let written = "quorate_writes_total{feed=\"ETH/USD\",outcome=\"written\"}";
+    eventually("one of them has written each record", SOON, || {
+        let by_all: u64 = network.nodes.iter().filter_map(|node| node.metric(written)).sum();
+        (by_all >= all).then_some(())
     });
-    let all_known = of_feed("records_total");
-    assert!(of_feed("price_age_seconds_count") >= all_known);
-    assert!(of_feed("quorum_latency_seconds_count") >= all_known);
-    assert!(of_feed("observations_total") >= all_known);
-    assert!(
-        node.metric("quorate_signatures_verified_total") >= 2 * all_known,
-        "two of three are others'"
-    );
-    assert!(
-        node.metric("quorate_network_bytes_total{direction=\"in\"}")
-            > node.metric("quorate_received_bytes_total")
-    );
-    assert!(node.metric("quorate_network_bytes_total{direction=\"out\"}") > 0);
-    assert_eq!(node.metric("quorate_mesh_peers"), 2);
-    assert_eq!(node.metric("quorate_condition{condition=\"peers\"}"), 1);
-    assert_eq!(
-        node.metric("quorate_actor_state{actor=\"Signer\",state=\"running\"}"),
-        1
-    );
-    assert_eq!(
-        node.metric("quorate_mailbox_dropped_total{actor=\"Aggregator\"}"),
-        0
-    );
-    let written = |node: &crate::harness::Node| {
-        node.metric("quorate_writes_total{feed=\"ETH/USD\",outcome=\"written\"}")
-    };
-    let by_all: u64 = network.nodes.iter().map(written).sum();
-    assert!(by_all >= records.len() as u64, "{by_all}");
 }
 
 /// The rows of the documentation's tables: `| `name` | type | `label`, … | …`.

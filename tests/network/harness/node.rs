@@ -200,6 +200,7 @@ impl Node {
     /// How many of its peers' messages were found to be so.
     pub(crate) fn found(&self, finding: &str) -> u64 {
         self.metric(&format!("quorate_messages_total{{finding=\"{finding}\"}}"))
+            .unwrap_or(0)
     }
 
     /// What `/readyz` answers.
@@ -213,13 +214,21 @@ impl Node {
         http::ask("GET", self.api_port, "/metrics", "").unwrap().1
     }
 
-    /// A figure of it.
-    pub(crate) fn metric(&self, sample: &str) -> u64 {
+    /// A figure of it, if there was an occasion for it yet.
+    pub(crate) fn metric(&self, sample: &str) -> Option<u64> {
         let page = self.metrics();
-        let line = page
+        let figure = page
             .lines()
-            .find(|line| line.split(' ').next() == Some(sample))
-            .unwrap();
-        line.split(' ').nth(1).unwrap().parse().unwrap()
+            .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '))?;
+        Some(figure.parse().unwrap())
+    }
+
+    /// Waits until a figure of it is so high.
+    pub(crate) fn counts(&self, sample: &str, at_least: u64) {
+        eventually(
+            &format!("node {} counts {at_least} of {sample}", self.number),
+            SOON,
+            || (self.metric(sample)? >= at_least).then_some(()),
+        );
     }
 }

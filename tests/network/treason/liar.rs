@@ -60,12 +60,13 @@ impl Liar {
             let Ok(mut report) = report.verify(&name(), |_, _| false) else {
                 continue;
             };
-            let is_honest = self.honest.contains(&report.observation().observer());
-            if is_honest && self.stated_at.elapsed() > WINDOW * 3 / 4 {
-                self.state();
-            }
             let (digest, signer) = (report.digest(), self.key.address());
             if self.signed.insert(digest) {
+                // What is new is from now; what is re-emitted may be of a window that is over, when a price is too early to be judged.
+                let is_honest = self.honest.contains(&report.observation().observer());
+                if is_honest && self.stated_at.elapsed() > WINDOW * 3 / 4 {
+                    self.state();
+                }
                 let signature = self.key.sign(digest);
                 let _ = report.add(Attestation { signer, signature });
                 self.say(&Message::Report(report.to_report()));
