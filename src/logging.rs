@@ -21,9 +21,11 @@ pub(crate) fn init(config: &LogConfig, rust_log: Option<&str>) -> Result<(), log
     builder.try_init()
 }
 
-/// Our crates at `level`, all of which start so; the libraries, which say much, at warnings.
+/// Our crates at `level`, all of which start so; the libraries, which say much, at warnings. Gossipsub warns of single messages,
+/// of which a hostile peer can send any number: only its errors are shown, and the gossip bridge tells of such messages in sum.
 fn filters(level: LevelFilter) -> String {
-    format!("{},quorate={level}", level.min(LevelFilter::Warn))
+    let [libraries, gossipsub] = [LevelFilter::Warn, LevelFilter::Error].map(|most| level.min(most));
+    format!("{libraries},libp2p_gossipsub={gossipsub},quorate={level}")
 }
 
 /// `2026-01-31T12:00:30.250Z INFO  aggregator: record written: feed=ETH/USD`
@@ -86,10 +88,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libraries_log_warnings_whatever_our_level_is() {
-        assert_eq!(filters(LevelFilter::Debug), "WARN,quorate=DEBUG");
-        assert_eq!(filters(LevelFilter::Error), "ERROR,quorate=ERROR");
-        assert_eq!(filters(LevelFilter::Off), "OFF,quorate=OFF");
+    fn libraries_log_warnings_and_gossipsub_errors_whatever_our_level_is() {
+        for (level, expected) in [
+            (LevelFilter::Debug, "WARN,libp2p_gossipsub=ERROR,quorate=DEBUG"),
+            (LevelFilter::Error, "ERROR,libp2p_gossipsub=ERROR,quorate=ERROR"),
+            (LevelFilter::Off, "OFF,libp2p_gossipsub=OFF,quorate=OFF"),
+        ] {
+            assert_eq!(filters(level), expected);
+        }
     }
 
     #[test]

@@ -17,8 +17,8 @@ pub(crate) const LOG_LEVEL: Setting = Setting {
     value_name: "LEVEL",
     default: Some("info"),
     heading: HEADING,
-    help: "off, error, warn, info, debug or trace, for quorate itself; libraries log warnings. RUST_LOG wins, like \
-           quorate=debug,libp2p=info",
+    help: "off, error, warn, info, debug or trace, for quorate itself; libraries log warnings, gossipsub errors. RUST_LOG \
+           wins, like quorate=debug,libp2p=info",
 };
 /// `--log-format`
 pub(crate) const LOG_FORMAT: Setting = Setting {
