@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub(crate) use hostile::Hostile;
 pub(crate) use network::{NAME as NETWORK_NAME, Network, Plan, gaps};
-pub(crate) use node::{Findings, Node};
+pub(crate) use node::{Findings, Node, figure};
 pub(crate) use wait::{eventually, let_pass, unix_now};
 
 /// The write window of all these networks: short, so that several windows are a matter of seconds.

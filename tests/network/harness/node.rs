@@ -199,8 +199,12 @@ impl Node {
 
     /// How many of its peers' messages were found to be so.
     pub(crate) fn found(&self, finding: &str) -> u64 {
-        self.metric(&format!("quorate_messages_total{{finding=\"{finding}\"}}"))
-            .unwrap_or(0)
+        self.metric(&messages(finding)).unwrap_or(0)
+    }
+
+    /// Waits until so many were.
+    pub(crate) fn finds(&self, finding: &str, times: u64) {
+        self.counts(&messages(finding), times);
     }
 
     /// What `/readyz` answers.
@@ -216,11 +220,7 @@ impl Node {
 
     /// A figure of it, if there was an occasion for it yet.
     pub(crate) fn metric(&self, sample: &str) -> Option<u64> {
-        let page = self.metrics();
-        let figure = page
-            .lines()
-            .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '))?;
-        Some(figure.parse().unwrap())
+        figure(&self.metrics(), sample)
     }
 
     /// Waits until a figure of it is so high.
@@ -231,4 +231,17 @@ impl Node {
             || (self.metric(sample)? >= at_least).then_some(()),
         );
     }
+}
+
+/// The sample that counts messages with this finding.
+fn messages(finding: &str) -> String {
+    format!("quorate_messages_total{{finding=\"{finding}\"}}")
+}
+
+/// A figure of a page of `/metrics`.
+pub(crate) fn figure(page: &str, sample: &str) -> Option<u64> {
+    let figure = page
+        .lines()
+        .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '))?;
+    Some(figure.parse().unwrap())
 }

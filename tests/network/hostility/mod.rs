@@ -47,9 +47,7 @@ fn a_stranger_is_turned_away_at_the_gate_and_what_it_signed_counts_nowhere() {
     let now = unix_now().get();
     inside.say(forgery::report(&stranger, now));
     inside.say(forgery::vouched_for(&network.nodes[0].key, &stranger, now));
-    eventually("its signature is seen as a stranger's", SOON, || {
-        (network.nodes[0].found("unknown_signer") >= 2).then_some(())
-    });
+    network.nodes[0].finds("unknown_signer", 2);
     network.has_further_records(2, SOON);
     let strange = stranger.address();
     let carries = |message: &Vec<u8>| message.windows(20).any(|bytes| bytes == strange.as_bytes());
@@ -90,10 +88,8 @@ fn a_hostile_peer_changes_no_record_and_is_thrown_out() {
     forger.is_thrown_out();
     network.nodes[0].has_logged(&["peer banned"]);
     // Signed thrice, of unknown kind, truncated; and one in another's name.
-    for (finding, times) in [("malformed", 3), ("bad_signature", 1)] {
-        let counted = format!("quorate_messages_total{{finding=\"{finding}\"}}");
-        network.nodes[0].counts(&counted, times);
-    }
+    network.nodes[0].finds("malformed", 3);
+    network.nodes[0].finds("bad_signature", 1);
     stays_out(&forger, &network.nodes[0]);
 
     let bulky = Hostile::meet(&network.nodes[1], &traitors.next());
@@ -111,10 +107,8 @@ fn a_hostile_peer_changes_no_record_and_is_thrown_out() {
     for at in [0, 1_000, YEAR_2099, YEAR_2099 + 1_000] {
         replayer.say(forgery::report(&traitor, at));
     }
-    eventually("what is of another time is seen as such", SOON, || {
-        let node = &network.nodes[2];
-        (node.found("stale") >= stale + 2 && node.found("future") >= future + 2).then_some(())
-    });
+    network.nodes[2].finds("stale", stale + 2);
+    network.nodes[2].finds("future", future + 2);
 
     let after: Vec<u64> = network.nodes.iter_mut().map(Node::resident_kib).collect();
     let gaps = gaps(&network.has_further_records(2, SOON));
