@@ -1,10 +1,10 @@
 //! A member that lies in every way that its key allows.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::collections::BTreeSet;
 
 use quorate_protocol::{
     Address, Attestation, Digest, Electorate, Evidence, Feed, Members, Message, Network as Name, NodeKey,
-    Observation, Price, QuorumRule, Quote, VerifiedReport, Written,
+    Observation, Price, QuorumRule, Quote, UnixMillis, VerifiedReport, Written,
 };
 
 use crate::harness::{Hostile, NETWORK_NAME, Network, WINDOW, unix_now};
@@ -21,7 +21,8 @@ pub(super) struct Liar {
     required: usize,
     /// Whether it makes two statements for a window.
     pub(super) contradicts: bool,
-    stated_at: Instant,
+    /// When the honest observation was made that it last spoke upon.
+    heard_of: UnixMillis,
     announced: BTreeSet<Digest>,
     signed: BTreeSet<Digest>,
 }
@@ -46,7 +47,7 @@ impl Liar {
             announced,
             signed,
             contradicts: false,
-            stated_at: Instant::now(),
+            heard_of: unix_now(),
         }
     }
 
@@ -62,9 +63,15 @@ impl Liar {
             };
             let (digest, signer) = (report.digest(), self.key.address());
             if self.signed.insert(digest) {
-                // What is new is from now; what is re-emitted may be of a window that is over, when a price is too early to be judged.
-                let is_honest = self.honest.contains(&report.observation().observer());
-                if is_honest && self.stated_at.elapsed() > WINDOW * 3 / 4 {
+                let observation = report.observation();
+                let is_honest = self.honest.contains(&observation.observer());
+                // A window has one moment at which all state their prices: the first that is stated for it tells.
+                let since = observation
+                    .observed_at()
+                    .get()
+                    .saturating_sub(self.heard_of.get());
+                if is_honest && u128::from(since) > WINDOW.as_millis() / 2 {
+                    self.heard_of = observation.observed_at();
                     self.state();
                 }
                 let signature = self.key.sign(digest);
@@ -85,7 +92,6 @@ impl Liar {
     }
 
     fn state(&mut self) {
-        self.stated_at = Instant::now();
         let prices: &[&str] = if self.contradicts {
             &[FALSE_PRICE, "3149"]
         } else {
