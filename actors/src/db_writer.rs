@@ -4,14 +4,14 @@ use std::{collections::BTreeSet, time::Duration};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, Supervised, WrapFuture};
 use quorate_protocol::{
-    Address, Digest, Electorate, Feed, Members, Network,
-    aggregation::{LastRecord, WriteOutcome},
+    Address, Committee, Digest, Feed, Members, Network,
+    rounds::{LastRecord, WriteOutcome},
 };
 use quorate_store::{Member, Outcome, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::{
-    messages::{AskLastRecord, ElectorateIs, KeepEvidence, LastRecordIs, Write, Wrote},
+    messages::{AskLastRecord, CommitteeIs, KeepEvidence, LastRecordIs, Write, Wrote},
     sink::{Sink, pass_on},
     supervisor::SupervisedActor,
 };
@@ -31,7 +31,7 @@ pub struct DbWriter {
     me: Address,
     network: Network,
     terms: Terms,
-    electorate: Electorate,
+    committee: Committee,
     sinks: DbWriterSinks,
     /// Whether the database's settings were seen to fit this node's.
     fits: bool,
@@ -70,7 +70,7 @@ impl DbWriter {
         me: Address,
         network: Network,
         terms: Terms,
-        electorate: Electorate,
+        committee: Committee,
         sinks: DbWriterSinks,
     ) -> Self {
         let (on_their_way, _) = watch::channel(Vec::new());
@@ -79,7 +79,7 @@ impl DbWriter {
             me,
             network,
             terms,
-            electorate,
+            committee,
             sinks,
             fits: false,
             on_their_way,
@@ -98,7 +98,7 @@ impl DbWriter {
     /// Holds the node's terms against the database's settings, once.
     fn check(&self) -> impl Future<Output = Result<(), Unfit>> + 'static {
         let (store, terms, fits) = (self.store.clone(), self.terms, self.fits);
-        let electorate = self.electorate.clone();
+        let committee = self.committee.clone();
         async move {
             if fits {
                 return Ok(());
@@ -114,7 +114,7 @@ impl DbWriter {
                 .members()
                 .await
                 .map_err(|error| Unfit::NotYet(error.to_string()))?;
-            if let Some(difference) = difference(&listed, &electorate) {
+            if let Some(difference) = difference(&listed, &committee) {
                 log::warn!(
                     "the database lists other members than this node: {difference} \
                      remedy=\"quorate migrate --members with the nodes' file\""
@@ -208,7 +208,7 @@ impl Handler<Write> for DbWriter {
         );
         self.depart(OnItsWay::Write(feed.clone(), digest));
         let (store, me, network, checked) = (self.store.clone(), self.me, self.network.clone(), self.check());
-        let validators = self.electorate.rule.validators.clone();
+        let validators = self.committee.rule.validators.clone();
         let written = async move {
             let checked = checked.await;
             let outcome = match checked {
@@ -274,19 +274,19 @@ impl Handler<KeepEvidence> for DbWriter {
     }
 }
 
-impl Handler<ElectorateIs> for DbWriter {
+impl Handler<CommitteeIs> for DbWriter {
     type Result = ();
 
-    fn handle(&mut self, ElectorateIs(electorate): ElectorateIs, _: &mut Context<Self>) {
-        self.electorate = electorate;
+    fn handle(&mut self, CommitteeIs(committee): CommitteeIs, _: &mut Context<Self>) {
+        self.committee = committee;
         // To be compared with the database's list anew.
         self.fits = false;
     }
 }
 
 /// Who is listed on one side only; nothing if one side lists nobody.
-fn difference(listed: &[Member], electorate: &Electorate) -> Option<String> {
-    let Members::Closed(ours) = &electorate.members else {
+fn difference(listed: &[Member], committee: &Committee) -> Option<String> {
+    let Members::Closed(ours) = &committee.members else {
         return None;
     };
     let theirs: BTreeSet<Address> = listed.iter().map(|member| member.address).collect();

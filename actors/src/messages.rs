@@ -2,11 +2,11 @@
 
 use actix::Message;
 use quorate_protocol::{
-    Address, Attestation, Certificate, Digest, Electorate, Evidence, Feed, Heartbeat, Instant, Observation,
+    Address, Attestation, Certificate, Committee, Digest, Evidence, Feed, Heartbeat, Instant, Observation,
     ProvenEquivocation, UnixMillis, VerifiedReport,
-    aggregation::{LastRecord, Quoted, WriteOutcome},
     cosign::Refusal,
     judge::Verified,
+    rounds::{LastRecord, Quoted, WriteOutcome},
 };
 
 /// PriceFetcher to Aggregator: what the exchanges said, and when that was complete.
@@ -129,7 +129,7 @@ pub struct Contradicted(pub ProvenEquivocation);
 /// To GossipBridge, Aggregator and DbWriter: from now on, others count.
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
-pub struct ElectorateIs(pub Electorate);
+pub struct CommitteeIs(pub Committee);
 
 /// GossipBridge to Aggregator: a peer is connected and listens to the topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]

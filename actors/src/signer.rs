@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix::{Actor, Context, Handler, Supervised};
 use quorate_protocol::{
     Attestation, Message, Network, NodeKey, Observation, RefusalNotice, VerifiedReport, Written,
-    aggregation::Quoted, cosign::SigningJournal,
+    cosign::SigningJournal, rounds::Quoted,
 };
 
 use crate::{

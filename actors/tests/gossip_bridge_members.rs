@@ -8,7 +8,7 @@ use quorate_protocol::{Members, NodeKey};
 
 fn start(key: &NodeKey, members: &Members, peers: Vec<Multiaddr>) -> Node {
     let mut config = config(vec![tcp0()], peers);
-    config.judge.electorate.members = members.clone();
+    config.judge.committee.members = members.clone();
     Node::start_as(key.clone(), config)
 }
 

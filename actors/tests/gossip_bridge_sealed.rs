@@ -27,7 +27,7 @@ async fn line(secrets: &[&[u8]], keys: &[NodeKey]) -> Vec<Node> {
             None => vec![],
         };
         let mut config = sealed_config(vec![tcp0()], peers, secrets);
-        config.judge.electorate.members = members.clone();
+        config.judge.committee.members = members.clone();
         nodes.push(Node::start_as(key.clone(), config));
     }
     for pair in nodes.windows(2) {

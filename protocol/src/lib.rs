@@ -3,15 +3,14 @@
 //! The reading order is a price's life: a [`Price`] is quoted by exchanges ([`Evidence`]), stated by a node
 //! ([`Observation`]), hashed ([`Observation::digest`]), signed ([`NodeKey`]), carried in a [`Message`], judged by every
 //! receiver ([`judge::Judge`]), co-signed ([`cosign`]), and brought to a quorum and to the database by
-//! [`aggregation::Aggregation`].
+//! [`rounds::Rounds`].
 
 mod address;
-pub mod aggregation;
 mod attestation;
+mod committee;
+mod committees;
 pub mod cosign;
 mod eip712;
-mod electorate;
-mod electorates;
 mod equivocation;
 mod evidence;
 mod feed;
@@ -28,6 +27,7 @@ mod price;
 mod quorum;
 mod refusal_notice;
 mod report;
+pub mod rounds;
 pub mod seal;
 mod signature;
 mod time;
@@ -36,8 +36,8 @@ mod written;
 
 pub use address::{Address, ParseAddressError};
 pub use attestation::Attestation;
-pub use electorate::{Electorate, NeverQuorate};
-pub use electorates::Electorates;
+pub use committee::{Committee, NeverQuorate};
+pub use committees::Committees;
 pub use equivocation::{Equivocation, EquivocationError, ProvenEquivocation, one_window};
 pub use evidence::{Evidence, EvidenceError, MAX_QUOTES, NoPrice, Quote, Source, consolidate};
 pub use feed::{Feed, ParseFeedError};

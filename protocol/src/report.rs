@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use crate::{
     address::Address,
     attestation::Attestation,
-    electorate::Electorate,
+    committee::Committee,
     keccak::Digest,
     network::Network,
     observation::Observation,
@@ -214,9 +214,9 @@ impl VerifiedReport {
         true
     }
 
-    /// The certificate, if these signatures are a quorum of this electorate; `live` nodes count in an open network.
-    pub fn certify(&self, electorate: &Electorate, live: usize) -> Option<Certificate> {
-        electorate
+    /// The certificate, if these signatures are a quorum of this committee; `live` nodes count in an open network.
+    pub fn certify(&self, committee: &Committee, live: usize) -> Option<Certificate> {
+        committee
             .is_quorum(self.signatures.keys(), live)
             .then(|| Certificate(self.clone()))
     }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use quorate_protocol::{
-    Address, Attestation, Digest, Electorate, Evidence, Heartbeat, Members, Message, Network, NodeKey,
+    Address, Attestation, Committee, Digest, Evidence, Heartbeat, Members, Message, Network, NodeKey,
     Observation, ProvenEquivocation, QuorumRule, Quote, RefusalNotice, Signature, UnixMillis, VerifiedReport,
     Written, keccak256,
     seal::{Keyring, NetworkSecret, SealError, Sealed},
@@ -68,11 +68,11 @@ fn vectors() -> Value {
                     })
                     .unwrap();
             }
-            let electorate = Electorate {
+            let committee = Committee {
                 members: Members::Open,
                 rule: QuorumRule::at_least(3),
             };
-            let certificate = report.certify(&electorate, 3).unwrap();
+            let certificate = report.certify(&committee, 3).unwrap();
             let written = Written::sign(
                 &certificate,
                 UnixMillis::new(1_763_820_001_000),

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use quorate_protocol::{
-    Address, Attestation, Digest, Electorate, Evidence, Heartbeat, Members, Message, Network, NodeKey,
+    Address, Attestation, Committee, Digest, Evidence, Heartbeat, Members, Message, Network, NodeKey,
     Observation, ProvenEquivocation, QuorumRule, Quote, RefusalNotice, Signature, UnixMillis, VerifiedReport,
     Written,
     judge::{Finding, Judge, JudgeConfig, Verdict, Verified},
@@ -68,11 +68,11 @@ fn bytes(report: &VerifiedReport) -> Vec<u8> {
 
 fn news(signers: &[u8], writer: u8, when: UnixMillis) -> Vec<u8> {
     let report = report(signers, when);
-    let electorate = Electorate {
+    let committee = Committee {
         members: Members::Open,
         rule: QuorumRule::at_least(1),
     };
-    let certificate = report.certify(&electorate, 0).unwrap();
+    let certificate = report.certify(&committee, 0).unwrap();
     Message::Written(Written::sign(&certificate, when, &network(), &key(writer))).encode(&network())
 }
 
@@ -101,7 +101,7 @@ fn judge() -> Judge {
         network(),
         ["ETH/USD".parse().unwrap()].into(),
         key(ME).address(),
-        Electorate { members, rule },
+        Committee { members, rule },
         WINDOW,
     );
     Judge::new(config, at(-60_000))
@@ -641,9 +641,9 @@ fn two_statements_for_one_window_are_a_proof_that_others_accept() {
     );
 }
 
-fn electorate(members: std::ops::RangeInclusive<u8>) -> Electorate {
+fn committee(members: std::ops::RangeInclusive<u8>) -> Committee {
     let members = Members::Closed(members.map(|n| key(n).address()).collect());
-    Electorate {
+    Committee {
         members,
         rule: QuorumRule::at_least(3),
     }
@@ -652,7 +652,7 @@ fn electorate(members: std::ops::RangeInclusive<u8>) -> Electorate {
 #[test]
 fn a_replaced_member_counts_for_what_was_in_flight_and_for_one_window_only() {
     let mut judge = judge();
-    judge.replace_electorate(electorate(2..=6), at(0));
+    judge.replace_committee(committee(2..=6), at(0));
     let stranger = |n: u8| Err(Finding::UnknownSigner(key(n).address()));
     let mut verdict = |signers: &[u8], observed, seen| {
         judge
@@ -669,7 +669,7 @@ fn a_replaced_member_counts_for_what_was_in_flight_and_for_one_window_only() {
 fn news_of_a_record_by_the_old_members_is_believed_for_one_window() {
     for (seen, believed) in [(30_000, true), (30_001, false)] {
         let mut judge = judge();
-        judge.replace_electorate(electorate(2..=6), at(0));
+        judge.replace_committee(committee(2..=6), at(0));
         let verdict = judge.judge(&news(&[1, 2, 3], 1, at(-1)), at(seen));
         assert_eq!(verdict.is_ok(), believed, "{seen}: {verdict:?}");
     }
@@ -686,12 +686,12 @@ fn our_own_messages_come_back_as_known() {
 #[test]
 fn memory_stays_bounded_however_much_is_heard() {
     // An open network, so that strangers count: each with an observation of its own.
-    let electorate = Electorate {
+    let committee = Committee {
         members: Members::Open,
         rule: QuorumRule::at_least(3),
     };
     let feeds = ["ETH/USD".parse().unwrap()].into();
-    let config = JudgeConfig::new(network(), feeds, key(ME).address(), electorate, WINDOW);
+    let config = JudgeConfig::new(network(), feeds, key(ME).address(), committee, WINDOW);
     let mut judge = Judge::new(config, at(0));
     let mut accepted = 0;
     for n in 1..=1500u32 {

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use quorate_protocol::{Address, Electorate, Fraction, MAX_ATTESTATIONS, Members, QuorumRule};
+use quorate_protocol::{Address, Committee, Fraction, MAX_ATTESTATIONS, Members, QuorumRule};
 
 use super::{
     members::{self, MemberList},
@@ -135,10 +135,10 @@ pub(crate) struct AgreementConfig {
 
 impl AgreementConfig {
     /// Whose signatures count at the start, and how many make a certificate.
-    pub(crate) fn electorate(&self) -> Electorate {
+    pub(crate) fn committee(&self) -> Committee {
         match &self.members {
-            Some((_, list)) => list.electorate(&self.rule),
-            None => Electorate {
+            Some((_, list)) => list.committee(&self.rule),
+            None => Committee {
                 members: Members::Open,
                 rule: self.rule.clone(),
             },
@@ -193,7 +193,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, write_interval: Option<Duration>) ->
 }
 
 fn check_validators(reader: &mut Reader<'_>, config: &AgreementConfig) {
-    let Electorate { members, rule } = config.electorate();
+    let Committee { members, rule } = config.committee();
     for stranger in config
         .rule
         .validators
@@ -218,10 +218,10 @@ fn check_validators(reader: &mut Reader<'_>, config: &AgreementConfig) {
 }
 
 fn check_quorum(reader: &mut Reader<'_>, config: &AgreementConfig) {
-    let Electorate {
+    let Committee {
         members,
         rule: quorum,
-    } = config.electorate();
+    } = config.committee();
     match members.count() {
         None => reader.warn(
             "open network: anybody who can connect counts towards the quorum; name the members with --members unless this \
@@ -282,7 +282,7 @@ mod tests {
         let resolved = read_with(&[], &[]).unwrap();
         assert_eq!(resolved.config.write_interval, Duration::from_secs(30));
         assert_eq!(resolved.config.rule.min_signatures, 3);
-        assert_eq!(resolved.config.electorate().members, Members::Open);
+        assert_eq!(resolved.config.committee().members, Members::Open);
         assert_eq!(resolved.config.max_deviation_bps, 50);
         assert!(
             resolved.warnings[0].starts_with("open network"),
@@ -295,7 +295,7 @@ mod tests {
     fn a_closed_network_needs_no_warning() {
         let resolved = read_with(&[ONE, TWO, THREE], &[("validator", &[ONE])]).unwrap();
         assert_eq!(resolved.warnings, [""; 0]);
-        assert_eq!(resolved.config.electorate().members.count(), Some(3));
+        assert_eq!(resolved.config.committee().members.count(), Some(3));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use libp2p::Multiaddr;
-use quorate_protocol::{Address, Electorate, MAX_ATTESTATIONS, Members, QuorumRule};
+use quorate_protocol::{Address, Committee, MAX_ATTESTATIONS, Members, QuorumRule};
 use toml::{Table, Value};
 
 use super::{
@@ -86,7 +86,7 @@ impl MemberList {
     }
 
     /// The members and the rule, to which the list adds its validators.
-    pub(crate) fn electorate(&self, rule: &QuorumRule) -> Electorate {
+    pub(crate) fn committee(&self, rule: &QuorumRule) -> Committee {
         let mut rule = rule.clone();
         rule.validators.extend(
             self.0
@@ -95,7 +95,7 @@ impl MemberList {
                 .map(|member| member.address),
         );
         let members = self.0.iter().map(|member| member.address).collect();
-        Electorate {
+        Committee {
             members: Members::Closed(members),
             rule,
         }
@@ -296,17 +296,17 @@ fn repetitions(members: &[(usize, Listed)]) -> Vec<Misfit> {
     misfits
 }
 
-/// Why this electorate cannot do: nothing could ever be quorate, or a validator is no member.
-pub(crate) fn check(electorate: &Electorate) -> Result<(), String> {
-    electorate.check().map_err(|error| error.to_string())?;
-    let required = electorate.required(0);
-    if electorate.members != Members::Open && required > MAX_ATTESTATIONS {
+/// Why this committee cannot do: nothing could ever be quorate, or a validator is no member.
+pub(crate) fn check(committee: &Committee) -> Result<(), String> {
+    committee.check().map_err(|error| error.to_string())?;
+    let required = committee.required(0);
+    if committee.members != Members::Open && required > MAX_ATTESTATIONS {
         return Err(format!(
             "{required} signatures are required, and a message carries at most {MAX_ATTESTATIONS}"
         ));
     }
-    let strangers: BTreeSet<String> = (electorate.rule.validators.iter())
-        .filter(|validator| !electorate.members.admit(validator))
+    let strangers: BTreeSet<String> = (committee.rule.validators.iter())
+        .filter(|validator| !committee.members.admit(validator))
         .map(ToString::to_string)
         .collect();
     match strangers.first() {
@@ -343,9 +343,9 @@ mod tests {
             ["/dns4/node-2.example/tcp/5000".parse().unwrap()]
         );
         assert_eq!(list.endpoints(two), [], "it does not dial itself");
-        let electorate = list.electorate(&QuorumRule::at_least(2));
-        assert_eq!(electorate.members, Members::Closed([one, two].into()));
-        assert_eq!(electorate.rule.validators, [two].into());
+        let committee = list.committee(&QuorumRule::at_least(2));
+        assert_eq!(committee.members, Members::Closed([one, two].into()));
+        assert_eq!(committee.rule.validators, [two].into());
     }
 
     #[test]
@@ -386,15 +386,15 @@ mod tests {
     }
 
     #[test]
-    fn an_electorate_that_can_do_nothing_is_told_with_both_numbers() {
+    fn a_committee_that_can_do_nothing_is_told_with_both_numbers() {
         let list = parse(&format!("[[member]]\nname = \"a\"\naddress = \"{ONE}\"\n")).unwrap();
-        assert_eq!(check(&list.electorate(&QuorumRule::at_least(1))), Ok(()));
-        let few = check(&list.electorate(&QuorumRule::at_least(3)));
+        assert_eq!(check(&list.committee(&QuorumRule::at_least(1))), Ok(()));
+        let few = check(&list.committee(&QuorumRule::at_least(3)));
         assert_eq!(few, Err("3 signatures are required of 1 members".to_owned()));
         let mut rule = QuorumRule::at_least(1);
         rule.validators.insert(TWO.parse().unwrap());
         assert_eq!(
-            check(&list.electorate(&rule)),
+            check(&list.committee(&rule)),
             Err(format!("the validator {TWO} is no member"))
         );
     }

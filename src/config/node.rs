@@ -60,7 +60,7 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> Option<NodeConfig> {
     let api = api::read(reader);
     let stop_with_stdin = lifetime::read(reader);
     if let (Some(key), Some(agreement)) = (&key, &agreement) {
-        check_own_membership(reader, key, &agreement.electorate().members);
+        check_own_membership(reader, key, &agreement.committee().members);
     }
     Some(NodeConfig {
         gossip: gossip?,

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use quorate_actors::{Sink, gossip_bridge::Endpoints, messages::ElectorateIs};
-use quorate_protocol::{Address, Electorate, Members, QuorumRule};
+use quorate_actors::{Sink, gossip_bridge::Endpoints, messages::CommitteeIs};
+use quorate_protocol::{Address, Committee, Members, QuorumRule};
 use tokio::sync::watch;
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 pub(super) struct Concerned {
     pub(super) me: Address,
     /// GossipBridge, Aggregator and DbWriter.
-    pub(super) electorate: [Sink<ElectorateIs>; 3],
+    pub(super) committee: [Sink<CommitteeIs>; 3],
     /// GossipBridge.
     pub(super) endpoints: Sink<Endpoints>,
     /// The API.
@@ -24,7 +24,7 @@ pub(super) struct Concerned {
 
 /// Watches the file for as long as the node runs. A list by which nothing could be quorate is not taken over.
 pub(super) fn follow(path: &Path, current: MemberList, rule: QuorumRule, concerned: Concerned) {
-    let mut before = current.electorate(&rule);
+    let mut before = current.committee(&rule);
     let file = Watched {
         what: "members",
         path: path.to_owned(),
@@ -40,26 +40,26 @@ pub(super) fn follow(path: &Path, current: MemberList, rule: QuorumRule, concern
                 .join("; ")
         };
         let list = members::load(path).map_err(in_words)?;
-        members::check(&list.electorate(&terms))?;
+        members::check(&list.committee(&terms))?;
         Ok(list)
     };
     watch(file, load, move |list| {
-        let electorate = list.electorate(&rule);
-        let tell = |to: &Sink<ElectorateIs>| to.try_send(ElectorateIs(electorate.clone())).is_ok();
+        let committee = list.committee(&rule);
+        let tell = |to: &Sink<CommitteeIs>| to.try_send(CommitteeIs(committee.clone())).is_ok();
         let endpoints = Endpoints(list.endpoints(concerned.me));
         // Told again at the next look if a mailbox is full.
-        if !concerned.electorate.iter().all(tell) || concerned.endpoints.try_send(endpoints).is_err() {
+        if !concerned.committee.iter().all(tell) || concerned.endpoints.try_send(endpoints).is_err() {
             return false;
         }
         concerned.names.send_replace(list.names());
-        log_change(&before, &electorate, concerned.me);
-        before = electorate;
+        log_change(&before, &committee, concerned.me);
+        before = committee;
         true
     });
 }
 
-fn log_change(before: &Electorate, now: &Electorate, me: Address) {
-    let only_in = |one: &Electorate, other: &Electorate| match &one.members {
+fn log_change(before: &Committee, now: &Committee, me: Address) {
+    let only_in = |one: &Committee, other: &Committee| match &one.members {
         Members::Open => String::new(),
         Members::Closed(members) => {
             let gone = members.iter().filter(|member| !other.members.admit(member));

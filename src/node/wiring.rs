@@ -17,10 +17,10 @@ use quorate_actors::{
 };
 use quorate_protocol::{
     Address, Network,
-    aggregation::{Settings, Timing},
     cosign::CosignPolicy,
     judge::JudgeConfig,
     one_window,
+    rounds::{Settings, Timing},
 };
 use quorate_store::{Store, StoreConfig};
 use tokio::sync::watch;
@@ -105,7 +105,7 @@ pub(super) fn wire(
     let registry = Registry::new();
 
     let write_interval = config.agreement.write_interval;
-    let electorate = config.agreement.electorate();
+    let committee = config.agreement.committee();
     let listed = config.agreement.members.as_ref().map(|(_, list)| list);
     let (names, told_names) = watch::channel(listed.map(MemberList::names).unwrap_or_default());
     let store = Store::new(StoreConfig {
@@ -122,14 +122,14 @@ pub(super) fn wire(
         last_record_is: to_aggregator.sink(),
         misfit,
     };
-    let (writer_network, writer_electorate) = (network.clone(), electorate.clone());
-    db_writer.run(move |_| DbWriter::new(store, me, writer_network, terms, writer_electorate, sinks))?;
+    let (writer_network, writer_committee) = (network.clone(), committee.clone());
+    db_writer.run(move |_| DbWriter::new(store, me, writer_network, terms, writer_committee, sinks))?;
 
     let judge = JudgeConfig::new(
         network.clone(),
         config.pricing.feeds.iter().cloned().collect(),
         me,
-        electorate.clone(),
+        committee.clone(),
         write_interval,
     );
     let bridge = BridgeConfig {
@@ -180,7 +180,7 @@ pub(super) fn wire(
         .map(|feed| Settings {
             feed: feed.clone(),
             me,
-            electorate: electorate.clone(),
+            committee: committee.clone(),
             write_interval,
             fetch_interval: config.pricing.fetch_interval,
             policy: CosignPolicy {
@@ -216,7 +216,7 @@ pub(super) fn wire(
     if let Some((path, list)) = config.agreement.members {
         let concerned = Concerned {
             me,
-            electorate: [to_gossip_bridge.sink(), to_aggregator.sink(), to_db_writer.sink()],
+            committee: [to_gossip_bridge.sink(), to_aggregator.sink(), to_db_writer.sink()],
             endpoints: to_gossip_bridge.sink(),
             names,
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prometheus::{HistogramVec, Registry};
-use quorate_protocol::{Feed, aggregation::Note};
+use quorate_protocol::{Feed, rounds::Note};
 
 use crate::histogram;
 

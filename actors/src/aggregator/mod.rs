@@ -1,4 +1,4 @@
-//! Aggregator: the shell around [`quorate_protocol::aggregation`]. It carries out effects, and decides nothing.
+//! Aggregator: the shell around [`quorate_protocol::rounds`]. It carries out effects, and decides nothing.
 
 mod measures;
 mod notes;
@@ -10,15 +10,15 @@ use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle, Supervised};
 pub use measures::AggregatorMeasures;
 use quorate_protocol::{
     Address, Digest, Feed, Heartbeat, Instant, Message, ProvenEquivocation, Signature, UnixMillis,
-    aggregation::{Aggregation, Effect, HEARTBEAT_INTERVAL, Now, Quoted, Settings, WriteOutcome},
     judge::Verified,
+    rounds::{Effect, HEARTBEAT_INTERVAL, Now, Quoted, Rounds, Settings, WriteOutcome},
 };
 pub use status::{AskStatus, FeedStatus, NodeStatus};
 
 use crate::{
     clock::Clock,
     messages::{
-        Announce, AskLastRecord, Beat, CoSign, CoSigned, Contradicted, ElectorateIs, FetchAnew, FetchFor,
+        Announce, AskLastRecord, Beat, CoSign, CoSigned, CommitteeIs, Contradicted, FetchAnew, FetchFor,
         Heard, KeepEvidence, LastRecordIs, Object, Observed, OwnReport, PeerDown, PeerUp, Publish, State,
         Write, Wrote,
     },
@@ -50,7 +50,7 @@ pub struct Aggregator {
 }
 
 struct Machine {
-    aggregation: Aggregation,
+    rounds: Rounds,
     status: FeedStatus,
 }
 
@@ -114,22 +114,18 @@ impl Aggregator {
         &mut self,
         feed: &Feed,
         ctx: &mut Context<Self>,
-        decision: impl FnOnce(&mut Aggregation, Now) -> Vec<Effect>,
+        decision: impl FnOnce(&mut Rounds, Now) -> Vec<Effect>,
     ) {
         let now = self.now();
         if let Some(machine) = self.machines.get_mut(feed) {
-            let effects = decision(&mut machine.aggregation, now);
+            let effects = decision(&mut machine.rounds, now);
             self.carry_out(feed, effects);
         }
         self.set_timer(ctx);
     }
 
     /// The same for every feed.
-    fn decide_all(
-        &mut self,
-        ctx: &mut Context<Self>,
-        decision: impl Fn(&mut Aggregation, Now) -> Vec<Effect>,
-    ) {
+    fn decide_all(&mut self, ctx: &mut Context<Self>, decision: impl Fn(&mut Rounds, Now) -> Vec<Effect>) {
         let feeds: Vec<Feed> = self.machines.keys().cloned().collect();
         for feed in feeds {
             self.decide(&feed, ctx, &decision);
@@ -233,7 +229,7 @@ impl Aggregator {
             let effects = self
                 .machines
                 .get_mut(feed)
-                .map(|machine| machine.aggregation.on_write_outcome(digest, outcome, now))
+                .map(|machine| machine.rounds.on_write_outcome(digest, outcome, now))
                 .unwrap_or_default();
             self.carry_out(feed, effects);
         }
@@ -247,13 +243,13 @@ impl Aggregator {
         let wakeup = self
             .machines
             .values()
-            .filter_map(|machine| machine.aggregation.next_wakeup())
+            .filter_map(|machine| machine.rounds.next_wakeup())
             .min();
         self.timer = wakeup.map(|at| {
             let wait = at.since(self.clock.now());
             ctx.run_later(wait, |actor, ctx| {
                 actor.timer = None;
-                actor.decide_all(ctx, Aggregation::on_tick);
+                actor.decide_all(ctx, Rounds::on_tick);
             })
         });
     }
@@ -281,7 +277,7 @@ impl Aggregator {
             feeds: self.machines.keys().cloned().collect(),
             sent_at: self.clock.unix_now(),
             last_observation: observations.fold(None, newest).unwrap_or(UnixMillis::new(0)),
-            last_record: first.map_or(Digest::new([0; 32]), |machine| machine.aggregation.last_record()),
+            last_record: first.map_or(Digest::new([0; 32]), |machine| machine.rounds.last_record()),
             uptime_s: self.clock.now().since(self.started).as_secs(),
             signature: Signature::new([0; 65]),
         };
@@ -297,10 +293,9 @@ impl Actor for Aggregator {
         self.machines.clear();
         for settings in self.feeds.clone() {
             let feed = settings.feed.clone();
-            let (aggregation, effects) = Aggregation::start(settings, now);
+            let (rounds, effects) = Rounds::start(settings, now);
             let status = FeedStatus::new(feed.clone());
-            self.machines
-                .insert(feed.clone(), Machine { aggregation, status });
+            self.machines.insert(feed.clone(), Machine { rounds, status });
             self.carry_out(&feed, effects);
         }
         self.set_timer(ctx);
@@ -392,15 +387,15 @@ impl Handler<Contradicted> for Aggregator {
     }
 }
 
-impl Handler<ElectorateIs> for Aggregator {
+impl Handler<CommitteeIs> for Aggregator {
     type Result = ();
 
-    fn handle(&mut self, ElectorateIs(electorate): ElectorateIs, ctx: &mut Context<Self>) {
+    fn handle(&mut self, CommitteeIs(committee): CommitteeIs, ctx: &mut Context<Self>) {
         // Also for the machines of a later restart.
         for settings in &mut self.feeds {
-            settings.electorate = electorate.clone();
+            settings.committee = committee.clone();
         }
-        self.decide_all(ctx, |machine, now| machine.on_electorate(electorate.clone(), now));
+        self.decide_all(ctx, |machine, now| machine.on_committee(committee.clone(), now));
     }
 }
 
@@ -458,7 +453,7 @@ impl Handler<AskStatus> for Aggregator {
         let statuses = self
             .machines
             .values()
-            .map(|machine| machine.status.of(&machine.aggregation, now));
+            .map(|machine| machine.status.of(&machine.rounds, now));
         actix::MessageResult(statuses.collect())
     }
 }

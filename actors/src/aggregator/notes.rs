@@ -1,6 +1,6 @@
 //! A line for each thing that an operator cares about.
 
-use quorate_protocol::{Feed, aggregation::Note};
+use quorate_protocol::{Feed, rounds::Note};
 
 pub(super) fn log(feed: &Feed, note: &Note) {
     match note {

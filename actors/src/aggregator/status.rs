@@ -8,7 +8,7 @@ use std::{
 use actix::Message;
 use quorate_protocol::{
     Address, Digest, Feed, Members, UnixMillis,
-    aggregation::{Aggregation, Mark, Note, Now, WriteOutcome},
+    rounds::{Mark, Note, Now, Rounds, WriteOutcome},
 };
 use serde::Serialize;
 
@@ -94,11 +94,11 @@ pub struct NodeStatus {
 }
 
 impl NodeStatus {
-    fn all(machine: &Aggregation, now: Now) -> Vec<Self> {
+    fn all(machine: &Rounds, now: Now) -> Vec<Self> {
         let roster: BTreeMap<_, _> = machine.roster().collect();
         let marks: BTreeMap<_, _> = machine.marks().collect();
-        let electorate = machine.electorate();
-        let addresses: BTreeSet<Address> = match &electorate.members {
+        let committee = machine.committee();
+        let addresses: BTreeSet<Address> = match &committee.members {
             Members::Closed(members) => members.clone(),
             Members::Open => {
                 let heard_of = roster.keys().chain(marks.keys()).map(|address| **address);
@@ -110,7 +110,7 @@ impl NodeStatus {
             let mut status = Self {
                 address,
                 alive: alive.is_some() || address == machine.me(),
-                validator: electorate.rule.validators.contains(&address),
+                validator: committee.rule.validators.contains(&address),
                 version: alive.and_then(|alive| alive.version.clone()),
                 last_observation: alive.and_then(|alive| alive.last_observation),
                 clock_offset_ms: alive.and_then(|alive| alive.clock_offset_ms),
@@ -160,14 +160,14 @@ impl FeedStatus {
     }
 
     /// The status of a machine, now.
-    pub(super) fn of(&self, machine: &Aggregation, now: Now) -> Self {
-        let electorate = machine.electorate();
-        let required_validators = match electorate.rule.validators.len() {
+    pub(super) fn of(&self, machine: &Rounds, now: Now) -> Self {
+        let committee = machine.committee();
+        let required_validators = match committee.rule.validators.len() {
             0 => 0,
-            _ => electorate.rule.min_validators,
+            _ => committee.rule.min_validators,
         };
         Self {
-            open: electorate.members == Members::Open,
+            open: committee.members == Members::Open,
             live: machine.live(),
             required: machine.required(),
             required_validators,

@@ -5,7 +5,7 @@ use libp2p::PeerId;
 use quorate_protocol::{Address, Members};
 
 use super::{GossipBridge, identity};
-use crate::messages::ElectorateIs;
+use crate::messages::CommitteeIs;
 
 /// Why a connection that stood is closed.
 pub(super) const NO_MEMBER: &str = "it is no member any more";
@@ -21,14 +21,14 @@ pub(super) fn admits(members: &Members, peer: &PeerId) -> bool {
 }
 
 /// Connections of those who do not count any more are closed, and those who now do may come at once.
-impl Handler<ElectorateIs> for GossipBridge {
+impl Handler<CommitteeIs> for GossipBridge {
     type Result = ();
 
-    fn handle(&mut self, ElectorateIs(electorate): ElectorateIs, _: &mut Context<Self>) {
-        let members = electorate.members.clone();
+    fn handle(&mut self, CommitteeIs(committee): CommitteeIs, _: &mut Context<Self>) {
+        let members = committee.members.clone();
         // For the judge of a later restart too.
-        self.config.judge.electorate = electorate.clone();
-        self.judge.replace_electorate(electorate, self.clock.unix_now());
+        self.config.judge.committee = committee.clone();
+        self.judge.replace_committee(committee, self.clock.unix_now());
         if let Some(swarm) = &mut self.swarm {
             swarm.behaviour_mut().gate.update_members(members.clone());
         }

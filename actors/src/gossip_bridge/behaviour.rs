@@ -54,7 +54,7 @@ impl Behaviour {
         Ok(Self {
             gate: Gate::new(
                 clock,
-                config.judge.electorate.members.clone(),
+                config.judge.committee.members.clone(),
                 standing,
                 Arc::clone(&counts),
             ),

@@ -57,7 +57,7 @@ impl GossipBridge {
     /// Opens, judges and hands on.
     fn hear(&mut self, data: &[u8]) -> Result<(), (Finding, Verdict)> {
         let config = &self.config.judge;
-        let relays = is_closed(&config.electorate.members);
+        let relays = is_closed(&config.committee.members);
         let opened = seal::open(data, &config.network, self.seals.keyring.as_ref(), relays)
             .map_err(|finding| (finding.clone(), finding.verdict()))?;
         let before = self.judge.recovered();

@@ -8,17 +8,17 @@ use quorate_actors::{
     Clock, Sink,
     aggregator::{Aggregator, AggregatorMeasures, AggregatorSinks, AskStatus, FeedStatus},
     messages::{
-        Announce, AskLastRecord, Beat, CoSign, CoSigned, Contradicted, ElectorateIs, FetchFor, Heard,
+        Announce, AskLastRecord, Beat, CoSign, CoSigned, CommitteeIs, Contradicted, FetchFor, Heard,
         KeepEvidence, LastRecordIs, Object, Observed, OwnReport, PeerDown, PeerUp, Publish, Write, Wrote,
     },
     supervisor::{ActorSpec, Supervisor},
 };
 use quorate_protocol::{
-    Digest, Electorate, Feed, Members, Message, NodeKey, Observation, ProvenEquivocation, QuorumRule,
+    Committee, Digest, Feed, Members, Message, NodeKey, Observation, ProvenEquivocation, QuorumRule,
     UnixMillis, VerifiedReport,
-    aggregation::{LastRecord, Settings, Timing, WriteOutcome},
     cosign::CosignPolicy,
     judge::Verified,
+    rounds::{LastRecord, Settings, Timing, WriteOutcome},
 };
 use tokio::time::{Instant, sleep};
 
@@ -72,7 +72,7 @@ impl Bench {
             .map(|feed| Settings {
                 feed: feed.clone(),
                 me: me.address(),
-                electorate: three_signatures(),
+                committee: three_signatures(),
                 write_interval: WINDOW,
                 fetch_interval: WINDOW,
                 policy: CosignPolicy {
@@ -667,7 +667,7 @@ fn a_refusal_is_told_to_the_network_with_its_reason_once_a_window() {
 }
 
 #[test]
-fn a_changed_electorate_counts_at_once_and_after_a_restart_too() {
+fn a_changed_committee_counts_at_once_and_after_a_restart_too() {
     in_paused_time(async {
         let bench = Bench::new();
         let nodes = [
@@ -675,11 +675,11 @@ fn a_changed_electorate_counts_at_once_and_after_a_restart_too() {
             bench.peers[0].address(),
             bench.peers[1].address(),
         ];
-        let electorate = Electorate {
+        let committee = Committee {
             members: Members::Closed(nodes.into_iter().collect()),
             rule: QuorumRule::at_least(2),
         };
-        bench.aggregator.send(ElectorateIs(electorate)).await.unwrap();
+        bench.aggregator.send(CommitteeIs(committee)).await.unwrap();
         let seen = |status: &FeedStatus| (status.open, status.required, status.nodes.len());
         assert_eq!(seen(&bench.status().await), (false, 2, 3));
         panic_and_restart(&bench.supervisor, "Aggregator").await;

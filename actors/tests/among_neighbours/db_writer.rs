@@ -8,7 +8,7 @@ use quorate_actors::{
     messages::{AskLastRecord, KeepEvidence, LastRecordIs, Write, Wrote},
     supervisor::{ActorSpec, Fault, StepOutcome, Supervisor},
 };
-use quorate_protocol::{Certificate, Electorate, ProvenEquivocation, UnixMillis, aggregation::WriteOutcome};
+use quorate_protocol::{Certificate, Committee, ProvenEquivocation, UnixMillis, rounds::WriteOutcome};
 use quorate_store::{DatabaseUrl, EquivocationQuery, RecordQuery, Store, StoreConfig};
 use tokio::sync::watch;
 
@@ -75,10 +75,10 @@ impl Bench {
 }
 
 /// Three signatures make a record, the second key's among them.
-fn validated_by_2() -> Electorate {
-    let mut electorate = three_signatures();
-    electorate.rule.validators.insert(key(2).address());
-    electorate
+fn validated_by_2() -> Committee {
+    let mut committee = three_signatures();
+    committee.rule.validators.insert(key(2).address());
+    committee
 }
 
 /// A certificate of the moment `at`, with three signatures.

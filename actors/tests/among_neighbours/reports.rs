@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use quorate_protocol::{
-    Address, Attestation, Certificate, Digest, Electorate, Evidence, Feed, Members, Network, NodeKey,
+    Address, Attestation, Certificate, Committee, Digest, Evidence, Feed, Members, Network, NodeKey,
     Observation, QuorumRule, Quote, UnixMillis, VerifiedReport, keccak256,
 };
 
@@ -54,19 +54,19 @@ pub(crate) fn attest(signer: &NodeKey, digest: Digest) -> Attestation {
 }
 
 /// An open network in which three signatures make a record.
-pub(crate) fn three_signatures() -> Electorate {
-    Electorate {
+pub(crate) fn three_signatures() -> Committee {
+    Committee {
         members: Members::Open,
         rule: QuorumRule::at_least(3),
     }
 }
 
 pub(crate) fn certify(report: &VerifiedReport) -> Certificate {
-    let electorate = Electorate {
+    let committee = Committee {
         rule: QuorumRule::at_least(1),
         ..three_signatures()
     };
-    report.certify(&electorate, 3).unwrap()
+    report.certify(&committee, 3).unwrap()
 }
 
 /// Three keys in the order in which the observations of the window after the record `anchor` are tried.

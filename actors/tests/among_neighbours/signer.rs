@@ -10,8 +10,8 @@ use quorate_actors::{
     supervisor::{ActorSpec, Supervisor},
 };
 use quorate_protocol::{
-    Address, Digest, Heartbeat, Message, NodeKey, Observation, Signature, UnixMillis, aggregation::Quoted,
-    cosign::Refusal,
+    Address, Digest, Heartbeat, Message, NodeKey, Observation, Signature, UnixMillis, cosign::Refusal,
+    rounds::Quoted,
 };
 use tokio::time::sleep;
 

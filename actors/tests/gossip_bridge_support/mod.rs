@@ -30,10 +30,10 @@ use quorate_actors::{
         AskSeal, BridgeConfig, ConnectedPeer, ConnectedPeers, Counts, CountsSnapshot, GossipBridge,
         ListenAddresses, Listeners, SealStatus, UpdateKeyring, identity,
     },
-    messages::{Contradicted, ElectorateIs, Heard, PeerDown, PeerUp, Publish},
+    messages::{CommitteeIs, Contradicted, Heard, PeerDown, PeerUp, Publish},
 };
 use quorate_protocol::{
-    Address, Electorate, Evidence, Feed, Heartbeat, Members, Message, Network, NodeKey, Observation,
+    Address, Committee, Evidence, Feed, Heartbeat, Members, Message, Network, NodeKey, Observation,
     ProvenEquivocation, QuorumRule, Quote, Signature, UnixMillis, VerifiedReport,
     judge::{JudgeConfig, Verified},
     seal::Keyring,
@@ -185,7 +185,7 @@ impl Drop for Node {
 }
 
 pub fn config(listen: Vec<Multiaddr>, peers: Vec<Multiaddr>) -> BridgeConfig {
-    let electorate = Electorate {
+    let committee = Committee {
         members: Members::Open,
         rule: QuorumRule::at_least(3),
     };
@@ -194,7 +194,7 @@ pub fn config(listen: Vec<Multiaddr>, peers: Vec<Multiaddr>) -> BridgeConfig {
         BTreeSet::from([feed()]),
         // Whose bridge it is: filled in when it starts.
         Address::new([0; 20]),
-        electorate,
+        committee,
         Duration::from_secs(30),
     );
     BridgeConfig {
@@ -363,8 +363,8 @@ impl Node {
 
     pub async fn update_members(&self, members: Members) {
         let rule = QuorumRule::at_least(3);
-        let electorate = Electorate { members, rule };
-        self.bridge.send(ElectorateIs(electorate)).await.unwrap();
+        let committee = Committee { members, rule };
+        self.bridge.send(CommitteeIs(committee)).await.unwrap();
     }
 
     pub async fn has_turned_away(&self, reason: &str) {

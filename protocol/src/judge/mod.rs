@@ -12,8 +12,8 @@ use memory::Memory;
 
 use crate::{
     address::Address,
-    electorate::Electorate,
-    electorates::Electorates,
+    committee::Committee,
+    committees::Committees,
     equivocation::{Equivocation, EquivocationError, ProvenEquivocation, one_window},
     feed::Feed,
     heartbeat::Heartbeat,
@@ -36,8 +36,8 @@ pub struct JudgeConfig {
     /// This node: nobody else should sign with its key.
     pub me: Address,
     /// Who counts when the node starts, and when a certificate is one.
-    pub electorate: Electorate,
-    /// How long a replaced electorate stays good for what was in flight.
+    pub committee: Committee,
+    /// How long a replaced committee stays good for what was in flight.
     pub overlap: Duration,
     /// How far apart two observations of one observer do not contradict each other.
     pub one_window: Duration,
@@ -58,14 +58,14 @@ impl JudgeConfig {
         network: Network,
         feeds: BTreeSet<Feed>,
         me: Address,
-        electorate: Electorate,
+        committee: Committee,
         write_interval: Duration,
     ) -> Self {
         Self {
             network,
             feeds,
             me,
-            electorate,
+            committee,
             overlap: write_interval,
             one_window: one_window(write_interval),
             max_age: write_interval,
@@ -75,7 +75,7 @@ impl JudgeConfig {
     }
 }
 
-/// A message that passed: the only way for anything from the network into the aggregation.
+/// A message that passed: the only way for anything from the network into the rounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verified {
     /// A report with at least one attestation that was not known.
@@ -101,7 +101,7 @@ pub enum Verified {
 #[derive(Debug)]
 pub struct Judge {
     config: JudgeConfig,
-    electorates: Electorates,
+    committees: Committees,
     /// What this node said before is not remembered, and may come back.
     since: UnixMillis,
     memory: Memory,
@@ -113,7 +113,7 @@ impl Judge {
     /// A judge that begins at `now` and has seen nothing yet.
     pub fn new(config: JudgeConfig, now: UnixMillis) -> Self {
         Self {
-            electorates: Electorates::new(config.electorate.clone(), config.overlap),
+            committees: Committees::new(config.committee.clone(), config.overlap),
             config,
             since: now,
             memory: Memory::default(),
@@ -121,17 +121,17 @@ impl Judge {
         }
     }
 
-    /// From `now` on, others count. What is in flight stays good by the old electorate for a while.
-    pub fn replace_electorate(&mut self, electorate: Electorate, now: UnixMillis) {
-        if let Members::Closed(members) = &electorate.members {
+    /// From `now` on, others count. What is in flight stays good by the old committee for a while.
+    pub fn replace_committee(&mut self, committee: Committee, now: UnixMillis) {
+        if let Members::Closed(members) = &committee.members {
             self.memory.forget_all_but(members);
         }
-        self.electorates.replace(electorate, now);
+        self.committees.replace(committee, now);
     }
 
     /// Who counts now.
-    pub fn electorate(&self) -> &Electorate {
-        self.electorates.current()
+    pub fn committee(&self) -> &Committee {
+        self.committees.current()
     }
 
     /// Judges the bytes of one message that was received at `seen_at`.
@@ -211,11 +211,11 @@ impl Judge {
         let (writer, written_at) = (written.writer, written.written_at);
         let verified = self.verify(written.report)?;
         // In an open network the number of members is a matter of opinion, so only the fixed part of the rule counts.
-        let Some(certificate) = self.electorates.certify(&verified, 0, seen_at) else {
+        let Some(certificate) = self.committees.certify(&verified, 0, seen_at) else {
             let signatures = verified.signatures().len();
             return Err(Finding::NotQuorate {
                 signatures,
-                required: self.electorates.current().required(0),
+                required: self.committees.current().required(0),
             });
         };
         self.memory.record(verified, true);
@@ -337,7 +337,7 @@ impl Judge {
     fn check_members(&self, report: &Report, seen_at: UnixMillis) -> Result<(), Finding> {
         let observed_at = report.observation().observed_at();
         match self
-            .electorates
+            .committees
             .stranger(report.attestations(), observed_at, seen_at)
         {
             Some(stranger) => Err(Finding::UnknownSigner(stranger)),
@@ -346,8 +346,8 @@ impl Judge {
     }
 
     fn check_member(&self, node: Address, at: UnixMillis, seen_at: UnixMillis) -> Result<(), Finding> {
-        let mut in_force = self.electorates.in_force(at, seen_at);
-        if in_force.any(|electorate| electorate.members.admit(&node)) {
+        let mut in_force = self.committees.in_force(at, seen_at);
+        if in_force.any(|committee| committee.members.admit(&node)) {
             Ok(())
         } else {
             Err(Finding::UnknownSigner(node))

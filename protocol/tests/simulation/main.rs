@@ -1,4 +1,4 @@
-//! The rules of aggregation, asserted on whole networks in virtual time.
+//! The rules of rounds, asserted on whole networks in virtual time.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the verdict")]
 
@@ -7,7 +7,7 @@ mod network;
 use std::time::Duration;
 
 use network::{Scenario, Simulation, WINDOW, unix};
-use quorate_protocol::aggregation::Note;
+use quorate_protocol::rounds::Note;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Windows that each network lives through.

@@ -7,13 +7,13 @@ use std::{
 };
 
 use quorate_protocol::{
-    Address, Attestation, Certificate, Digest, Electorate, Evidence, Feed, Fraction, Instant, Members,
+    Address, Attestation, Certificate, Committee, Digest, Evidence, Feed, Fraction, Instant, Members,
     Message, Network, NodeKey, Observation, Price, ProvenEquivocation, QuorumRule, Quote, RefusalNotice,
     UnixMillis, VerifiedReport, Written,
-    aggregation::{Aggregation, Effect, LastRecord, Note, Now, Quoted, Settings, Timing, WriteOutcome},
     cosign::{CosignPolicy, SigningJournal},
     judge::{Finding, Judge, JudgeConfig, Verified},
     one_window,
+    rounds::{Effect, LastRecord, Note, Now, Quoted, Rounds, Settings, Timing, WriteOutcome},
 };
 
 pub(crate) const WINDOW: Duration = Duration::from_secs(30);
@@ -67,7 +67,7 @@ enum Event {
 
 struct Node {
     key: NodeKey,
-    machine: Aggregation,
+    machine: Rounds,
     judge: Judge,
     journal: SigningJournal,
     /// The start of the next fetch, and of the last one.
@@ -107,7 +107,7 @@ impl Simulation {
             .map(|n| NodeKey::from_bytes([u8::try_from(n).unwrap() + 1; 32]).unwrap())
             .collect();
         let members = Members::Closed(keys.iter().map(NodeKey::address).collect());
-        let electorate = Electorate {
+        let committee = Committee {
             members,
             rule: QuorumRule {
                 fraction: scenario.fraction,
@@ -136,7 +136,7 @@ impl Simulation {
             let settings = Settings {
                 feed: feed(),
                 me: key.address(),
-                electorate: electorate.clone(),
+                committee: committee.clone(),
                 write_interval: WINDOW,
                 fetch_interval: WINDOW,
                 policy: CosignPolicy {
@@ -152,11 +152,11 @@ impl Simulation {
                 network.clone(),
                 [feed()].into(),
                 key.address(),
-                electorate.clone(),
+                committee.clone(),
                 WINDOW,
             );
             let now = simulation.clocks();
-            let (machine, effects) = Aggregation::start(settings, now);
+            let (machine, effects) = Rounds::start(settings, now);
             simulation.nodes.push(Node {
                 key,
                 machine,
@@ -210,14 +210,14 @@ impl Simulation {
     /// From now on these are the members, in everybody's eyes.
     pub(crate) fn change_members(&mut self, members: &[Address]) {
         let now = self.clocks();
-        let electorate = Electorate {
+        let committee = Committee {
             members: Members::Closed(members.iter().copied().collect()),
             rule: QuorumRule::at_least(self.scenario.min_signatures),
         };
         for index in 0..self.nodes.len() {
             let node = &mut self.nodes[index];
-            node.judge.replace_electorate(electorate.clone(), now.unix);
-            let effects = node.machine.on_electorate(electorate.clone(), now);
+            node.judge.replace_committee(committee.clone(), now.unix);
+            let effects = node.machine.on_committee(committee.clone(), now);
             self.carry_out(index, effects);
             // As when they connect.
             let me = self.nodes[index].key.address();
@@ -254,7 +254,7 @@ impl Simulation {
         let rule = QuorumRule::at_least(signers);
         report
             .certify(
-                &Electorate {
+                &Committee {
                     members: Members::Open,
                     rule,
                 },

@@ -10,8 +10,8 @@ use std::{
 };
 
 use quorate_protocol::{
-    Attestation, Certificate, Electorate, Evidence, Members, Network, NodeKey, Observation, QuorumRule,
-    Quote, UnixMillis, VerifiedReport,
+    Attestation, Certificate, Committee, Evidence, Members, Network, NodeKey, Observation, QuorumRule, Quote,
+    UnixMillis, VerifiedReport,
 };
 use quorate_store::{
     DatabaseUrl, MigrateOptions, NODE_ROLE, Outcome, PrivateOptions, PrivatePostgres, Secret, Store,
@@ -166,11 +166,11 @@ pub(crate) fn certificate_for(
         let signer = key.address();
         report.add(Attestation { signer, signature }).unwrap();
     }
-    let electorate = Electorate {
+    let committee = Committee {
         members: Members::Open,
         rule: QuorumRule::at_least(1),
     };
-    report.certify(&electorate, signers.len()).unwrap()
+    report.certify(&committee, signers.len()).unwrap()
 }
 
 /// Writes it in the name of the first key, with nobody marked as a validator.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use quorate_protocol::{
-    Address, Attestation, Digest, Electorate, Evidence, Feed, Members, Message, Network as Name, NodeKey,
+    Address, Attestation, Committee, Digest, Evidence, Feed, Members, Message, Network as Name, NodeKey,
     Observation, Price, QuorumRule, Quote, UnixMillis, VerifiedReport, Written,
 };
 
@@ -78,11 +78,11 @@ impl Liar {
                 let _ = report.add(Attestation { signer, signature });
                 self.say(&Message::Report(report.to_report()));
             }
-            let electorate = Electorate {
+            let committee = Committee {
                 members: Members::Open,
                 rule: QuorumRule::at_least(self.required),
             };
-            if let Some(certificate) = report.certify(&electorate, 0)
+            if let Some(certificate) = report.certify(&committee, 0)
                 && self.announced.insert(digest)
             {
                 let news = Written::sign(&certificate, unix_now(), &name(), &self.key);

@@ -1,7 +1,7 @@
 //! Rules 4 and 5: when to write, and what the database's answers and the peers' news mean.
 
 use super::{
-    Aggregation, Candidate, Certified, Effect, LastRecord, Mark, Mine, Note, Now, WriteOutcome, rank,
+    Candidate, Certified, Effect, LastRecord, Mark, Mine, Note, Now, Rounds, WriteOutcome, rank,
     window::Unconfirmed,
 };
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     time::{Instant, UnixMillis},
 };
 
-impl Aggregation {
+impl Rounds {
     /// Writes the freshest certificate when the window is open, the database is there and it is this node's turn.
     pub(super) fn write(&mut self, now: Now) {
         if let Some((digest, since)) = self.writing {

@@ -1,8 +1,8 @@
 //! When this node needs a price of its own.
 
-use super::{Aggregation, Effect, Now};
+use super::{Effect, Now, Rounds};
 
-impl Aggregation {
+impl Rounds {
     /// Whether only a new price can bring the next record: the window is open, and no certificate is at hand.
     pub(super) fn wants_price(&self, now: Now) -> bool {
         !self.window.is_closed(now.instant) && self.best_certificate().is_none()

@@ -1,4 +1,4 @@
-//! What an aggregation wants done, and what it wants known.
+//! What rounds wants done, and what it wants known.
 
 use std::time::Duration;
 

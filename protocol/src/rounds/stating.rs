@@ -1,6 +1,6 @@
 //! When this node states a price of its own: once for a window, and when there is somebody to hear it.
 
-use super::{Aggregation, Effect, Now};
+use super::{Effect, Now, Rounds};
 use crate::{
     evidence::Evidence,
     time::{Instant, UnixMillis},
@@ -17,7 +17,7 @@ pub struct Quoted {
     pub observed: Instant,
 }
 
-impl Aggregation {
+impl Rounds {
     /// States the last price, if it has not been stated and serves the coming window.
     pub(super) fn state(&mut self, now: Now) {
         let Some(quoted) = &self.unstated else { return };

@@ -1,9 +1,9 @@
 //! Rules 1 and 2: which observation to vouch for, and when it is this node's turn to.
 
-use super::{Aggregation, Candidate, Effect, Note, Now, candidate::Mine, rank};
+use super::{Candidate, Effect, Note, Now, Rounds, candidate::Mine, rank};
 use crate::{address::Address, cosign::Refusal, keccak::Digest, report::VerifiedReport, time::Instant};
 
-impl Aggregation {
+impl Rounds {
     /// Courts the best-ranked observation that this node can vouch for.
     pub(super) fn court(&mut self, now: Now) {
         if let Some(active_from) = self.active_from() {
@@ -159,7 +159,7 @@ impl Aggregation {
     }
 
     fn is_validator(&self) -> bool {
-        self.electorates
+        self.committees
             .current()
             .rule
             .validators
@@ -168,7 +168,7 @@ impl Aggregation {
 
     /// A validator vouches for the other signers, so it signs when its name is all that is missing.
     fn is_validators_turn(&self, digest: Digest) -> bool {
-        let rule = &self.electorates.current().rule;
+        let rule = &self.committees.current().rule;
         self.is_validator()
             && self.candidates.get(&digest).is_some_and(|candidate| {
                 let signers = candidate.report.signatures();
@@ -194,7 +194,7 @@ impl Aggregation {
     /// How many turns to wait before signing: none for as many as are needed, then one for each further group of a quarter
     /// of that. Validators come last, so that they see whom they vouch for; one turn each, in case the others do not come.
     fn turns_before(&self, digest: Digest) -> u32 {
-        let rule = &self.electorates.current().rule;
+        let rule = &self.committees.current().rule;
         let me = self.settings.me;
         let observer = self
             .candidates
@@ -239,7 +239,7 @@ impl Aggregation {
                 signatures: signers.len(),
                 required: self.required(),
                 live: self.roster.len(),
-                validators_missing: self.electorates.current().rule.validators_missing(signers.keys()),
+                validators_missing: self.committees.current().rule.validators_missing(signers.keys()),
             };
             self.note(note);
         }

@@ -1,14 +1,14 @@
-//! Single rules of the aggregation that whole networks do not reach.
+//! Single rules of the rounds that whole networks do not reach.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the verdict")]
 
 use std::time::Duration;
 
 use quorate_protocol::{
-    Attestation, Certificate, Digest, Electorate, Evidence, Fraction, Instant, Members, Network, NodeKey,
+    Attestation, Certificate, Committee, Digest, Evidence, Fraction, Instant, Members, Network, NodeKey,
     Observation, ProvenEquivocation, QuorumRule, Quote, UnixMillis, VerifiedReport,
-    aggregation::{Aggregation, Effect, LastRecord, Note, Now, Quoted, Settings, Timing, WriteOutcome},
     cosign::CosignPolicy,
+    rounds::{Effect, LastRecord, Note, Now, Quoted, Rounds, Settings, Timing, WriteOutcome},
 };
 
 const WINDOW: Duration = Duration::from_secs(30);
@@ -46,7 +46,7 @@ fn settings(quorum: QuorumRule) -> Settings {
     Settings {
         feed: "ETH/USD".parse().unwrap(),
         me: key(1).address(),
-        electorate: Electorate {
+        committee: Committee {
             members: members(),
             rule: quorum,
         },
@@ -113,16 +113,16 @@ fn quoted(ms: u64) -> Quoted {
 }
 
 fn certificate(signers: &[u8], ms: u64) -> Certificate {
-    let electorate = Electorate {
+    let committee = Committee {
         members: members(),
         rule: rule(signers.len()),
     };
-    report(signers, ms).certify(&electorate, 0).unwrap()
+    report(signers, ms).certify(&committee, 0).unwrap()
 }
 
 /// A machine that has heard from an empty database.
-fn ready(quorum: QuorumRule) -> Aggregation {
-    let (mut machine, effects) = Aggregation::start(settings(quorum), at(0));
+fn ready(quorum: QuorumRule) -> Rounds {
+    let (mut machine, effects) = Rounds::start(settings(quorum), at(0));
     assert_eq!(effects, [Effect::AskLastRecord]);
     machine.on_last_record(Ok(None), at(1));
     machine
@@ -133,7 +133,7 @@ fn has_write(effects: &[Effect]) -> bool {
 }
 
 /// Lets time pass until a write is asked for, and returns when.
-fn next_write(machine: &mut Aggregation, mut now: u64, until: u64) -> Option<(u64, Digest)> {
+fn next_write(machine: &mut Rounds, mut now: u64, until: u64) -> Option<(u64, Digest)> {
     while now <= until {
         let effects = machine.on_tick(at(now));
         for effect in effects {
@@ -173,7 +173,7 @@ fn nothing_is_written_before_the_window_opens() {
 #[test]
 fn a_certificate_that_formed_before_the_database_was_heard_of_is_written_once_it_is() {
     for last in [None, Some(Duration::from_secs(3600))] {
-        let mut machine = Aggregation::start(settings(rule(2)), at(0)).0;
+        let mut machine = Rounds::start(settings(rule(2)), at(0)).0;
         machine.on_report(report(&[1, 2], 1000), at(1000));
         // Longer than an observation may come before the window that it is for.
         let last = last.map(|age| LastRecord {
@@ -191,7 +191,7 @@ fn writers_take_turns_in_a_window_that_has_been_open_when_they_hear_of_it() {
     let written_at = |me: u8| {
         let mut settings = settings(rule(3));
         settings.me = key(me).address();
-        let mut machine = Aggregation::start(settings, at(0)).0;
+        let mut machine = Rounds::start(settings, at(0)).0;
         for peer in (1..=3).filter(|peer| *peer != me) {
             machine.on_peer_up(key(peer).address(), at(500));
         }
@@ -311,9 +311,9 @@ fn in_an_open_network_the_quorum_follows_who_is_alive() {
         fraction: Some(fraction),
         ..rule(2)
     };
-    let (mut machine, _) = Aggregation::start(
+    let (mut machine, _) = Rounds::start(
         Settings {
-            electorate: Electorate {
+            committee: Committee {
                 members: Members::Open,
                 rule: quorum.clone(),
             },
@@ -348,9 +348,9 @@ fn in_an_open_network_the_quorum_follows_who_is_alive() {
 
 #[test]
 fn candidates_are_bounded_however_many_observers_there_are() {
-    let (mut machine, _) = Aggregation::start(
+    let (mut machine, _) = Rounds::start(
         Settings {
-            electorate: Electorate {
+            committee: Committee {
                 members: Members::Open,
                 rule: rule(3),
             },
@@ -419,7 +419,7 @@ fn an_observation_that_was_overtaken_does_not_take_the_newer_ones_place() {
 }
 
 /// When it states a price, among these moments in ms at which it has a new one, and the price's own moment.
-fn stated(machine: &mut Aggregation, prices: &[u64], until: u64) -> Vec<(u64, u64)> {
+fn stated(machine: &mut Rounds, prices: &[u64], until: u64) -> Vec<(u64, u64)> {
     let mut stated = vec![];
     for ms in prices[0]..until {
         let effects = match prices.contains(&ms) {
@@ -435,7 +435,7 @@ fn stated(machine: &mut Aggregation, prices: &[u64], until: u64) -> Vec<(u64, u6
     stated
 }
 
-fn with_two_peers(mut machine: Aggregation, ms: u64) -> Aggregation {
+fn with_two_peers(mut machine: Rounds, ms: u64) -> Rounds {
     for peer in [2, 3] {
         machine.on_peer_up(key(peer).address(), at(ms));
     }
@@ -493,7 +493,7 @@ fn a_node_that_follows_another_with_its_key_does_not_contradict_it() {
             predecessor_ended: Some(started),
             ..settings(rule(3))
         };
-        let (mut machine, _) = Aggregation::start(settings, at(0));
+        let (mut machine, _) = Rounds::start(settings, at(0));
         let last = age.map(|age| LastRecord {
             digest: Digest::new([7; 32]),
             age,

@@ -1,7 +1,7 @@
 //! From reports to records: which observation to vouch for, when a report is quorate, when to write it.
 //!
 //! A pure state machine for one feed. The shell tells it what happened and when, carries out the [`Effect`]s that come
-//! back, and calls [`Aggregation::on_tick`] at [`Aggregation::next_wakeup`]. The rules:
+//! back, and calls [`Rounds::on_tick`] at [`Rounds::next_wakeup`]. The rules:
 //!
 //! 1. All nodes rank the observations of a window alike. After a short settling time a node courts the best-ranked that it
 //!    can vouch for; if that is no certificate in time, the next.
@@ -49,9 +49,9 @@ use window::Window;
 use crate::{
     address::Address,
     attestation::Attestation,
+    committee::Committee,
+    committees::Committees,
     cosign::{OwnPrice, Refusal},
-    electorate::Electorate,
-    electorates::Electorates,
     heartbeat::Heartbeat,
     keccak::Digest,
     report::VerifiedReport,
@@ -109,9 +109,9 @@ impl WriteOutcome {
 
 /// The state of one feed on one node.
 #[derive(Debug)]
-pub struct Aggregation {
+pub struct Rounds {
     settings: Settings,
-    electorates: Electorates,
+    committees: Committees,
     roster: Roster,
     headcount: Headcount,
     /// Observers that equivocated.
@@ -146,11 +146,11 @@ pub struct Aggregation {
     wakeup: Option<Instant>,
 }
 
-impl Aggregation {
+impl Rounds {
     /// A machine that knows nothing; its first effects ask the database for the last record.
     pub fn start(settings: Settings, now: Now) -> (Self, Vec<Effect>) {
         let mut machine = Self {
-            electorates: Electorates::new(settings.electorate.clone(), settings.write_interval),
+            committees: Committees::new(settings.committee.clone(), settings.write_interval),
             settings,
             roster: Roster::default(),
             headcount: Headcount::new(now.instant),
@@ -179,7 +179,7 @@ impl Aggregation {
         (machine, effects)
     }
 
-    /// When to call [`Aggregation::on_tick`] at the latest, if nothing else happens before.
+    /// When to call [`Rounds::on_tick`] at the latest, if nothing else happens before.
     pub fn next_wakeup(&self) -> Option<Instant> {
         self.wakeup
     }
@@ -221,12 +221,12 @@ impl Aggregation {
 
     /// Signatures that make a quorum now.
     pub fn required(&self) -> usize {
-        self.electorates.current().required(self.headcount.get())
+        self.committees.current().required(self.headcount.get())
     }
 
     /// Who counts now.
-    pub fn electorate(&self) -> &Electorate {
-        self.electorates.current()
+    pub fn committee(&self) -> &Committee {
+        self.committees.current()
     }
 
     /// The live nodes and what is known of them, this one not among them.
@@ -249,10 +249,10 @@ impl Aggregation {
         self.advance(now)
     }
 
-    /// From now on, others count. Reports in flight keep the old electorate for one window.
-    pub fn on_electorate(&mut self, electorate: Electorate, now: Now) -> Vec<Effect> {
-        self.roster.retain(|node| electorate.members.admit(node));
-        self.electorates.replace(electorate, now.unix);
+    /// From now on, others count. Reports in flight keep the old committee for one window.
+    pub fn on_committee(&mut self, committee: Committee, now: Now) -> Vec<Effect> {
+        self.roster.retain(|node| committee.members.admit(node));
+        self.committees.replace(committee, now.unix);
         self.advance(now)
     }
 
@@ -370,7 +370,7 @@ impl Aggregation {
     }
 
     fn counts(&self, node: &Address) -> bool {
-        *node != self.settings.me && self.electorates.current().members.admit(node)
+        *node != self.settings.me && self.committees.current().members.admit(node)
     }
 
     /// What was emitted before this node listened is lost on it. With the window open and nothing certified, a new price is
@@ -399,7 +399,7 @@ impl Aggregation {
             .follow(self.roster.len(), now.instant, self.settings.write_interval);
         self.quarantined.release(now.instant);
         self.distrusted.release(now.instant);
-        if self.electorates.current().members.admit(&self.settings.me) {
+        if self.committees.current().members.admit(&self.settings.me) {
             self.state(now);
             self.court(now);
         }

@@ -4,14 +4,14 @@ use crate::{address::Address, members::Members, quorum::QuorumRule};
 
 /// The members and the rule that makes a certificate of their signatures. They change together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Electorate {
+pub struct Committee {
     /// Whose signatures count.
     pub members: Members,
     /// How many of them, and of whom.
     pub rule: QuorumRule,
 }
 
-/// Why no report of this electorate could ever be quorate.
+/// Why no report of this committee could ever be quorate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NeverQuorate {
     /// More signatures than there are members.
@@ -32,7 +32,7 @@ pub enum NeverQuorate {
     },
 }
 
-impl Electorate {
+impl Committee {
     /// Checks that a quorum is possible at all.
     ///
     /// # Errors
@@ -82,8 +82,8 @@ mod tests {
         numbers.map(node).collect()
     }
 
-    fn electorate(numbers: std::ops::RangeInclusive<u8>) -> Electorate {
-        Electorate {
+    fn committee(numbers: std::ops::RangeInclusive<u8>) -> Committee {
+        Committee {
             members: Members::Closed(nodes(numbers)),
             rule: QuorumRule::at_least(3),
         }
@@ -91,32 +91,32 @@ mod tests {
 
     #[test]
     fn only_members_signatures_make_a_quorum() {
-        let electorate = electorate(1..=5);
-        assert!(electorate.is_quorum(nodes(1..=3).iter(), 99));
+        let committee = committee(1..=5);
+        assert!(committee.is_quorum(nodes(1..=3).iter(), 99));
         assert!(
-            !electorate.is_quorum(nodes(4..=9).iter(), 99),
+            !committee.is_quorum(nodes(4..=9).iter(), 99),
             "two members and four strangers"
         );
     }
 
     #[test]
     fn a_validator_is_required_besides_the_number() {
-        let mut electorate = electorate(1..=4);
-        electorate.rule.validators.insert(node(4));
+        let mut committee = committee(1..=4);
+        committee.rule.validators.insert(node(4));
         assert!(
-            !electorate.is_quorum(nodes(1..=3).iter(), 0),
+            !committee.is_quorum(nodes(1..=3).iter(), 0),
             "three signatures, none a validator's"
         );
-        assert!(electorate.is_quorum(nodes(2..=4).iter(), 0));
+        assert!(committee.is_quorum(nodes(2..=4).iter(), 0));
         assert!(
-            !electorate.is_quorum(nodes(3..=4).iter(), 0),
+            !committee.is_quorum(nodes(3..=4).iter(), 0),
             "a validator's signature, but only two"
         );
     }
 
     #[test]
     fn what_can_never_be_quorate_is_told_with_both_numbers() {
-        let mut four = electorate(1..=4);
+        let mut four = committee(1..=4);
         four.rule.min_signatures = 5;
         assert_eq!(
             four.check(),
@@ -129,7 +129,7 @@ mod tests {
             four.check().unwrap_err().to_string(),
             "5 signatures are required of 4 members"
         );
-        let mut one = electorate(1..=4);
+        let mut one = committee(1..=4);
         one.rule.validators.insert(node(1));
         one.rule.min_validators = 2;
         assert_eq!(
@@ -139,6 +139,6 @@ mod tests {
                 validators: 1
             })
         );
-        assert_eq!(electorate(1..=3).check(), Ok(()));
+        assert_eq!(committee(1..=3).check(), Ok(()));
     }
 }

@@ -1,33 +1,33 @@
-//! The current electorate, and those that are good for what was in flight when it changed.
+//! The current committee, and those that are good for what was in flight when it changed.
 
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{
     address::Address,
     attestation::Attestation,
-    electorate::Electorate,
+    committee::Committee,
     report::{Certificate, VerifiedReport},
     time::UnixMillis,
 };
 
-/// Electorates before the current one that may still be in force: more changes in one window are not sensible.
+/// Committees before the current one that may still be in force: more changes in one window are not sensible.
 const MAX_RETIRED: usize = 4;
 
-/// The current electorate, and those that it replaced a moment ago.
+/// The current committee, and those that it replaced a moment ago.
 ///
-/// A report that was in flight when the members changed is good by the old electorate for a while (one write window); a
+/// A report that was in flight when the members changed is good by the old committee for a while (one write window); a
 /// report that was observed afterwards never is.
 #[derive(Debug, Clone)]
-pub struct Electorates {
-    current: Electorate,
+pub struct Committees {
+    current: Committee,
     /// Newest first, each with the time at which it was replaced.
-    retired: VecDeque<(Electorate, UnixMillis)>,
+    retired: VecDeque<(Committee, UnixMillis)>,
     overlap: Duration,
 }
 
-impl Electorates {
+impl Committees {
     /// Only `current`; what it is replaced by leaves it in force for `overlap`.
-    pub fn new(current: Electorate, overlap: Duration) -> Self {
+    pub fn new(current: Committee, overlap: Duration) -> Self {
         Self {
             current,
             retired: VecDeque::new(),
@@ -36,17 +36,17 @@ impl Electorates {
     }
 
     /// From `now` on, another one is current.
-    pub fn replace(&mut self, electorate: Electorate, now: UnixMillis) {
-        if electorate == self.current {
+    pub fn replace(&mut self, committee: Committee, now: UnixMillis) {
+        if committee == self.current {
             return;
         }
-        let replaced = std::mem::replace(&mut self.current, electorate);
+        let replaced = std::mem::replace(&mut self.current, committee);
         self.retired.push_front((replaced, now));
         self.retired.truncate(MAX_RETIRED);
     }
 
     /// The one that counts for what is observed from now on.
-    pub fn current(&self) -> &Electorate {
+    pub fn current(&self) -> &Committee {
         &self.current
     }
 
@@ -55,19 +55,15 @@ impl Electorates {
         &self,
         observed_at: UnixMillis,
         now: UnixMillis,
-    ) -> impl Iterator<Item = &Electorate> + Clone {
-        let still = move |(_, replaced_at): &&(Electorate, UnixMillis)| {
+    ) -> impl Iterator<Item = &Committee> + Clone {
+        let still = move |(_, replaced_at): &&(Committee, UnixMillis)| {
             observed_at <= *replaced_at && now.since(*replaced_at) <= self.overlap
         };
-        let retired = self
-            .retired
-            .iter()
-            .filter(still)
-            .map(|(electorate, _)| electorate);
+        let retired = self.retired.iter().filter(still).map(|(committee, _)| committee);
         std::iter::once(&self.current).chain(retired)
     }
 
-    /// The first signer who is a member in no electorate in force.
+    /// The first signer who is a member in no committee in force.
     pub fn stranger(
         &self,
         attestations: &[Attestation],
@@ -81,11 +77,11 @@ impl Electorates {
             .find(|signer| !admitted(signer))
     }
 
-    /// The certificate, if this report is quorate in an electorate in force; `live` nodes count in an open network.
+    /// The certificate, if this report is quorate in a committee in force; `live` nodes count in an open network.
     pub fn certify(&self, report: &VerifiedReport, live: usize, now: UnixMillis) -> Option<Certificate> {
         let observed_at = report.observation().observed_at();
         self.in_force(observed_at, now)
-            .find_map(|electorate| report.certify(electorate, live))
+            .find_map(|committee| report.certify(committee, live))
     }
 }
 
@@ -96,8 +92,8 @@ mod tests {
 
     const WINDOW: Duration = Duration::from_secs(30);
 
-    fn electorate(numbers: std::ops::RangeInclusive<u8>) -> Electorate {
-        Electorate {
+    fn committee(numbers: std::ops::RangeInclusive<u8>) -> Committee {
+        Committee {
             members: Members::Closed(numbers.map(|n| Address::new([n; 20])).collect()),
             rule: QuorumRule::at_least(3),
         }
@@ -108,10 +104,10 @@ mod tests {
     }
 
     #[test]
-    fn a_report_in_flight_keeps_the_old_electorate_for_one_window() {
-        let mut electorates = Electorates::new(electorate(1..=5), WINDOW);
-        electorates.replace(electorate(2..=6), at(1000));
-        let in_force = |observed_at, now| electorates.in_force(observed_at, now).count();
+    fn a_report_in_flight_keeps_the_old_committee_for_one_window() {
+        let mut committees = Committees::new(committee(1..=5), WINDOW);
+        committees.replace(committee(2..=6), at(1000));
+        let in_force = |observed_at, now| committees.in_force(observed_at, now).count();
         assert_eq!(
             in_force(at(1000), at(31_000)),
             2,
@@ -119,22 +115,22 @@ mod tests {
         );
         assert_eq!(in_force(at(1001), at(1002)), 1, "observed after the change");
         assert_eq!(in_force(at(1000), at(31_001)), 1, "the window is over");
-        assert_eq!(electorates.current(), &electorate(2..=6));
+        assert_eq!(committees.current(), &committee(2..=6));
     }
 
     #[test]
-    fn the_same_electorate_again_is_no_change() {
-        let mut electorates = Electorates::new(electorate(1..=5), WINDOW);
-        electorates.replace(electorate(1..=5), at(0));
-        assert_eq!(electorates.in_force(at(0), at(0)).count(), 1);
+    fn the_same_committee_again_is_no_change() {
+        let mut committees = Committees::new(committee(1..=5), WINDOW);
+        committees.replace(committee(1..=5), at(0));
+        assert_eq!(committees.in_force(at(0), at(0)).count(), 1);
     }
 
     #[test]
     fn however_often_it_changes_few_are_remembered() {
-        let mut electorates = Electorates::new(electorate(1..=5), WINDOW);
+        let mut committees = Committees::new(committee(1..=5), WINDOW);
         for n in 6..=40 {
-            electorates.replace(electorate(1..=n), at(n.into()));
+            committees.replace(committee(1..=n), at(n.into()));
         }
-        assert_eq!(electorates.in_force(at(0), at(50)).count(), 1 + MAX_RETIRED);
+        assert_eq!(committees.in_force(at(0), at(50)).count(), 1 + MAX_RETIRED);
     }
 }

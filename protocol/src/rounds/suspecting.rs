@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Aggregation, Effect, Mark, Note, Now, candidate::Mine};
+use super::{Effect, Mark, Note, Now, Rounds, candidate::Mine};
 use crate::{
     address::Address, cosign::Refusal, equivocation::ProvenEquivocation, keccak::Digest,
     refusal_notice::RefusalNotice, time::Instant,
@@ -29,7 +29,7 @@ impl Objections {
     }
 }
 
-impl Aggregation {
+impl Rounds {
     /// This node does not vouch for an observation. The same reason is told once.
     pub(super) fn decline(&mut self, digest: Digest, observer: Address, refusal: Refusal, now: Now) {
         let label = refusal.label();

@@ -1,9 +1,9 @@
-//! What an aggregation is told once.
+//! What rounds is told once.
 
 use std::time::Duration;
 
 use crate::{
-    address::Address, cosign::CosignPolicy, electorate::Electorate, equivocation, feed::Feed, time::Instant,
+    address::Address, committee::Committee, cosign::CosignPolicy, equivocation, feed::Feed, time::Instant,
 };
 
 /// How often a node says that it is alive, if it has said nothing else.
@@ -76,7 +76,7 @@ impl Timing {
     }
 }
 
-/// What an aggregation is told once.
+/// What rounds is told once.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The feed that it aggregates.
@@ -84,7 +84,7 @@ pub struct Settings {
     /// This node.
     pub me: Address,
     /// Who counts at the start, and what makes a certificate.
-    pub electorate: Electorate,
+    pub committee: Committee,
     /// The length of the write window.
     pub write_interval: Duration,
     /// How often this node asks for prices.

@@ -1,7 +1,7 @@
 //! Rule 3: observations and their signatures come together until one is a certificate.
 
 use super::{
-    Aggregation, Note, Now,
+    Note, Now, Rounds,
     candidate::{Candidate, Certified, Mine},
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 /// Candidates kept: one for each live observer and its certificates. Beyond it the oldest gives way.
 const MAX_CANDIDATES: usize = 256;
 
-impl Aggregation {
+impl Rounds {
     /// Takes a report in, merging it with what is known of its observation.
     pub(super) fn add(&mut self, report: VerifiedReport, now: Now) {
         let digest = report.digest();
@@ -48,7 +48,7 @@ impl Aggregation {
     }
 
     fn certificate_of(&self, report: &VerifiedReport, now: Now) -> Option<Certificate> {
-        self.electorates.certify(report, self.headcount.get(), now.unix)
+        self.committees.certify(report, self.headcount.get(), now.unix)
     }
 
     /// Whether its observer has said something newer: messages overtake each other.

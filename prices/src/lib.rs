@@ -1,0 +1,1 @@
+//! What an exchange answers, what quotes agree on, whom to ask when. Pure: no clock, no socket.

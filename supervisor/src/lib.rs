@@ -1,0 +1,1 @@
+//! Keeps actix actors alive one by one.
