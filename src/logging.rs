@@ -53,10 +53,12 @@ fn timestamp(now: DateTime<Utc>) -> String {
     now.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// Our crates' names say nothing new: `quorate_actors::aggregator::turns` is the `aggregator`; of others the crate is enough.
+/// Our crates' names say nothing new: `quorate_actors::aggregator::turns` is the `aggregator`; of others, and of the supervisor, which
+/// is one thing, the crate is enough.
 fn short(target: &str) -> &str {
     let mut parts = target.split("::");
     match (parts.next(), parts.next()) {
+        (Some("quorate_supervisor"), _) => "supervisor",
         (Some(own), Some(module)) if own.starts_with("quorate") => module,
         (Some(name), _) => name,
         _ => target,
@@ -102,6 +104,7 @@ mod tests {
     fn a_line_names_the_part_of_the_program_that_speaks() {
         for (target, name) in [
             ("quorate_actors::aggregator::turns", "aggregator"),
+            ("quorate_supervisor::watchdog", "supervisor"),
             ("quorate::node", "node"),
             ("quorate", "quorate"),
             ("libp2p_gossipsub::behaviour", "libp2p_gossipsub"),

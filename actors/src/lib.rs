@@ -1,4 +1,4 @@
-//! quorate's five actors, their messages and their supervisor: IO and scheduling. What is decided is decided in
+//! quorate's five actors and their messages: IO and scheduling. What is decided is decided in
 //! `quorate-protocol`.
 
 pub mod aggregator;
@@ -10,8 +10,8 @@ pub mod messages;
 pub mod price_fetcher;
 pub mod signer;
 mod sink;
-pub mod supervisor;
 
 pub use clock::Clock;
 pub use histogram::NAMESPACE;
+pub use quorate_supervisor as supervisor;
 pub use sink::Sink;

@@ -2,7 +2,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use quorate_actors::supervisor::{
+use quorate_supervisor::{
     ActorSpec, Fault, Phase, StepOutcome, Supervisor, SupervisorConfig, policy::RestartPolicy,
 };
 

@@ -4,7 +4,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use actix::prelude::*;
-use quorate_actors::supervisor::{
+use quorate_supervisor::{
     ActorSpec, Cause, Fault, InjectError, Phase, StartError, Supervisor, SupervisorConfig,
 };
 use tokio::time::Instant;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::prelude::*;
-use quorate_actors::supervisor::{ActorStatus, SupervisedActor, Supervisor, SupervisorConfig};
+use quorate_supervisor::{ActorStatus, SupervisedActor, Supervisor, SupervisorConfig};
 
 /// What happened to a subject, in order.
 #[derive(Debug, Default, Clone)]

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use actix::prelude::*;
-use quorate_actors::supervisor::{ActorSpec, Phase, StepOutcome, Supervisor};
+use quorate_supervisor::{ActorSpec, Phase, StepOutcome, Supervisor};
 use tokio::time::Instant;
 
 use crate::subject::{Diary, Say, Subject, act, eventually, in_paused_time, status, supervisor};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use log::{LevelFilter, Log, Metadata, Record};
-use quorate_actors::supervisor::{
+use quorate_supervisor::{
     ActorSpec, EXIT_BLOCKED, EXIT_GAVE_UP, Ending, Fault, Phase, SHUTDOWN_GRACE, Supervisor,
     SupervisorConfig, policy::RestartPolicy,
 };
