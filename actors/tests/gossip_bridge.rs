@@ -2,11 +2,9 @@
 
 mod gossip_bridge_support;
 
-use std::time::Duration;
+use std::{net::TcpListener, time::Duration};
 
-use gossip_bridge_support::{
-    Node, all_up, config, crossing, eventually, free_tcp, heartbeat, quic0, report, taken_udp, tcp0,
-};
+use gossip_bridge_support::{Node, all_up, config, crossing, eventually, free_tcp, heartbeat, report, tcp0};
 use libp2p::Multiaddr;
 use quorate_actors::gossip_bridge::{DnsPeers, Via};
 use quorate_protocol::{NodeKey, judge::Verified};
@@ -78,9 +76,9 @@ async fn what_is_not_valid_is_not_passed_on() {
 }
 
 #[actix_rt::test]
-async fn quic_works_as_tcp_does() {
-    let a = Node::start(vec![quic0()], vec![]);
-    let b = Node::start(vec![quic0()], vec![a.full_address().await]);
+async fn a_peer_is_dialled_by_an_address_that_names_its_key() {
+    let a = Node::start(vec![tcp0()], vec![]);
+    let b = Node::start(vec![tcp0()], vec![a.full_address().await]);
     all_up(&[&a, &b]).await;
     a.publish(report(&a.key)).await;
     b.publish(report(&b.key)).await;
@@ -235,9 +233,12 @@ async fn an_address_that_cannot_be_listened_on_ends_the_actor() {
 
 #[actix_rt::test]
 async fn a_port_that_is_taken_is_waited_for() {
-    let (socket, port) = taken_udp();
-    let quic = format!("/ip4/127.0.0.1/udp/{port}/quic-v1").parse().unwrap();
-    let a = Node::start(vec![quic], vec![]);
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let a = Node::start(
+        vec![format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()],
+        vec![],
+    );
     assert!(a.peers().await.is_empty(), "it runs");
     drop(socket);
     a.listens().await;

@@ -30,7 +30,7 @@ pub(crate) const LISTEN: Setting = Setting {
     value_name: "MULTIADDR",
     default: Some("/ip4/0.0.0.0/tcp/5000"),
     heading: HEADING,
-    help: "Where to listen for peers; add /ip4/0.0.0.0/udp/5000/quic-v1 for QUIC. Port 0: the system chooses. Repeatable",
+    help: "Where to listen for peers: an IP address and a TCP port. Port 0: the system chooses. Repeatable",
 };
 /// `--peer`
 pub(crate) const PEER: Setting = Setting {

@@ -8,7 +8,7 @@ use quorate_protocol::{judge::JudgeConfig, seal::Keyring};
 /// The bridge's configuration.
 #[derive(Debug, Clone)]
 pub struct BridgeConfig {
-    /// Where to accept connections: TCP or QUIC, such as `/ip4/0.0.0.0/tcp/5000` or `/ip4/0.0.0.0/udp/5000/quic-v1`.
+    /// Where to accept connections: IP address and TCP port, such as `/ip4/0.0.0.0/tcp/5000`.
     pub listen: Vec<Multiaddr>,
     /// Nodes that are dialled for as long as they are not connected; with or without a `/p2p/…` at the end.
     pub peers: Vec<Multiaddr>,

@@ -72,10 +72,9 @@ fn may_pass(error: &TransportError<io::Error>) -> bool {
 
 fn explain(address: Multiaddr, error: &TransportError<io::Error>) -> ListenError {
     let (reason, remedy) = match error {
-        TransportError::MultiaddrNotSupported(_) => (
-            "neither tcp nor quic".to_owned(),
-            "use an address like /ip4/0.0.0.0/tcp/5000 or /ip4/0.0.0.0/udp/5000/quic-v1",
-        ),
+        TransportError::MultiaddrNotSupported(_) => {
+            ("not tcp".to_owned(), "use an address like /ip4/0.0.0.0/tcp/5000")
+        }
         TransportError::Other(error) => {
             // libp2p wraps the system's error; its text is the innermost.
             let mut inner: &dyn std::error::Error = error;
@@ -163,6 +162,6 @@ mod tests {
         let error = listen
             .open(|address| Err(TransportError::MultiaddrNotSupported(address)))
             .unwrap_err();
-        assert!(error.to_string().contains("/quic-v1"), "{error}");
+        assert!(error.to_string().contains("/ip4/0.0.0.0/tcp/5000"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The swarm: TCP and QUIC, encrypted, with the node's key as identity.
+//! The swarm: TCP, encrypted, with the node's key as identity.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use libp2p::{
     PeerId, Swarm, SwarmBuilder, Transport,
     core::{ConnectedPoint, upgrade::Version},
     identity::Keypair,
-    noise, quic, tcp, yamux,
+    noise, tcp, yamux,
 };
 
 use super::{behaviour::Behaviour, counts::Counts, wire_meter};
@@ -35,7 +35,7 @@ pub(super) fn build(
     counts: &Arc<Counts>,
 ) -> Result<Swarm<Behaviour>, BuildError> {
     let transports = || {
-        let (of_tcp, of_quic, of_noise) = (Arc::clone(counts), Arc::clone(counts), Arc::clone(counts));
+        let (of_tcp, of_noise) = (Arc::clone(counts), Arc::clone(counts));
         let local = keypair.public().to_peer_id();
         // Here, and not when the connection is whole: who dials with our key hangs up before it is.
         let note_own_key = move |counts: &Counts, peer: &PeerId, endpoint: &ConnectedPoint| {
@@ -51,15 +51,8 @@ pub(super) fn build(
                 yamux::Config::default()
             })
             .map(move |(peer, connection), _| wire_meter::count(peer, connection, Arc::clone(&of_tcp)));
-        let quic = quic::tokio::Transport::new(quic::Config::new(keypair)).map(
-            move |(peer, connection), endpoint| {
-                note_own_key(&of_quic, &peer, &endpoint);
-                wire_meter::count(peer, connection, Arc::clone(&of_quic))
-            },
-        );
         let builder = SwarmBuilder::with_existing_identity(keypair.clone()).with_tokio();
-        let Ok(builder) =
-            builder.with_other_transport(|_| tcp.or_transport(quic).map(|either, _| either.into_inner()));
+        let Ok(builder) = builder.with_other_transport(|_| tcp);
         Ok::<_, noise::Error>(builder)
     };
     let failed = |error: libp2p::BehaviourBuilderError| BuildError::Behaviour(error.to_string());

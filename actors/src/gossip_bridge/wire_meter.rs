@@ -1,4 +1,4 @@
-//! Counts the bytes of all connections, whatever they are made of: TCP and QUIC end in the same streams.
+//! Counts the bytes of all connections.
 
 use std::{
     io,

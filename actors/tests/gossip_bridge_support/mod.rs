@@ -9,7 +9,7 @@
 
 use std::{
     collections::BTreeSet,
-    net::{TcpListener, UdpSocket},
+    net::TcpListener,
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -62,10 +62,6 @@ pub fn tcp0() -> Multiaddr {
     "/ip4/127.0.0.1/tcp/0".parse().unwrap()
 }
 
-pub fn quic0() -> Multiaddr {
-    "/ip4/127.0.0.1/udp/0/quic-v1".parse().unwrap()
-}
-
 /// A TCP address whose port was free a moment ago.
 pub fn free_tcp() -> Multiaddr {
     let port = TcpListener::bind("127.0.0.1:0")
@@ -74,13 +70,6 @@ pub fn free_tcp() -> Multiaddr {
         .unwrap()
         .port();
     format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()
-}
-
-/// A UDP port that is taken for as long as the socket lives.
-pub fn taken_udp() -> (UdpSocket, u16) {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = socket.local_addr().unwrap().port();
-    (socket, port)
 }
 
 pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {

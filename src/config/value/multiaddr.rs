@@ -4,9 +4,9 @@ use libp2p::{Multiaddr, multiaddr::Protocol};
 
 use crate::config::problem::{Wrong, wrong};
 
-/// An address to listen on: an IP address, then TCP, or UDP with QUIC. Port 0 lets the system choose.
+/// An address to listen on: an IP address, then TCP. Port 0 lets the system choose.
 pub(crate) fn listen_multiaddr(text: &str) -> Result<Multiaddr, Wrong> {
-    let address = transport(text, "/ip4/0.0.0.0/tcp/5000 or /ip4/0.0.0.0/udp/5000/quic-v1")?;
+    let address = transport(text, "/ip4/0.0.0.0/tcp/5000")?;
     let is_ip = matches!(address.iter().next(), Some(Protocol::Ip4(_) | Protocol::Ip6(_)));
     let names_peer = address.iter().any(|part| matches!(part, Protocol::P2p(_)));
     match (is_ip, names_peer) {
@@ -22,13 +22,11 @@ pub(crate) fn listen_multiaddr(text: &str) -> Result<Multiaddr, Wrong> {
     }
 }
 
-/// An address of a peer: a DNS name or IP address, TCP or UDP with QUIC, and perhaps the PeerId that must answer.
+/// An address of a peer: a DNS name or IP address, TCP, and perhaps the PeerId that must answer.
 pub(crate) fn peer_multiaddr(text: &str) -> Result<Multiaddr, Wrong> {
     let example = "/dns4/node-1.example/tcp/5000 or /ip4/10.0.0.7/tcp/5000/p2p/PEER_ID";
     let address = transport(text, example)?;
-    let has_port = address
-        .iter()
-        .all(|part| !matches!(part, Protocol::Tcp(0) | Protocol::Udp(0)));
+    let has_port = address.iter().all(|part| part != Protocol::Tcp(0));
     if has_port {
         Ok(address)
     } else {
@@ -46,18 +44,12 @@ fn transport(text: &str, example: &str) -> Result<Multiaddr, Wrong> {
         use Protocol::{Dns, Dns4, Dns6, Ip4, Ip6};
         matches!(part, Ip4(_) | Ip6(_) | Dns(_) | Dns4(_) | Dns6(_))
     };
-    let is_spoken = match parts.as_slice() {
-        [host, Protocol::Tcp(_)] | [host, Protocol::Udp(_), Protocol::QuicV1] => is_host(host),
-        _ => false,
+    let rule = match parts.as_slice() {
+        [host, Protocol::Tcp(_)] if is_host(host) => return Ok(address),
+        [_, Protocol::Udp(_), Protocol::QuicV1] => "is QUIC, which nodes do not speak",
+        _ => "is not a transport that nodes speak",
     };
-    if is_spoken {
-        Ok(address)
-    } else {
-        Err(wrong(
-            "is not a transport that nodes speak",
-            format!("write one like {example}"),
-        ))
-    }
+    Err(wrong(rule, format!("write one like {example}")))
 }
 
 #[cfg(test)]
@@ -67,10 +59,10 @@ mod tests {
     const PEER: &str = "/p2p/16Uiu2HAmPLe7Mzm8TsYUubgCAW1aJoeFScxrLj8ppHFivPo97bUZ";
 
     #[test]
-    fn listens_on_tcp_or_quic_of_an_ip_address() {
+    fn listens_on_tcp_of_an_ip_address() {
         for text in [
             "/ip4/0.0.0.0/tcp/5000",
-            "/ip6/::/udp/5000/quic-v1",
+            "/ip6/::/tcp/5000",
             "/ip4/127.0.0.1/tcp/0",
         ] {
             assert_eq!(listen_multiaddr(text).unwrap().to_string(), text);
@@ -79,6 +71,10 @@ mod tests {
             ("0.0.0.0:5000", "is not a multiaddress"),
             ("/ip4/0.0.0.0", "is not a transport that nodes speak"),
             ("/ip4/0.0.0.0/udp/5000", "is not a transport that nodes speak"),
+            (
+                "/ip4/0.0.0.0/udp/5000/quic-v1",
+                "is QUIC, which nodes do not speak",
+            ),
             ("/ip4/0.0.0.0/tcp/5000/ws", "is not a transport that nodes speak"),
             ("/dns4/localhost/tcp/5000", "is no place to listen"),
         ] {
@@ -90,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_peer_may_be_named_by_dns_and_pinned_to_its_id() {
-        for text in ["/dns4/node-1/tcp/5000", "/ip4/10.0.0.7/udp/5000/quic-v1"] {
+        for text in ["/dns4/node-1/tcp/5000", "/ip4/10.0.0.7/tcp/5000"] {
             assert_eq!(peer_multiaddr(text).unwrap().to_string(), text);
             assert_eq!(
                 peer_multiaddr(&format!("{text}{PEER}")).unwrap().to_string(),
