@@ -5,8 +5,8 @@ use std::{fmt, str::FromStr};
 use secp256k1::PublicKey;
 
 use crate::{
-    fixed_bytes::{ParseHexError, fixed_bytes, parse_hex},
-    keccak::keccak256,
+    digest::keccak256,
+    encoding::{ParseHexError, fixed_bytes, parse_hex},
 };
 
 fixed_bytes!(
@@ -42,7 +42,7 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lower: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let lower = const_hex::encode(self.0);
         let hash = keccak256([lower.as_bytes()]);
         f.write_str("0x")?;
         for (index, digit) in lower.chars().enumerate() {

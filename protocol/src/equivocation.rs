@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
     address::Address,
-    network::Network,
+    names::Network,
     report::{Report, VerifiedReport, VerifyError},
 };
 
@@ -125,9 +125,9 @@ mod tests {
     use super::*;
     use crate::{
         evidence::{Evidence, Quote},
-        key::NodeKey,
         message::Message,
         observation::Observation,
+        signing::NodeKey,
         time::UnixMillis,
     };
 

@@ -5,10 +5,10 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
-    keccak::{Digest, keccak256},
+    digest::{Digest, keccak256},
+    encoding::bounded_list,
     price::Price,
     time::UnixMillis,
-    wire::bounded_list,
 };
 
 /// Most quotes that an observation may carry.

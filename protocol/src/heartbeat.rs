@@ -3,8 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
-    address::Address, eip712, feed::Feed, keccak::Digest, key::NodeKey, network::Network,
-    signature::Signature, time::UnixMillis, wire::bounded_list,
+    address::Address, digest::Digest, digest::eip712, encoding::bounded_list, names::Feed, names::Network,
+    signing::NodeKey, signing::Signature, time::UnixMillis,
 };
 
 const HEARTBEAT_TYPE: &str = "Heartbeat(address node,string version,string[] feeds,uint64 sentAt,uint64 lastObservation,\

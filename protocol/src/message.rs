@@ -3,7 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned, de::IgnoredAny};
 
 use crate::{
-    equivocation::Equivocation, heartbeat::Heartbeat, network::Network, refusal_notice::RefusalNotice,
+    equivocation::Equivocation, heartbeat::Heartbeat, names::Network, refusal_notice::RefusalNotice,
     report::Report, written::Written,
 };
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
-    address::Address, eip712, keccak::Digest, key::NodeKey, network::Network, signature::Signature,
+    address::Address, digest::Digest, digest::eip712, names::Network, signing::NodeKey, signing::Signature,
     time::UnixMillis,
 };
 

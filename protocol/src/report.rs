@@ -6,13 +6,13 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
     address::Address,
-    attestation::Attestation,
     committee::Committee,
-    keccak::Digest,
-    network::Network,
+    digest::Digest,
+    encoding::bounded_list,
+    names::Network,
     observation::Observation,
-    signature::{Signature, SignatureError},
-    wire::bounded_list,
+    signing::Attestation,
+    signing::{Signature, SignatureError},
 };
 
 /// Most attestations that a report may carry: bounds the work that one message can cause (about 5 ms of recoveries).

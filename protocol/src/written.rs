@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     address::Address,
-    eip712,
-    keccak::Digest,
-    key::NodeKey,
-    network::Network,
+    digest::Digest,
+    digest::eip712,
+    names::Network,
     report::{Certificate, Report},
-    signature::Signature,
+    signing::NodeKey,
+    signing::Signature,
     time::UnixMillis,
 };
 

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use const_hex::encode as hex;
 use quorate_protocol::{
     Address, Attestation, Committee, Digest, Evidence, Heartbeat, Members, Message, Network, NodeKey,
     Observation, ProvenEquivocation, QuorumRule, Quote, RefusalNotice, Signature, UnixMillis, VerifiedReport,
@@ -14,10 +15,6 @@ use quorate_protocol::{
 use serde_json::{Value, json};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/vectors.json");
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 fn quote(source: &str, price: &str, at: u64) -> Quote {
     Quote {
@@ -86,9 +83,9 @@ fn vectors() -> Value {
                 "evidence": observation.evidence().hash(),
                 "digest": report.digest(),
                 "signatures": report.signatures(),
-                "own_report_cbor": hex(&own.encode(&network)),
-                "certificate_cbor": hex(&Message::Report(report.to_report()).encode(&network)),
-                "written_cbor": hex(&Message::Written(written).encode(&network)),
+                "own_report_cbor": hex(own.encode(&network)),
+                "certificate_cbor": hex(Message::Report(report.to_report()).encode(&network)),
+                "written_cbor": hex(Message::Written(written).encode(&network)),
             })
         })
         .collect();
@@ -127,10 +124,10 @@ fn vectors() -> Value {
         "cases": cases,
         "heartbeat": {
             "digest": heartbeat.digest(&network),
-            "cbor": hex(&Message::Heartbeat(heartbeat).encode(&network)),
+            "cbor": hex(Message::Heartbeat(heartbeat).encode(&network)),
         },
-        "refusal": { "cbor": hex(&Message::Refusal(refusal).encode(&network)) },
-        "equivocation": { "cbor": hex(&Message::Equivocation(proof.to_claim()).encode(&network)) },
+        "refusal": { "cbor": hex(Message::Refusal(refusal).encode(&network)) },
+        "equivocation": { "cbor": hex(Message::Equivocation(proof.to_claim()).encode(&network)) },
         "sealed": sealed,
     })
 }
@@ -138,16 +135,16 @@ fn vectors() -> Value {
 /// A message that is sealed, and what an implementation computes on the way there.
 fn sealed_json(network: &Network, plaintext: &[u8]) -> Value {
     let secret: [u8; 32] = std::array::from_fn(|at| at as u8 + 1);
-    let secret_text = hex(&secret);
+    let secret_text = hex(secret);
     let nonce: [u8; 24] = std::array::from_fn(|at| at as u8 + 100);
     let secret: NetworkSecret = secret_text.parse().unwrap();
     let keyring = Keyring::new(network, std::slice::from_ref(&secret)).unwrap();
     json!({
         "secret": secret_text,
         "key_id": secret.key_id(network),
-        "nonce": hex(&nonce),
+        "nonce": hex(nonce),
         "plaintext": hex(plaintext),
-        "cbor": hex(&keyring.seal(plaintext, nonce)),
+        "cbor": hex(keyring.seal(plaintext, nonce)),
     })
 }
 
@@ -196,11 +193,7 @@ fn golden_messages_decode_to_what_encodes_to_them() {
 }
 
 fn bytes_of(hex: &Value) -> Vec<u8> {
-    let hex = hex.as_str().unwrap().trim_start_matches("0x");
-    (0..hex.len())
-        .step_by(2)
-        .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap())
-        .collect()
+    const_hex::decode(hex.as_str().unwrap()).unwrap()
 }
 
 /// By the documentation's words alone, with a cipher taken from elsewhere: this file does not use the code that sealed.

@@ -106,11 +106,7 @@ fn random_network() -> String {
 }
 
 fn random_password() -> String {
-    NodeKey::generate()
-        .secret_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    const_hex::encode(NodeKey::generate().secret_bytes().as_slice())
 }
 
 fn banner(plan: &Plan, folder: &Folder, exchange: Option<&Exchange>) -> String {

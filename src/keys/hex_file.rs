@@ -1,38 +1,19 @@
 //! The plain form: `0x` and 64 hex digits on a line.
 
-use std::fmt::Write;
-
 use quorate_protocol::NodeKey;
 use zeroize::Zeroizing;
 
 /// The key as a line.
 pub(crate) fn encode(key: &NodeKey) -> Zeroizing<String> {
-    // As long as it gets, so that it does not grow and leave copies behind.
-    let mut text = Zeroizing::new(String::with_capacity(2 + 64 + 1));
-    text.push_str("0x");
-    for byte in key.secret_bytes().iter() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text.push('\n');
-    text
+    let digits = Zeroizing::new(const_hex::encode_prefixed(key.secret_bytes().as_slice()));
+    Zeroizing::new(format!("{}\n", *digits))
 }
 
 /// The key in a line, with or without the `0x`. `None`: it is none; nothing is said of what it is, since it may nearly be one.
 pub(crate) fn decode(text: &str) -> Option<NodeKey> {
-    let text = text.trim();
-    let digits = text.strip_prefix("0x").unwrap_or(text).as_bytes();
     let mut bytes = Zeroizing::new([0; 32]);
-    if digits.len() != 2 * bytes.len() {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
-    }
+    const_hex::decode_to_slice(text.trim(), bytes.as_mut_slice()).ok()?;
     NodeKey::from_bytes(*bytes).ok()
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
 #[cfg(test)]

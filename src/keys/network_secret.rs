@@ -1,6 +1,6 @@
 //! The file of a sealed network's secrets: 64 hex digits a line, `#` begins a comment. The first one seals, all are accepted.
 
-use std::{fmt::Write, path::Path};
+use std::path::Path;
 
 use quorate_protocol::{
     Network,
@@ -86,13 +86,8 @@ fn parse(text: &str) -> Result<Vec<NetworkSecret>, SecretsError> {
 pub(crate) fn create(path: &Path, network: &Network) -> std::io::Result<KeyId> {
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(bytes.as_mut_slice())?;
-    let mut text = Zeroizing::new(String::with_capacity(64 + 1));
-    for byte in bytes.iter() {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text.push('\n');
-    private_file::create(path, &text)?;
+    let digits = Zeroizing::new(const_hex::encode(bytes.as_slice()));
+    private_file::create(path, &Zeroizing::new(format!("{}\n", *digits)))?;
     Ok(NetworkSecret::new(bytes).key_id(network))
 }
 

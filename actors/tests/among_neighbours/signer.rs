@@ -322,7 +322,7 @@ fn the_key_is_shown_neither_in_logs_nor_in_what_is_sent() {
         let logged = LOG_BOOK.0.lock().unwrap().join("\n");
         assert!(logged.contains("actor failed: actor=Signer"), "the book is kept");
         let bytes = secret.secret_bytes();
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = const_hex::encode(bytes.as_slice());
         let list = format!("{bytes:?}");
         for text in [shown, logged] {
             let lower = text.to_lowercase();

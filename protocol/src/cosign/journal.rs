@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::Refusal;
-use crate::{address::Address, feed::Feed, keccak::Digest, observation::Observation, time::UnixMillis};
+use crate::{address::Address, digest::Digest, names::Feed, observation::Observation, time::UnixMillis};
 
 /// What the signer has put its name to: the last gate, beside the key, whatever it is asked.
 ///

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    address::Address, equivocation::ProvenEquivocation, feed::Feed, message::DecodeError, seal::KeyId,
+    address::Address, equivocation::ProvenEquivocation, message::DecodeError, names::Feed, seal::KeyId,
 };
 
 /// What a node tells gossipsub about a message.

@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    address::Address, attestation::Attestation, equivocation::ProvenEquivocation, keccak::Digest,
-    observation::Observation, report::VerifiedReport, time::UnixMillis,
+    address::Address, digest::Digest, equivocation::ProvenEquivocation, observation::Observation,
+    report::VerifiedReport, signing::Attestation, time::UnixMillis,
 };
 
 /// Digests remembered. A network of 100 nodes makes 100 a window; the oldest are forgotten first.

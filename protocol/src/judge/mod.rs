@@ -12,14 +12,12 @@ use memory::Memory;
 
 use crate::{
     address::Address,
-    committee::Committee,
-    committees::Committees,
+    committee::{Committee, Committees, Members},
     equivocation::{Equivocation, EquivocationError, ProvenEquivocation, one_window},
-    feed::Feed,
     heartbeat::Heartbeat,
-    members::Members,
     message::Message,
-    network::Network,
+    names::Feed,
+    names::Network,
     refusal_notice::RefusalNotice,
     report::{Certificate, Report, VerifiedReport},
     time::UnixMillis,

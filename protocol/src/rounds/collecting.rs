@@ -5,7 +5,7 @@ use super::{
     candidate::{Candidate, Certified, Mine},
 };
 use crate::{
-    keccak::Digest,
+    digest::Digest,
     report::{Certificate, VerifiedReport},
     time::Instant,
 };

@@ -1,7 +1,7 @@
 //! Rules 1 and 2: which observation to vouch for, and when it is this node's turn to.
 
 use super::{Candidate, Effect, Note, Now, Rounds, candidate::Mine, rank};
-use crate::{address::Address, cosign::Refusal, keccak::Digest, report::VerifiedReport, time::Instant};
+use crate::{address::Address, cosign::Refusal, digest::Digest, report::VerifiedReport, time::Instant};
 
 impl Rounds {
     /// Courts the best-ranked observation that this node can vouch for.

@@ -6,8 +6,8 @@ use super::Quoted;
 use crate::{
     address::Address,
     cosign::Refusal,
+    digest::Digest,
     equivocation::ProvenEquivocation,
-    keccak::Digest,
     observation::Observation,
     price::Price,
     report::{Certificate, Report},

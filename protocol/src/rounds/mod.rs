@@ -19,7 +19,6 @@ mod courting;
 mod database;
 mod effect;
 mod fetching;
-mod headcount;
 mod ledger;
 mod quarantine;
 mod rank;
@@ -35,7 +34,6 @@ use std::{collections::BTreeMap, time::Duration};
 use candidate::{Candidate, Certified, Mine};
 use database::Database;
 pub use effect::{Effect, Note};
-use headcount::Headcount;
 use ledger::Ledger;
 pub use ledger::Mark;
 use quarantine::Quarantine;
@@ -48,13 +46,12 @@ use window::Window;
 
 use crate::{
     address::Address,
-    attestation::Attestation,
-    committee::Committee,
-    committees::Committees,
+    committee::{Committee, Committees, Headcount},
     cosign::{OwnPrice, Refusal},
+    digest::Digest,
     heartbeat::Heartbeat,
-    keccak::Digest,
     report::VerifiedReport,
+    signing::Attestation,
     time::{Instant, UnixMillis},
 };
 

@@ -2,7 +2,7 @@
 
 use crate::{
     address::Address,
-    keccak::{Digest, keccak256},
+    digest::{Digest, keccak256},
 };
 
 /// The place of an observer's observation in the window that follows the record `anchor`: the lowest is tried first.

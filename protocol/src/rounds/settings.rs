@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    address::Address, committee::Committee, cosign::CosignPolicy, equivocation, feed::Feed, time::Instant,
+    address::Address, committee::Committee, cosign::CosignPolicy, equivocation, names::Feed, time::Instant,
 };
 
 /// How often a node says that it is alive, if it has said nothing else.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Effect, Mark, Note, Now, Rounds, candidate::Mine};
 use crate::{
-    address::Address, cosign::Refusal, equivocation::ProvenEquivocation, keccak::Digest,
+    address::Address, cosign::Refusal, digest::Digest, equivocation::ProvenEquivocation,
     refusal_notice::RefusalNotice, time::Instant,
 };
 

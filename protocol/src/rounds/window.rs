@@ -1,6 +1,6 @@
 //! When the next record may be written.
 
-use crate::{keccak::Digest, report::Certificate, time::Instant};
+use crate::{digest::Digest, report::Certificate, time::Instant};
 
 /// The write window of one feed as this node believes it.
 #[derive(Debug)]

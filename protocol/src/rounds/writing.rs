@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     address::Address,
-    keccak::Digest,
+    digest::Digest,
     report::Certificate,
     time::{Instant, UnixMillis},
 };

@@ -6,7 +6,7 @@
 use super::secret::KeyId;
 use crate::{
     message::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION},
-    network::Network,
+    names::Network,
 };
 
 /// The kind of a sealed message, far from those of the messages in it.

@@ -12,7 +12,7 @@ use super::{
     envelope::{MAX_SEALED_BYTES, NONCE_BYTES, SealError, Sealed, associated_data},
     secret::{KeyId, NetworkSecret},
 };
-use crate::{message::MAX_MESSAGE_BYTES, network::Network};
+use crate::{message::MAX_MESSAGE_BYTES, names::Network};
 
 /// Secrets of one node. Changing one takes two for a while; more than a few are a file that nobody tidies.
 pub const MAX_SECRETS: usize = 8;
@@ -164,13 +164,6 @@ mod tests {
         Keyring::new(&network(), &secrets).unwrap()
     }
 
-    fn bytes(hex: &str) -> Vec<u8> {
-        (0..hex.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
-            .collect()
-    }
-
     #[test]
     fn the_cipher_is_that_of_the_internet_draft() {
         // draft-irtf-cfrg-xchacha-03, appendix A.3.1.
@@ -179,14 +172,14 @@ mod tests {
         let payload = Payload {
             msg: b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, \
                    sunscreen would be it.",
-            aad: &bytes("50515253c0c1c2c3c4c5c6c7"),
+            aad: &const_hex::decode("50515253c0c1c2c3c4c5c6c7").unwrap(),
         };
         let sealed =
             XChaCha20Poly1305::new(Key::from_slice(&key)).encrypt(XNonce::from_slice(&nonce), payload);
         let expected = "bd6d179d3e83d43b9576579493c0e939572a1700252bfaccbed2902c21396cbb731c7f1b0b4aa6440bf3a82f4eda7e39\
                         ae64c6708c54c216cb96b72e1213b4522f8c9ba40db5d945b11b69b982c1bb9e3f3fac2bc369488f76b2383565d3fff9\
                         21f9664c97637da9768812f615c68b13b52ec0875924c1c7987947deafd8780acf49";
-        assert_eq!(sealed.unwrap(), bytes(expected));
+        assert_eq!(const_hex::encode(sealed.unwrap()), expected);
     }
 
     #[test]

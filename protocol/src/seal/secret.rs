@@ -5,9 +5,9 @@ use std::{fmt, str::FromStr};
 use zeroize::Zeroizing;
 
 use crate::{
-    fixed_bytes::{ParseHexError, fixed_bytes, parse_hex, write_hex},
-    keccak::keccak256,
-    network::Network,
+    digest::keccak256,
+    encoding::{ParseHexError, fixed_bytes, parse_hex, shown_as_hex},
+    names::Network,
 };
 
 /// Before what is hashed to a key's name and to the key itself: neither can be taken for the other.
@@ -19,18 +19,7 @@ fixed_bytes!(
     KeyId, 8
 );
 
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
-    }
-}
-
-impl FromStr for KeyId {
-    type Err = ParseHexError;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse_hex(text).map(Self)
-    }
-}
+shown_as_hex!(KeyId);
 
 /// 32 bytes from a source of randomness, known to the nodes of one network. Erased when dropped, and never shown: its name is
 /// [`NetworkSecret::key_id`].

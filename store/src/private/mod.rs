@@ -333,9 +333,7 @@ fn random_password() -> Result<Secret, PrivatePostgresError> {
     fs::File::open("/dev/urandom")
         .and_then(|mut file| file.read_exact(&mut bytes))
         .map_err(|error| io_error("reading /dev/urandom", error))?;
-    Ok(Secret::new(
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
-    ))
+    Ok(Secret::new(const_hex::encode(bytes)))
 }
 
 /// The server writes its state into the eighth line.

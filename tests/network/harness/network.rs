@@ -293,7 +293,7 @@ pub(crate) fn gaps(records: &[Record]) -> Vec<Duration> {
 
 fn node(folder: &Path, number: usize) -> Node {
     let key = NodeKey::generate();
-    let hex: String = key.secret_bytes().iter().map(|b| format!("{b:02x}")).collect();
+    let hex = const_hex::encode(key.secret_bytes().as_slice());
     write_private(&folder.join(key_name(number)), &hex);
     Node {
         number,

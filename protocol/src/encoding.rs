@@ -1,6 +1,11 @@
-//! Byte arrays of a fixed length: hex for people, CBOR byte strings on the wire.
+//! How bytes and lists are written: hex for people, CBOR byte strings and bounded lists on the wire.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, SeqAccess, Visitor},
+};
 
 /// Why a text is no `0x…` hex string of the expected length.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,31 +29,10 @@ pub(crate) fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], ParseHexE
     if let Some(odd) = digits.chars().find(|c| !c.is_ascii_hexdigit()) {
         return Err(ParseHexError::Digit(odd));
     }
-    if digits.len() != 2 * N {
-        return Err(ParseHexError::Length {
-            expected: 2 * N,
-            found: digits.len(),
-        });
-    }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
-        *byte = nibble(pair[0]) << 4 | nibble(pair[1]);
-    }
-    Ok(bytes)
-}
-
-fn nibble(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        b'a'..=b'f' => digit - b'a' + 10,
-        _ => digit - b'A' + 10,
-    }
-}
-
-/// Writes `0x` and two lowercase digits a byte.
-pub(crate) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    f.write_str("0x")?;
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    const_hex::decode_to_array(digits).map_err(|_| ParseHexError::Length {
+        expected: 2 * N,
+        found: digits.len(),
+    })
 }
 
 /// A newtype over `[u8; N]` that shows as hex, parses from hex and travels as a byte string (in text formats: as hex).
@@ -111,3 +95,52 @@ macro_rules! fixed_bytes {
     };
 }
 pub(crate) use fixed_bytes;
+
+/// Shows such a type as `0x` and two lowercase digits a byte, and reads it back. [`crate::Address`] shows itself otherwise.
+macro_rules! shown_as_hex {
+    ($name:ident) => {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&const_hex::encode_prefixed(self.0))
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = crate::encoding::ParseHexError;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                crate::encoding::parse_hex(text).map(Self)
+            }
+        }
+    };
+}
+pub(crate) use shown_as_hex;
+
+/// Reads a list of at most `MAX` items; the first one too many ends the reading, whatever length the sender declared.
+pub(crate) fn bounded_list<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Bounded<T, const MAX: usize>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Bounded<T, MAX> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of at most {MAX} items")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<T>, A::Error> {
+            let mut items = Vec::new();
+            while let Some(item) = sequence.next_element()? {
+                if items.len() == MAX {
+                    return Err(A::Error::custom(format_args!("more than {MAX} items")));
+                }
+                items.push(item);
+            }
+            Ok(items)
+        }
+    }
+
+    deserializer.deserialize_seq(Bounded::<T, MAX>(PhantomData))
+}
