@@ -6,7 +6,6 @@ mod clock;
 pub mod db_writer;
 pub mod gossip_bridge;
 mod histogram;
-pub mod messages;
 pub mod price_fetcher;
 pub mod signer;
 mod sink;

@@ -18,12 +18,13 @@ use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
 use prometheus::Registry;
 use quorate_actors::{
     Clock,
-    messages::{FetchFor, Observed},
+    aggregator::AggregatorMessage,
     price_fetcher::{
-        Agreement, LONGEST_LEAD, MIN_GAP, PriceFetcher, PriceFetcherSettings, SourceKind, SourceMeasures,
+        Agreement, FetcherMessage, LONGEST_LEAD, MIN_GAP, PriceFetcher, PriceFetcherSettings, SourceKind,
+        SourceMeasures,
     },
 };
-use quorate_protocol::{Feed, Instant};
+use quorate_protocol::{Feed, Instant, rounds::Quoted};
 use tokio::time::{sleep, timeout};
 
 /// What a source does when asked. Where an answer is refused its price would fit, so that nothing but the refusal keeps it out.
@@ -154,16 +155,19 @@ fn body(kind: SourceKind, price: &str, base: &str, now: u64) -> String {
 
 /// Keeps what it is told.
 #[derive(Clone, Default)]
-struct Observer(Arc<Mutex<Vec<Observed>>>);
+struct Observer(Arc<Mutex<Vec<Quoted>>>);
 
 impl Actor for Observer {
     type Context = Context<Self>;
 }
 
-impl Handler<Observed> for Observer {
+impl Handler<AggregatorMessage> for Observer {
     type Result = ();
-    fn handle(&mut self, observed: Observed, _: &mut Self::Context) {
-        self.0.lock().unwrap().push(observed);
+    fn handle(&mut self, message: AggregatorMessage, _: &mut Self::Context) {
+        match message {
+            AggregatorMessage::Quoted { quoted, .. } => self.0.lock().unwrap().push(quoted),
+            other => panic!("the fetcher does not say this: {other:?}"),
+        }
     }
 }
 
@@ -191,7 +195,7 @@ impl Observer {
         self.0.lock().unwrap().len()
     }
 
-    fn last(&self) -> Observed {
+    fn last(&self) -> Quoted {
         self.0.lock().unwrap().last().unwrap().clone()
     }
 
@@ -255,7 +259,7 @@ fn settings(rules: &Rules, url: &str, observer: &Observer) -> PriceFetcherSettin
         max_quote_age: Duration::from_secs(300),
         fetch_interval: rules.interval,
         clock: Clock::system(),
-        observers: vec![observer.clone().start().recipient().into()],
+        aggregator: observer.clone().start().recipient().into(),
         measures: SourceMeasures::new(&Registry::new(), &[]).unwrap(),
     }
 }
@@ -366,7 +370,7 @@ async fn the_price_is_the_median_of_what_all_exchanges_say() {
     let observed = scene.observer.last();
     let now = scene.clock.unix_now();
     assert!(observed.observed_at <= now && now.since(observed.observed_at) < Duration::from_secs(15));
-    assert!(observed.observed_instant <= scene.clock.now());
+    assert!(observed.observed <= scene.clock.now());
     for quote in observed.evidence.quotes() {
         let distance = now.since(quote.at).max(quote.at.since(now));
         assert!(distance < Duration::from_secs(17), "{quote:?}");
@@ -579,14 +583,14 @@ async fn answers_are_in_about_when_the_aggregator_wants_them() {
     let scene = Scene::start(rules, &[]);
     scene.price().await;
     let wanted = scene.clock.now() + LONGEST_LEAD + Duration::from_millis(500);
-    scene.fetcher.do_send(FetchFor {
+    scene.fetcher.do_send(FetcherMessage::FetchFor {
         feed: feed(),
         at: wanted,
     });
     scene
         .until("the second price", |scene| scene.observer.count() == 2)
         .await;
-    let observed = scene.observer.last().observed_instant;
+    let observed = scene.observer.last().observed;
     assert!(
         observed >= wanted.before(LONGEST_LEAD),
         "{observed:?} is too early for {wanted:?}"
@@ -614,11 +618,11 @@ async fn for_a_time_that_has_passed_it_fetches_at_once() {
         })
         .await;
     let other_feed = "BTC/USD".parse().unwrap();
-    scene.fetcher.do_send(FetchFor {
+    scene.fetcher.do_send(FetcherMessage::FetchFor {
         feed: other_feed,
         at: soonest,
     });
-    scene.fetcher.do_send(FetchFor {
+    scene.fetcher.do_send(FetcherMessage::FetchFor {
         feed: feed(),
         at: soonest,
     });
@@ -661,18 +665,5 @@ async fn a_restart_in_the_middle_of_a_fetch_leaves_one_timer_not_two() {
         took >= SHORT * 4,
         "ten rounds in {took:?}: six timers need two intervals for them, one needs nine"
     );
-    scene.stop().await;
-}
-
-#[actix_web::test]
-async fn an_observer_that_is_gone_does_not_keep_it_from_the_others() {
-    let scene = Scene::start_with(Rules::default(), &[], |mut settings, _| {
-        let gone = Observer::default().start();
-        gone.do_send(Stop);
-        settings.observers.insert(0, gone.recipient().into());
-        settings
-    });
-    scene.rounds(SourceKind::Kraken, 3).await;
-    assert!(scene.observer.count() >= 2);
     scene.stop().await;
 }

@@ -10,7 +10,9 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use actix_web::{App, HttpServer, dev::Server, web};
 use prometheus::Registry;
-use quorate_actors::{Clock, Sink, aggregator::AskStatus, gossip_bridge::Counts, supervisor::Supervisor};
+use quorate_actors::{
+    Clock, Sink, aggregator::AggregatorMessage, gossip_bridge::Counts, supervisor::Supervisor,
+};
 use quorate_protocol::{Address, Network};
 use tokio::sync::watch;
 
@@ -25,8 +27,8 @@ pub(crate) struct Views {
     pub(crate) network: Network,
     /// The actors' states.
     pub(crate) supervisor: Supervisor,
-    /// The feeds' states.
-    pub(crate) ask_status: Sink<AskStatus>,
+    /// Tells the feeds' states.
+    pub(crate) aggregator: Sink<AggregatorMessage>,
     /// How long things take.
     pub(crate) registry: Registry,
     /// The process's clock.

@@ -6,8 +6,9 @@ use std::{
 };
 
 use actix_web::{HttpResponse, get, web};
-use quorate_actors::aggregator::{AskStatus, FeedStatus};
+use quorate_actors::aggregator::{AggregatorMessage, FeedStatus};
 use serde_json::{Value, json};
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     Views,
@@ -145,5 +146,10 @@ const WARNINGS: [(&str, &str); 4] = [
 ];
 
 pub(super) async fn statuses(views: &Views) -> Option<Vec<FeedStatus>> {
-    views.ask_status.send(AskStatus).timeout(PATIENCE).await.ok()
+    let (asker, answer) = oneshot::channel();
+    views
+        .aggregator
+        .try_send(AggregatorMessage::AskStatus(asker))
+        .ok()?;
+    timeout(PATIENCE, answer).await.ok()?.ok()
 }

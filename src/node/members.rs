@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use quorate_actors::{Sink, gossip_bridge::Endpoints, messages::CommitteeIs};
+use quorate_actors::{
+    Sink, aggregator::AggregatorMessage, db_writer::DbWriterMessage, gossip_bridge::BridgeMessage,
+};
 use quorate_protocol::{Address, Committee, Members, QuorumRule};
 use tokio::sync::watch;
 
@@ -14,10 +16,9 @@ use crate::{
 /// Whom a change of the members concerns.
 pub(super) struct Concerned {
     pub(super) me: Address,
-    /// GossipBridge, Aggregator and DbWriter.
-    pub(super) committee: [Sink<CommitteeIs>; 3],
-    /// GossipBridge.
-    pub(super) endpoints: Sink<Endpoints>,
+    pub(super) gossip_bridge: Sink<BridgeMessage>,
+    pub(super) aggregator: Sink<AggregatorMessage>,
+    pub(super) db_writer: Sink<DbWriterMessage>,
     /// The API.
     pub(super) names: watch::Sender<Names>,
 }
@@ -45,10 +46,24 @@ pub(super) fn follow(path: &Path, current: MemberList, rule: QuorumRule, concern
     };
     watch(file, load, move |list| {
         let committee = list.committee(&rule);
-        let tell = |to: &Sink<CommitteeIs>| to.try_send(CommitteeIs(committee.clone())).is_ok();
-        let endpoints = Endpoints(list.endpoints(concerned.me));
+        let endpoints = list.endpoints(concerned.me);
+        let (bridge, aggregator, db_writer) = (
+            &concerned.gossip_bridge,
+            &concerned.aggregator,
+            &concerned.db_writer,
+        );
+        let is_told = bridge
+            .try_send(BridgeMessage::CommitteeIs(committee.clone()))
+            .is_ok()
+            && bridge.try_send(BridgeMessage::EndpointsAre(endpoints)).is_ok()
+            && aggregator
+                .try_send(AggregatorMessage::CommitteeIs(committee.clone()))
+                .is_ok()
+            && db_writer
+                .try_send(DbWriterMessage::CommitteeIs(committee.clone()))
+                .is_ok();
         // Told again at the next look if a mailbox is full.
-        if !concerned.committee.iter().all(tell) || concerned.endpoints.try_send(endpoints).is_err() {
+        if !is_told {
             return false;
         }
         concerned.names.send_replace(list.names());

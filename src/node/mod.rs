@@ -2,14 +2,25 @@
 
 mod members;
 mod sealing;
+mod settings;
 mod wiring;
 
-use std::{error::Error, io, process::ExitCode, thread, time::Duration};
+use std::{error::Error, io, process::ExitCode, sync::Arc, thread, time::Duration};
 
-use quorate_actors::supervisor::SHUTDOWN_GRACE;
+use prometheus::Registry;
+use quorate_actors::{
+    Clock, Sink,
+    aggregator::AggregatorMessage,
+    gossip_bridge::{BridgeMessage, Counts},
+    supervisor::{SHUTDOWN_GRACE, Supervisor},
+};
+use quorate_protocol::{Address, Network};
 use tokio::sync::{oneshot, watch};
 
-use crate::{config::node::NodeConfig, http};
+use crate::{
+    config::{members::Names, node::NodeConfig},
+    http::{self, Views},
+};
 
 /// The exit code when the database's settings are not the node's: `EX_CONFIG`, waiting does not help.
 const EXIT_MISFIT: u8 = 78;
@@ -20,14 +31,43 @@ const SHUTDOWN_ORDER: [&str; 5] = ["PriceFetcher", "Aggregator", "Signer", "Goss
 /// How long the API may take to answer what it was asked before the end.
 const API_GRACE: Duration = Duration::from_secs(1);
 
+/// A running node: its supervisor, and what its API shows.
+struct Node {
+    supervisor: Supervisor,
+    address: Address,
+    network: Network,
+    aggregator: Sink<AggregatorMessage>,
+    gossip_bridge: Sink<BridgeMessage>,
+    registry: Registry,
+    clock: Clock,
+    counts: Arc<Counts>,
+    names: watch::Receiver<Names>,
+}
+
+impl Node {
+    fn views(&self) -> Views {
+        Views {
+            address: self.address,
+            network: self.network.clone(),
+            supervisor: self.supervisor.clone(),
+            aggregator: self.aggregator.clone(),
+            registry: self.registry.clone(),
+            clock: self.clock,
+            counts: Arc::clone(&self.counts),
+            names: self.names.clone(),
+        }
+    }
+}
+
 /// Runs a node until a signal, the end of its standard input (if it was told so) or a failure ends it.
 pub(crate) async fn run(config: NodeConfig) -> Result<ExitCode, Box<dyn Error>> {
     let (listen, stop_with_stdin) = (config.api.listen, config.stop_with_stdin);
     let (misfit, mut told_misfit) = watch::channel(None);
     let (network, secret) = (config.gossip.network.clone(), config.gossip.secret.clone());
+    log_start(&config);
     let node = wiring::wire(config, misfit)?;
     if let Some(secret) = secret {
-        sealing::watch_secret(secret, network, node.update_keyring.clone());
+        sealing::watch_secret(secret, network, node.gossip_bridge.clone());
     }
     let api = match listen {
         Some(listen) => {
@@ -62,6 +102,18 @@ pub(crate) async fn run(config: NodeConfig) -> Result<ExitCode, Box<dyn Error>> 
         let _late = tokio::time::timeout(API_GRACE, api.stop(true)).await;
     }
     Ok(ending)
+}
+
+fn log_start(config: &NodeConfig) {
+    let feeds: Vec<String> = config.pricing.feeds.iter().map(ToString::to_string).collect();
+    log::info!(
+        "node starting: version={} address={} network={} feeds={} database={}",
+        env!("CARGO_PKG_VERSION"),
+        config.key.key.address(),
+        config.gossip.network,
+        feeds.join(","),
+        config.database_url
+    );
 }
 
 async fn misfit_of(told: &mut watch::Receiver<Option<String>>) -> String {

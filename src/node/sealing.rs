@@ -1,6 +1,6 @@
 //! The network's secret, changed while the node runs.
 
-use quorate_actors::{Sink, gossip_bridge::UpdateKeyring};
+use quorate_actors::{Sink, gossip_bridge::BridgeMessage};
 use quorate_protocol::Network;
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Tells the bridge whenever the file holds other secrets.
-pub(super) fn watch_secret(secret: NetworkSecretConfig, network: Network, bridge: Sink<UpdateKeyring>) {
+pub(super) fn watch_secret(secret: NetworkSecretConfig, network: Network, bridge: Sink<BridgeMessage>) {
     let file = Watched {
         what: "network secret",
         path: secret.path,
@@ -23,6 +23,6 @@ pub(super) fn watch_secret(secret: NetworkSecretConfig, network: Network, bridge
             .map_err(|error| format!("{error}: {}", error.remedy()))
     };
     watch(file, load, move |keyring| {
-        bridge.try_send(UpdateKeyring(keyring.clone())).is_ok()
+        bridge.try_send(BridgeMessage::KeyringIs(keyring.clone())).is_ok()
     });
 }

@@ -5,17 +5,11 @@ use std::{
     time::Duration,
 };
 
-use actix::Message;
 use quorate_protocol::{
     Address, Digest, Feed, Members, UnixMillis,
     rounds::{Mark, Note, Now, Rounds, WriteOutcome},
 };
 use serde::Serialize;
-
-/// Ask the Aggregator how its feeds are.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Vec<FeedStatus>")]
-pub struct AskStatus;
 
 /// Observers whose refusals are counted one by one: more than the largest network has.
 const MAX_OBSERVERS: usize = 256;

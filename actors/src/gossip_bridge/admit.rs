@@ -1,11 +1,9 @@
 //! Whose connections stay: in a network of members, only theirs.
 
-use actix::{Context, Handler};
 use libp2p::PeerId;
-use quorate_protocol::{Address, Members};
+use quorate_protocol::{Address, Committee, Members};
 
 use super::{GossipBridge, identity};
-use crate::messages::CommitteeIs;
 
 /// Why a connection that stood is closed.
 pub(super) const NO_MEMBER: &str = "it is no member any more";
@@ -20,11 +18,9 @@ pub(super) fn admits(members: &Members, peer: &PeerId) -> bool {
     identity::address(peer).is_ok_and(|address: Address| members.admit(&address))
 }
 
-/// Connections of those who do not count any more are closed, and those who now do may come at once.
-impl Handler<CommitteeIs> for GossipBridge {
-    type Result = ();
-
-    fn handle(&mut self, CommitteeIs(committee): CommitteeIs, _: &mut Context<Self>) {
+impl GossipBridge {
+    /// Connections of those who do not count any more are closed, and those who now do may come at once.
+    pub(super) fn admit_only(&mut self, committee: Committee) {
         let members = committee.members.clone();
         // For the judge of a later restart too.
         self.config.judge.committee = committee.clone();

@@ -11,7 +11,7 @@ use super::{
     roster::News,
     standing::{Ban, Offence},
 };
-use crate::messages::{PeerDown, PeerUp};
+use crate::aggregator::AggregatorMessage;
 
 /// A peer that ends a connection that we made within this has looked at who we are, and not at anything that we said.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -98,11 +98,11 @@ impl GossipBridge {
         let up = self.peers.up();
         self.counts.peers(up.len());
         for news in self.roster.news(&up) {
-            let told = match news {
-                News::Up(address) => self.listeners.peer_up.try_send(PeerUp(address)).is_ok(),
-                News::Down(address) => self.listeners.peer_down.try_send(PeerDown(address)).is_ok(),
+            let message = match news {
+                News::Up(address) => AggregatorMessage::PeerUp(address),
+                News::Down(address) => AggregatorMessage::PeerDown(address),
             };
-            if !told {
+            if self.aggregator.try_send(message).is_err() {
                 // Its mailbox is full; the next tick tries again.
                 return;
             }

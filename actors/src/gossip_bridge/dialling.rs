@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher;
 
-use actix::{ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use libp2p::{
     Multiaddr, PeerId, mdns,
     swarm::{
@@ -127,15 +127,8 @@ impl GossipBridge {
     }
 }
 
-/// To the bridge: members listen here from now on, and no more where they did before.
-#[derive(Debug, Clone, PartialEq, Eq, Message)]
-#[rtype(result = "()")]
-pub struct Endpoints(pub Vec<Multiaddr>);
-
-impl Handler<Endpoints> for GossipBridge {
-    type Result = ();
-
-    fn handle(&mut self, Endpoints(endpoints): Endpoints, _: &mut Context<Self>) {
+impl GossipBridge {
+    pub(super) fn dial_members_at(&mut self, endpoints: Vec<Multiaddr>) {
         self.redial.listed(&endpoints, self.clock.now());
         // For a later restart too.
         self.config.endpoints = endpoints;

@@ -10,10 +10,7 @@ use quorate_protocol::{
 };
 
 use super::{GossipBridge, admit::is_closed, standing::Offence};
-use crate::{
-    messages::{Contradicted, Heard},
-    sink::pass_on,
-};
+use crate::{aggregator::AggregatorMessage, sink::pass_on};
 
 impl GossipBridge {
     pub(super) fn on_message(&mut self, source: &PeerId, id: &MessageId, data: &[u8]) {
@@ -28,8 +25,8 @@ impl GossipBridge {
                 self.counts.refused(&finding);
                 self.log_refusal(source, &finding, verdict);
                 if let Finding::Equivocation(proof) = finding {
-                    let to = &self.listeners.contradicted;
-                    pass_on("contradiction", to, Contradicted(*proof));
+                    let message = AggregatorMessage::Contradicted(*proof);
+                    pass_on("contradiction", &self.aggregator, message);
                 }
                 verdict
             }
@@ -64,13 +61,8 @@ impl GossipBridge {
         let verified = self.judge.judge(&opened.message, self.clock.unix_now());
         self.counts.recovered(self.judge.recovered() - before);
         let heard = verified.and_then(|verified| {
-            let heard = Heard {
-                verified,
-                seen: self.clock.now(),
-            };
-            self.listeners
-                .heard
-                .try_send(heard)
+            self.aggregator
+                .try_send(AggregatorMessage::Heard(verified))
                 .map_err(|_| Finding::Overload)
         });
         heard.map_err(|finding| {

@@ -20,6 +20,7 @@ mod hearing;
 pub mod identity;
 mod life;
 mod listen;
+mod messages;
 mod metered;
 mod mirror;
 mod nudge;
@@ -41,10 +42,10 @@ use std::{hash::RandomState, sync::Arc};
 use behaviour::Behaviour;
 pub use config::{BridgeConfig, DnsPeers, ParseDnsPeersError};
 pub use counts::{ACCEPTED, Counts, CountsSnapshot, FINDINGS, TURNED_AWAY, VERDICTS};
-pub use dialling::Endpoints;
 pub use gossip::TOPIC;
 use libp2p::{Swarm, identity::Keypair};
 use listen::Listen;
+pub use messages::BridgeMessage;
 use mirror::Mirror;
 use peers::Peers;
 pub use peers::Via;
@@ -54,29 +55,14 @@ use redial::Redial;
 use roster::Roster;
 use sampled::Sampled;
 use sealing::Seals;
-pub use sealing::{AskSeal, SealStatus, UpdateKeyring};
+pub use sealing::{AskSeal, SealStatus};
 pub use standing::HALF_LIFE;
 use standing::Standing;
 use told::Told;
 
-use crate::{
-    clock::Clock,
-    messages::{Contradicted, Heard, PeerDown, PeerUp},
-    sink::Sink,
-};
+use actix::{Context, Handler};
 
-/// Who is told what the bridge hears: the Aggregator, in the node.
-#[derive(Clone)]
-pub struct Listeners {
-    /// Every message that passed the judge.
-    pub heard: Sink<Heard>,
-    /// Every pair of messages that cannot both be honest.
-    pub contradicted: Sink<Contradicted>,
-    /// Every node that comes up.
-    pub peer_up: Sink<PeerUp>,
-    /// Every node that goes down.
-    pub peer_down: Sink<PeerDown>,
-}
+use crate::{aggregator::AggregatorMessage, clock::Clock, sink::Sink};
 
 /// The actor. Everything about connections is built in `started` and dropped in `restarting`; what outlives a restart are the
 /// configuration with the members and the keys, how peers stand, the counters and what the Aggregator was told.
@@ -85,7 +71,7 @@ pub struct GossipBridge {
     keypair: Keypair,
     address: Address,
     clock: Clock,
-    listeners: Listeners,
+    aggregator: Sink<AggregatorMessage>,
     counts: Arc<Counts>,
     standing: Standing,
     seals: Seals,
@@ -116,7 +102,7 @@ impl GossipBridge {
         config: BridgeConfig,
         key: &NodeKey,
         clock: Clock,
-        listeners: Listeners,
+        aggregator: Sink<AggregatorMessage>,
         counts: Arc<Counts>,
     ) -> Result<Self, KeyError> {
         let keypair = identity::keypair(key)?;
@@ -129,7 +115,7 @@ impl GossipBridge {
             keypair,
             address: key.address(),
             clock,
-            listeners,
+            aggregator,
             counts,
             standing: Standing::default(),
             roster: Roster::default(),
@@ -145,5 +131,18 @@ impl GossipBridge {
             unsent: Sampled::default(),
             jitter: RandomState::new(),
         })
+    }
+}
+
+impl Handler<BridgeMessage> for GossipBridge {
+    type Result = ();
+
+    fn handle(&mut self, message: BridgeMessage, _: &mut Context<Self>) {
+        match message {
+            BridgeMessage::Publish(message) => self.publish(&message),
+            BridgeMessage::CommitteeIs(committee) => self.admit_only(committee),
+            BridgeMessage::EndpointsAre(endpoints) => self.dial_members_at(endpoints),
+            BridgeMessage::KeyringIs(keyring) => self.seal_with(keyring),
+        }
     }
 }

@@ -1,17 +1,14 @@
 //! What this node says.
 
-use actix::{Context, Handler};
 use libp2p::gossipsub::PublishError;
 
 use super::{GossipBridge, gossip, sealing};
-use crate::messages::Publish;
+use quorate_protocol::Message;
 
-impl Handler<Publish> for GossipBridge {
-    type Result = ();
-
-    fn handle(&mut self, Publish(message): Publish, _: &mut Context<Self>) {
+impl GossipBridge {
+    pub(super) fn publish(&mut self, message: &Message) {
         let clear = message.encode(&self.config.judge.network);
-        self.judge.remember_own(&message);
+        self.judge.remember_own(message);
         let bytes = match &self.seals.keyring {
             None => clear,
             Some(keyring) => match sealing::nonce() {

@@ -1,6 +1,6 @@
 //! The node's keys in a sealed network: with which it seals and opens, changed while it runs.
 
-use actix::{Context, Handler, Message, MessageResult};
+use actix::{Handler, Message, MessageResult};
 use quorate_protocol::{
     Instant,
     judge::Finding,
@@ -8,11 +8,6 @@ use quorate_protocol::{
 };
 
 use super::GossipBridge;
-
-/// To the bridge: seal and open with these from now on.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "()")]
-pub struct UpdateKeyring(pub Keyring);
 
 /// With which keys does the bridge seal and open, and what could it not open?
 #[derive(Debug, Clone, Copy, Message)]
@@ -81,10 +76,8 @@ pub(super) fn nonce() -> Result<[u8; NONCE_BYTES], getrandom::Error> {
     Ok(nonce)
 }
 
-impl Handler<UpdateKeyring> for GossipBridge {
-    type Result = ();
-
-    fn handle(&mut self, UpdateKeyring(keyring): UpdateKeyring, _: &mut Context<Self>) {
+impl GossipBridge {
+    pub(super) fn seal_with(&mut self, keyring: Keyring) {
         self.seals = Seals::new(Some(keyring));
         log::info!("network secret changed: key_ids={}", self.seals.ids());
     }
@@ -93,7 +86,7 @@ impl Handler<UpdateKeyring> for GossipBridge {
 impl Handler<AskSeal> for GossipBridge {
     type Result = MessageResult<AskSeal>;
 
-    fn handle(&mut self, _: AskSeal, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, _: AskSeal, _: &mut Self::Context) -> Self::Result {
         MessageResult(SealStatus {
             key_ids: self
                 .seals

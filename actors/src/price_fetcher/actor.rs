@@ -8,20 +8,17 @@ use std::{
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, Supervised, WrapFuture};
 use awc::Client;
-use quorate_protocol::Feed;
+use quorate_protocol::{Feed, Instant, rounds::Quoted};
 
 use super::{
     client,
     feed_state::{FeedState, SourceEvent},
+    messages::FetcherMessage,
     quote_error::QuoteError,
     round::{Outcome, Round},
     settings::PriceFetcherSettings,
 };
-use crate::{
-    messages::{FetchAnew, FetchFor, Observed},
-    sink::pass_on,
-    supervisor::SupervisedActor,
-};
+use crate::{aggregator::AggregatorMessage, sink::pass_on, supervisor::SupervisedActor};
 
 /// Fetches every feed once an interval, in the phase that the Aggregator asks for, and tells its observers what the
 /// exchanges agree on. Says nothing when they do not.
@@ -131,15 +128,13 @@ impl PriceFetcher {
                     agreed.evidence.quotes().len(),
                     took.as_millis()
                 );
-                let observed = Observed {
-                    feed,
-                    observed_at: agreed.observed_at,
-                    observed_instant: agreed.observed_instant,
+                let quoted = Quoted {
                     evidence: agreed.evidence,
+                    observed_at: agreed.observed_at,
+                    observed: agreed.observed_instant,
                 };
-                for observer in &self.settings.observers {
-                    pass_on("observation", observer, observed.clone());
-                }
+                let message = AggregatorMessage::Quoted { feed, quoted };
+                pass_on("price", &self.settings.aggregator, message);
             }
             Err(reason) => log::warn!(
                 "no price: feed={feed} reason=\"{reason}\" asked={asked} resting={} took_ms={}",
@@ -168,8 +163,28 @@ impl PriceFetcher {
         }
     }
 
+    fn fetch_for(&mut self, feed: &Feed, at: Instant, ctx: &mut Context<Self>) {
+        if let Some(index) = self.index(feed) {
+            self.feeds[index].schedule.want(at, self.settings.clock.now());
+            self.arm(index, ctx);
+        }
+    }
+
+    fn fetch_anew(&mut self, feed: &Feed, ctx: &mut Context<Self>) {
+        if let Some(index) = self.index(feed)
+            && !self.feeds[index].is_in_flight
+        {
+            self.feeds[index].schedule.want_anew();
+            self.arm(index, ctx);
+        }
+    }
+
     fn index(&self, feed: &Feed) -> Option<usize> {
-        self.feeds.iter().position(|state| state.feed == *feed)
+        let index = self.feeds.iter().position(|state| state.feed == *feed);
+        if index.is_none() {
+            log::warn!("asked to fetch what is not configured: feed={feed}");
+        }
+        index
     }
 }
 
@@ -205,31 +220,13 @@ impl Supervised for PriceFetcher {
     }
 }
 
-impl Handler<FetchFor> for PriceFetcher {
+impl Handler<FetcherMessage> for PriceFetcher {
     type Result = ();
 
-    fn handle(&mut self, wish: FetchFor, ctx: &mut Self::Context) {
-        let Some(index) = self.index(&wish.feed) else {
-            log::warn!("asked to fetch what is not configured: feed={}", wish.feed);
-            return;
-        };
-        let now = self.settings.clock.now();
-        self.feeds[index].schedule.want(wish.at, now);
-        self.arm(index, ctx);
-    }
-}
-
-impl Handler<FetchAnew> for PriceFetcher {
-    type Result = ();
-
-    fn handle(&mut self, wish: FetchAnew, ctx: &mut Self::Context) {
-        let Some(index) = self.index(&wish.feed) else {
-            log::warn!("asked to fetch what is not configured: feed={}", wish.feed);
-            return;
-        };
-        if !self.feeds[index].is_in_flight {
-            self.feeds[index].schedule.want_anew();
-            self.arm(index, ctx);
+    fn handle(&mut self, message: FetcherMessage, ctx: &mut Self::Context) {
+        match message {
+            FetcherMessage::FetchFor { feed, at } => self.fetch_for(&feed, at, ctx),
+            FetcherMessage::FetchAnew(feed) => self.fetch_anew(&feed, ctx),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
     source::{SourceKind, UnsupportedFeed},
     source_spec::SourceSpec,
 };
-use crate::{Clock, Sink, messages::Observed};
+use crate::{Clock, Sink, aggregator::AggregatorMessage};
 
 /// For how long one source may take altogether: a TLS handshake and an answer on a bad line take 1 s.
 pub const DEFAULT_SOURCE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -39,8 +39,8 @@ pub struct PriceFetcherSettings {
     pub fetch_interval: Duration,
     /// The process's clock.
     pub clock: Clock,
-    /// Who gets the observations.
-    pub observers: Vec<Sink<Observed>>,
+    /// Who gets the prices.
+    pub aggregator: Sink<AggregatorMessage>,
     /// What is measured.
     pub measures: SourceMeasures,
 }

@@ -6,11 +6,8 @@ use actix::{Addr, AsyncContext, Context, Recipient, dev::channel::channel, prelu
 use prometheus::Registry;
 use quorate_actors::{
     Clock, Sink,
-    aggregator::{Aggregator, AggregatorMeasures, AggregatorSinks, AskStatus, FeedStatus},
-    messages::{
-        Announce, AskLastRecord, Beat, CoSign, CoSigned, CommitteeIs, Contradicted, FetchFor, Heard,
-        KeepEvidence, LastRecordIs, Object, Observed, OwnReport, PeerDown, PeerUp, Publish, Write, Wrote,
-    },
+    aggregator::{self, Aggregator, AggregatorMeasures, AggregatorMessage, FeedStatus},
+    db_writer::DbWriterMessage,
     supervisor::{ActorSpec, Supervisor},
 };
 use quorate_protocol::{
@@ -18,12 +15,18 @@ use quorate_protocol::{
     UnixMillis, VerifiedReport,
     cosign::CosignPolicy,
     judge::Verified,
-    rounds::{LastRecord, Settings, Timing, WriteOutcome},
+    rounds::{LastRecord, Quoted, Settings, Timing, WriteOutcome},
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
 
 use crate::{
-    neighbours::{Neighbours, Recorder},
+    neighbours::{
+        Announce, AskLastRecord, Beat, CoSign, FetchFor, KeepEvidence, Neighbours, Object, Publish, Recorder,
+        Write,
+    },
     reports::{
         attest, by_rank, certify, evidence, feed, key, network, observation, report, three_signatures,
         whose_turn_is,
@@ -65,7 +68,7 @@ impl Bench {
         Self::start(feeds, None)
     }
 
-    fn start(feeds: &[Feed], writer: Option<Sink<Write>>) -> Self {
+    fn start(feeds: &[Feed], writer: Option<Sink<DbWriterMessage>>) -> Self {
         let [b, c, me] = by_rank(anchor());
         let settings = feeds
             .iter()
@@ -87,24 +90,17 @@ impl Bench {
             .collect();
         let began = Instant::now();
         let (clock, neighbours, supervisor) = (Clock::starting_at(NOON), Neighbours::start(), supervisor());
-        let sinks = AggregatorSinks {
-            fetch_for: neighbours.sink(),
-            fetch_anew: neighbours.sink(),
-            state: neighbours.sink(),
-            object: neighbours.sink(),
-            cosign: neighbours.sink(),
-            announce: neighbours.sink(),
-            beat: neighbours.sink(),
-            publish: neighbours.sink(),
-            write: writer.unwrap_or_else(|| neighbours.sink()),
-            keep_evidence: neighbours.sink(),
-            ask_last_record: neighbours.sink(),
+        let to = aggregator::Neighbours {
+            price_fetcher: neighbours.sink(),
+            signer: neighbours.sink(),
+            gossip_bridge: neighbours.sink(),
+            db_writer: writer.unwrap_or_else(|| neighbours.sink()),
         };
         let measures = AggregatorMeasures::new(&Registry::new(), feeds).unwrap();
         let slot = supervisor
             .reserve(ActorSpec::new("Aggregator").mailbox(1024))
             .unwrap();
-        let aggregator = Aggregator::new(settings, clock, sinks, measures);
+        let aggregator = Aggregator::new(settings, clock, to, measures);
         Self {
             me,
             peers: [b, c],
@@ -130,22 +126,21 @@ impl Bench {
     }
 
     async fn answer(&self, feed: Feed, answer: Result<Option<LastRecord>, String>) {
-        self.aggregator.send(LastRecordIs { feed, answer }).await.unwrap();
+        self.tell(AggregatorMessage::LastRecordIs { feed, answer }).await;
     }
 
     async fn hear(&self, verified: Verified) {
-        let seen = self.clock.now();
-        self.aggregator.send(Heard { verified, seen }).await.unwrap();
+        self.tell(AggregatorMessage::Heard(verified)).await;
     }
 
     async fn see_price(&self, price: &str) {
-        let observed = Observed {
-            feed: feed(),
-            observed_at: self.clock.unix_now(),
-            observed_instant: self.clock.now(),
+        let quoted = Quoted {
             evidence: evidence(price),
+            observed_at: self.clock.unix_now(),
+            observed: self.clock.now(),
         };
-        self.aggregator.send(observed).await.unwrap();
+        self.tell(AggregatorMessage::Quoted { feed: feed(), quoted })
+            .await;
     }
 
     /// A report of `b` that all three have signed, of now, in whose writing this node's turn comes first.
@@ -164,16 +159,26 @@ impl Bench {
     }
 
     async fn wrote(&self, digest: Digest, outcome: WriteOutcome) {
-        let wrote = Wrote {
+        let wrote = AggregatorMessage::Wrote {
             feed: feed(),
             digest,
             outcome,
         };
-        self.aggregator.send(wrote).await.unwrap();
+        self.tell(wrote).await;
+    }
+
+    async fn tell(&self, message: AggregatorMessage) {
+        self.aggregator.send(message).await.unwrap();
+    }
+
+    async fn statuses(&self) -> Vec<FeedStatus> {
+        let (asker, answer) = oneshot::channel();
+        self.tell(AggregatorMessage::AskStatus(asker)).await;
+        answer.await.unwrap()
     }
 
     async fn status(&self) -> FeedStatus {
-        self.aggregator.send(AskStatus).await.unwrap().remove(0)
+        self.statuses().await.remove(0)
     }
 
     async fn advance(&self, by: Duration) {
@@ -228,10 +233,8 @@ fn the_best_ranked_observation_is_cosigned_after_settling() {
         bench.see_price("3000").await;
         let own = observation(&bench.me, "3000", bench.clock.unix_now());
         bench
-            .aggregator
-            .send(OwnReport(report(own, &bench.me, &[])))
-            .await
-            .unwrap();
+            .tell(AggregatorMessage::OwnReport(report(own, &bench.me, &[])))
+            .await;
         bench.hear(Verified::Report(bench.of_peer(1).1)).await;
         bench.advance(SECOND / 20).await;
         let (best, signed) = bench.of_peer(0);
@@ -247,12 +250,12 @@ fn the_best_ranked_observation_is_cosigned_after_settling() {
             "{at:?}, settled at {settled:?}"
         );
 
-        let answer = CoSigned {
+        let answer = AggregatorMessage::CoSigned {
             feed: feed(),
             digest: asked.digest,
             answer: Ok(attest(&bench.me, asked.digest)),
         };
-        bench.aggregator.send(answer).await.unwrap();
+        bench.tell(answer).await;
         let Publish(published) = bench.neighbours.hears(1).await;
         let expected = report(best, &bench.peers[0], &[&bench.me]);
         assert_eq!(published, Message::Report(expected.to_report()));
@@ -453,12 +456,12 @@ fn a_certificate_that_the_writers_mailbox_has_no_room_for_is_tried_again() {
         let writer = Addr::<Recorder>::new(sender);
         let other = certify(&report(observation(&key(9), "1", NOON), &key(9), &[]));
         // Each sender may exceed the bound by one, so the Aggregator's own must find it full.
-        let recipient: Recipient<Write> = writer.clone().recipient();
+        let recipient: Recipient<DbWriterMessage> = writer.clone().recipient();
         let mut queued = 0;
-        while recipient.try_send(Write(other.clone())).is_ok() {
+        while recipient.try_send(DbWriterMessage::Write(other.clone())).is_ok() {
             queued += 1;
         }
-        let refused = recipient.try_send(Write(other.clone()));
+        let refused = recipient.try_send(DbWriterMessage::Write(other.clone()));
         assert!(matches!(refused, Err(SendError::Full(_))));
 
         let bench = Bench::start(&[feed()], Some(recipient.into()));
@@ -507,8 +510,7 @@ fn each_feed_has_its_own_window_and_one_timer_serves_them_all() {
         let in_eth = bench.quorate();
         bench.hear(Verified::Report(in_eth.clone())).await;
         for _ in 0..1000 {
-            let peer = PeerUp(c.address());
-            bench.aggregator.send(peer).await.unwrap();
+            bench.tell(AggregatorMessage::PeerUp(c.address())).await;
             bench.advance(Duration::from_millis(1)).await;
         }
         bench.wrote(in_eth.digest(), WriteOutcome::Written(NOON)).await;
@@ -581,8 +583,9 @@ fn what_it_has_just_said_needs_no_sign_of_life() {
         bench.window_opens_in(Duration::ZERO).await;
         bench.advance(10 * SECOND).await;
         let own = observation(&bench.me, "3000", bench.clock.unix_now());
-        let own = OwnReport(report(own, &bench.me, &[]));
-        bench.aggregator.send(own).await.unwrap();
+        bench
+            .tell(AggregatorMessage::OwnReport(report(own, &bench.me, &[])))
+            .await;
         bench.advance(16 * SECOND).await;
         let beats = bench.neighbours.timed::<Beat>();
         let at: Vec<u64> = beats.iter().map(|(at, _)| at.as_secs()).collect();
@@ -604,7 +607,7 @@ fn a_proof_takes_the_observer_out_of_the_running_and_is_kept_and_told() {
         let [one, other] = ["3000", "3001"].map(|price| report(observation(&liar, price, now), &liar, &[]));
         bench.hear(Verified::Report(one.clone())).await;
         let proof = ProvenEquivocation::of(&one, &other, 15 * SECOND).unwrap();
-        bench.aggregator.send(Contradicted(proof.clone())).await.unwrap();
+        bench.tell(AggregatorMessage::Contradicted(proof.clone())).await;
         let KeepEvidence(kept) = bench.neighbours.hears(1).await;
         assert_eq!(kept, proof);
         let Publish(told) = bench.neighbours.hears(1).await;
@@ -679,7 +682,7 @@ fn a_changed_committee_counts_at_once_and_after_a_restart_too() {
             members: Members::Closed(nodes.into_iter().collect()),
             rule: QuorumRule::at_least(2),
         };
-        bench.aggregator.send(CommitteeIs(committee)).await.unwrap();
+        bench.tell(AggregatorMessage::CommitteeIs(committee)).await;
         let seen = |status: &FeedStatus| (status.open, status.required, status.nodes.len());
         assert_eq!(seen(&bench.status().await), (false, 2, 3));
         panic_and_restart(&bench.supervisor, "Aggregator").await;
@@ -754,8 +757,7 @@ fn what_belongs_to_no_feed_of_its_own_is_ignored() {
             .await;
         bench.advance(2 * SECOND).await;
         assert!(bench.neighbours.all::<Write>().is_empty());
-        let statuses = bench.aggregator.send(AskStatus).await.unwrap();
-        assert_eq!(statuses.len(), 1);
+        assert_eq!(bench.statuses().await.len(), 1);
     });
 }
 
@@ -772,16 +774,14 @@ fn the_status_shows_who_is_there_and_what_was_seen() {
         bench.advance(SECOND).await;
         bench.see_price("3000").await;
         for peer in &bench.peers {
-            bench.aggregator.send(PeerUp(peer.address())).await.unwrap();
+            bench.tell(AggregatorMessage::PeerUp(peer.address())).await;
         }
         let status = bench.status().await;
         assert_eq!(status.live, 3);
         assert!(status.last_observation.unwrap().since(NOON) >= SECOND);
         bench
-            .aggregator
-            .send(PeerDown(bench.peers[0].address()))
-            .await
-            .unwrap();
+            .tell(AggregatorMessage::PeerDown(bench.peers[0].address()))
+            .await;
         assert_eq!(bench.status().await.live, 2);
         // A price that is far from its own is refused, and counted.
         bench.window_opens_in(Duration::ZERO).await;

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use actix::Addr;
 use quorate_actors::{
-    db_writer::{DbWriter, DbWriterSinks, Terms},
-    messages::{AskLastRecord, KeepEvidence, LastRecordIs, Write, Wrote},
+    db_writer::{self, DbWriter, DbWriterMessage, Terms},
     supervisor::{ActorSpec, Fault, StepOutcome, Supervisor},
 };
 use quorate_protocol::{Certificate, Committee, ProvenEquivocation, UnixMillis, rounds::WriteOutcome};
@@ -13,7 +12,7 @@ use quorate_store::{DatabaseUrl, EquivocationQuery, RecordQuery, Store, StoreCon
 use tokio::sync::watch;
 
 use crate::{
-    neighbours::Neighbours,
+    neighbours::{LastRecordIs, Neighbours, Wrote},
     postgres::{Database, LONG, start_server},
     reports::{certify, feed, key, network, observation, report, three_signatures, unix_now},
     running::{eventually, in_real_time, panic_and_restart, supervisor},
@@ -38,13 +37,12 @@ impl Bench {
     fn with_terms(url: &DatabaseUrl, terms: Terms) -> Self {
         let (neighbours, supervisor) = (Neighbours::start(), supervisor());
         let (sender, misfit) = watch::channel(None);
-        let sinks = DbWriterSinks {
-            wrote: neighbours.sink(),
-            last_record_is: neighbours.sink(),
+        let to = db_writer::Neighbours {
+            aggregator: neighbours.sink(),
             misfit: sender,
         };
         let store = Store::new(StoreConfig::new(url.clone()));
-        let writer = DbWriter::new(store, key(1).address(), network(), terms, validated_by_2(), sinks);
+        let writer = DbWriter::new(store, key(1).address(), network(), terms, validated_by_2(), to);
         let slot = supervisor.reserve(ActorSpec::new("DbWriter")).unwrap();
         Self {
             neighbours,
@@ -64,12 +62,18 @@ impl Bench {
     }
 
     async fn hand_over(&self, certificate: &Certificate) {
-        self.writer.send(Write(certificate.clone())).await.unwrap();
+        self.writer
+            .send(DbWriterMessage::Write(certificate.clone()))
+            .await
+            .unwrap();
     }
 
     async fn last_record(&self) -> LastRecordIs {
         let answers = self.neighbours.all::<LastRecordIs>().len();
-        self.writer.send(AskLastRecord(feed())).await.unwrap();
+        self.writer
+            .send(DbWriterMessage::AskLastRecord(feed()))
+            .await
+            .unwrap();
         self.neighbours.hears(answers + 1).await
     }
 }
@@ -110,7 +114,11 @@ fn a_proof_of_equivocation_is_kept_once_whoever_brings_it() {
             ["3012.45", "3012.46"].map(|price| report(observation(&key(7), price, at), &key(7), &[]));
         let proof = ProvenEquivocation::of(&one, &other, Duration::from_secs(15)).unwrap();
         let store = Store::new(StoreConfig::new(database.node.clone()));
-        bench.writer.send(KeepEvidence(proof.clone())).await.unwrap();
+        bench
+            .writer
+            .send(DbWriterMessage::KeepEvidence(proof.clone()))
+            .await
+            .unwrap();
         let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
         let kept = loop {
             let kept = store.equivocations(EquivocationQuery::default()).await.unwrap();
@@ -241,7 +249,11 @@ fn a_panic_in_the_middle_of_a_write_makes_its_outcome_unknown_and_a_retry_writes
         let held = database.hold_writes().await;
         let certificate = certificate();
         bench.hand_over(&certificate).await;
-        bench.writer.send(AskLastRecord(feed())).await.unwrap();
+        bench
+            .writer
+            .send(DbWriterMessage::AskLastRecord(feed()))
+            .await
+            .unwrap();
         bench.neighbours.hears::<LastRecordIs>(1).await;
         database.has_a_write_waiting().await;
 
@@ -275,7 +287,11 @@ fn a_question_that_a_panic_cut_off_is_answered_too() {
         let database = Database::migrated(LONG).await;
         let bench = Bench::new(&database.node);
         // Handled in one turn: the question has left and cannot be answered yet.
-        bench.writer.send(AskLastRecord(feed())).await.unwrap();
+        bench
+            .writer
+            .send(DbWriterMessage::AskLastRecord(feed()))
+            .await
+            .unwrap();
         bench.supervisor.inject("DbWriter", Fault::Panic).unwrap();
         let answered: LastRecordIs = bench.neighbours.hears(1).await;
         assert_eq!(

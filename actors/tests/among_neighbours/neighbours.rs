@@ -5,66 +5,74 @@ use std::{
     time::Duration,
 };
 
-use actix::{Actor, Addr, Context, Handler, Message, dev::ToEnvelope};
+use actix::{Actor, Addr, Context, Handler};
 use quorate_actors::{
-    Sink,
-    messages::{
-        Announce, AskLastRecord, Beat, CoSign, CoSigned, FetchAnew, FetchFor, KeepEvidence, LastRecordIs,
-        Object, OwnReport, Publish, State, Write, Wrote,
-    },
+    Sink, aggregator::AggregatorMessage, db_writer::DbWriterMessage, gossip_bridge::BridgeMessage,
+    price_fetcher::FetcherMessage, signer::SignerMessage,
+};
+use quorate_protocol::{
+    Address, Attestation, Certificate, Digest, Feed, Heartbeat, Instant as Moment, Message, Observation,
+    ProvenEquivocation, UnixMillis, VerifiedReport,
+    cosign::Refusal,
+    rounds::{LastRecord, Quoted, WriteOutcome},
 };
 use tokio::time::Instant;
 
 use crate::running::eventually;
 
-/// A message that a neighbour can be told.
-pub(crate) trait Told: Message<Result = ()> + Clone + Send + Sized + 'static {
-    /// This message out of all, if it is one.
+/// One kind of thing that a neighbour can be told.
+pub(crate) trait Told: Clone {
+    /// This out of all, if it is one.
     fn of(said: &Said) -> Option<&Self>;
 }
 
 macro_rules! told {
-    ($($message:ident),*) => {
+    ($($kind:ident $fields:tt)*) => {
+        $(told!(@define $kind $fields);)*
+
         /// What the actor under test said.
         #[derive(Debug, Clone)]
-        pub(crate) enum Said { $($message($message)),* }
+        pub(crate) enum Said { $($kind($kind)),* }
         $(
-            impl Told for $message {
+            impl Told for $kind {
                 fn of(said: &Said) -> Option<&Self> {
                     match said {
-                        Said::$message(message) => Some(message),
+                        Said::$kind(told) => Some(told),
                         _ => None,
                     }
                 }
             }
-
-            impl Handler<$message> for Recorder {
-                type Result = ();
-                fn handle(&mut self, message: $message, _: &mut Context<Self>) {
-                    self.0.lock().unwrap().push((Instant::now(), Said::$message(message)));
-                }
-            }
         )*
+    };
+    (@define $kind:ident ($of:ty)) => {
+        #[derive(Debug, Clone)]
+        #[allow(dead_code, reason = "some are only counted")]
+        pub(crate) struct $kind(pub(crate) $of);
+    };
+    (@define $kind:ident { $($field:ident: $of:ty),* }) => {
+        #[derive(Debug, Clone)]
+        #[allow(dead_code, reason = "some are only counted")]
+        pub(crate) struct $kind { $(pub(crate) $field: $of),* }
     };
 }
 
-told!(
-    Announce,
-    AskLastRecord,
-    Beat,
-    CoSign,
-    CoSigned,
-    FetchAnew,
-    FetchFor,
-    KeepEvidence,
-    LastRecordIs,
-    Object,
-    OwnReport,
-    Publish,
-    State,
-    Write,
-    Wrote
-);
+told! {
+    FetchFor { feed: Feed, at: Moment }
+    FetchAnew(Feed)
+    State { feed: Feed, quoted: Quoted }
+    CoSign { observation: Observation, digest: Digest }
+    Announce { certificate: Certificate, written_at: UnixMillis }
+    Object { digest: Digest, observer: Address, reason: &'static str }
+    Beat(Heartbeat)
+    Publish(Message)
+    Write(Certificate)
+    AskLastRecord(Feed)
+    KeepEvidence(ProvenEquivocation)
+    OwnReport(VerifiedReport)
+    CoSigned { feed: Feed, digest: Digest, answer: Result<Attestation, Refusal> }
+    Wrote { feed: Feed, digest: Digest, outcome: WriteOutcome }
+    LastRecordIs { feed: Feed, answer: Result<Option<LastRecord>, String> }
+}
 
 type Diary = Arc<Mutex<Vec<(Instant, Said)>>>;
 
@@ -75,6 +83,101 @@ impl Actor for Recorder {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(4096);
+    }
+}
+
+impl Recorder {
+    fn note(&self, said: Said) {
+        self.0.lock().unwrap().push((Instant::now(), said));
+    }
+}
+
+impl Handler<FetcherMessage> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, message: FetcherMessage, _: &mut Context<Self>) {
+        self.note(match message {
+            FetcherMessage::FetchFor { feed, at } => Said::FetchFor(FetchFor { feed, at }),
+            FetcherMessage::FetchAnew(feed) => Said::FetchAnew(FetchAnew(feed)),
+        });
+    }
+}
+
+impl Handler<SignerMessage> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, message: SignerMessage, _: &mut Context<Self>) {
+        self.note(match message {
+            SignerMessage::State { feed, quoted } => Said::State(State { feed, quoted }),
+            SignerMessage::CoSign { observation, digest } => Said::CoSign(CoSign { observation, digest }),
+            SignerMessage::Announce {
+                certificate,
+                written_at,
+            } => Said::Announce(Announce {
+                certificate,
+                written_at,
+            }),
+            SignerMessage::Object {
+                digest,
+                observer,
+                reason,
+            } => Said::Object(Object {
+                digest,
+                observer,
+                reason,
+            }),
+            SignerMessage::Beat(heartbeat) => Said::Beat(Beat(heartbeat)),
+        });
+    }
+}
+
+impl Handler<BridgeMessage> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, message: BridgeMessage, _: &mut Context<Self>) {
+        match message {
+            BridgeMessage::Publish(message) => self.note(Said::Publish(Publish(message))),
+            other => panic!("no actor says this: {other:?}"),
+        }
+    }
+}
+
+impl Handler<DbWriterMessage> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, message: DbWriterMessage, _: &mut Context<Self>) {
+        self.note(match message {
+            DbWriterMessage::Write(certificate) => Said::Write(Write(certificate)),
+            DbWriterMessage::AskLastRecord(feed) => Said::AskLastRecord(AskLastRecord(feed)),
+            DbWriterMessage::KeepEvidence(proof) => Said::KeepEvidence(KeepEvidence(proof)),
+            other @ DbWriterMessage::CommitteeIs(_) => panic!("no actor says this: {other:?}"),
+        });
+    }
+}
+
+impl Handler<AggregatorMessage> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, message: AggregatorMessage, _: &mut Context<Self>) {
+        self.note(match message {
+            AggregatorMessage::OwnReport(report) => Said::OwnReport(OwnReport(report)),
+            AggregatorMessage::CoSigned { feed, digest, answer } => {
+                Said::CoSigned(CoSigned { feed, digest, answer })
+            }
+            AggregatorMessage::Wrote {
+                feed,
+                digest,
+                outcome,
+            } => Said::Wrote(Wrote {
+                feed,
+                digest,
+                outcome,
+            }),
+            AggregatorMessage::LastRecordIs { feed, answer } => {
+                Said::LastRecordIs(LastRecordIs { feed, answer })
+            }
+            other => panic!("neither Signer nor DbWriter says this: {other:?}"),
+        });
     }
 }
 
@@ -95,11 +198,11 @@ impl Neighbours {
         }
     }
 
-    /// A neighbour that is told this message.
-    pub(crate) fn sink<M: Told>(&self) -> Sink<M>
+    /// A neighbour that is told such messages.
+    pub(crate) fn sink<M>(&self) -> Sink<M>
     where
+        M: actix::Message<Result = ()> + Send + 'static,
         Recorder: Handler<M>,
-        Context<Recorder>: ToEnvelope<Recorder, M>,
     {
         self.recorder.clone().recipient().into()
     }

@@ -5,8 +5,7 @@ use std::{sync::Mutex, time::Duration};
 use actix::Addr;
 use quorate_actors::{
     Clock,
-    messages::{Announce, Beat, CoSign, CoSigned, Object, OwnReport, Publish, State},
-    signer::{Signer, SignerSinks},
+    signer::{self, Signer, SignerMessage},
     supervisor::{ActorSpec, Supervisor},
 };
 use quorate_protocol::{
@@ -16,7 +15,7 @@ use quorate_protocol::{
 use tokio::time::sleep;
 
 use crate::{
-    neighbours::Neighbours,
+    neighbours::{CoSigned, Neighbours, OwnReport, Publish},
     reports::{certify, evidence, feed, key, network, observation, report},
     running::{in_paused_time, panic_and_restart, supervisor},
 };
@@ -40,13 +39,12 @@ impl Bench {
 
     fn with_key(key: NodeKey) -> Self {
         let (clock, neighbours, supervisor) = (Clock::starting_at(NOON), Neighbours::start(), supervisor());
-        let sinks = SignerSinks {
-            own_report: neighbours.sink(),
-            cosigned: neighbours.sink(),
-            publish: neighbours.sink(),
+        let to = signer::Neighbours {
+            aggregator: neighbours.sink(),
+            gossip_bridge: neighbours.sink(),
         };
         let slot = supervisor.reserve(ActorSpec::new("Signer")).unwrap();
-        let signer = Signer::new(key.clone(), network(), WINDOW, clock, sinks);
+        let signer = Signer::new(key.clone(), network(), WINDOW, clock, to);
         let signer = slot.run_here(move |_| signer);
         Self {
             key,
@@ -63,14 +61,20 @@ impl Bench {
             observed_at: self.clock.unix_now(),
             observed: self.clock.now(),
         };
-        self.signer.send(State { feed: feed(), quoted }).await.unwrap();
+        self.signer
+            .send(SignerMessage::State { feed: feed(), quoted })
+            .await
+            .unwrap();
     }
 
     /// Asks for a co-signature and waits for the answer.
     async fn cosign(&self, observation: Observation) -> CoSigned {
         let answers = self.neighbours.all::<CoSigned>().len();
         let digest = observation.digest(&network());
-        self.signer.send(CoSign { observation, digest }).await.unwrap();
+        self.signer
+            .send(SignerMessage::CoSign { observation, digest })
+            .await
+            .unwrap();
         self.neighbours.hears(answers + 1).await
     }
 }
@@ -125,7 +129,7 @@ fn it_signs_what_it_is_shown_whatever_digest_it_is_told() {
         let bench = Bench::new();
         let shown = observation(&key(1), "3012.45", NOON);
         let told = observation(&key(1), "9999", NOON).digest(&network());
-        let ask = CoSign {
+        let ask = SignerMessage::CoSign {
             observation: shown.clone(),
             digest: told,
         };
@@ -222,7 +226,7 @@ fn a_refusal_is_said_in_its_own_name() {
     in_paused_time(async {
         let bench = Bench::new();
         let (digest, observer) = (Digest::new([7; 32]), key(1).address());
-        let object = Object {
+        let object = SignerMessage::Object {
             digest,
             observer,
             reason: "price_deviates",
@@ -246,7 +250,7 @@ fn news_and_signs_of_life_are_signed_and_published() {
         let bench = Bench::new();
         let record = observation(&key(1), "3012.45", NOON);
         let certificate = certify(&report(record, &key(1), &[&key(2)]));
-        let announce = Announce {
+        let announce = SignerMessage::Announce {
             certificate: certificate.clone(),
             written_at: NOON,
         };
@@ -267,7 +271,7 @@ fn news_and_signs_of_life_are_signed_and_published() {
             uptime_s: 1,
             signature: Signature::new([0; 65]),
         };
-        bench.signer.send(Beat(blank)).await.unwrap();
+        bench.signer.send(SignerMessage::Beat(blank)).await.unwrap();
         let Publish(Message::Heartbeat(beat)) = bench.neighbours.hears(2).await else {
             panic!("{:?}", bench.neighbours.everything());
         };

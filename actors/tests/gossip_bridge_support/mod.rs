@@ -26,11 +26,11 @@ use actix::{
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 use quorate_actors::{
     Clock,
+    aggregator::AggregatorMessage,
     gossip_bridge::{
-        AskSeal, BridgeConfig, ConnectedPeer, ConnectedPeers, Counts, CountsSnapshot, GossipBridge,
-        ListenAddresses, Listeners, SealStatus, UpdateKeyring, identity,
+        AskSeal, BridgeConfig, BridgeMessage, ConnectedPeer, ConnectedPeers, Counts, CountsSnapshot,
+        GossipBridge, ListenAddresses, SealStatus, identity,
     },
-    messages::{CommitteeIs, Contradicted, Heard, PeerDown, PeerUp, Publish},
 };
 use quorate_protocol::{
     Address, Committee, Evidence, Feed, Heartbeat, Members, Message, Network, NodeKey, Observation,
@@ -106,38 +106,26 @@ impl Actor for Ears {
     }
 }
 
-impl Handler<Contradicted> for Ears {
+impl Handler<AggregatorMessage> for Ears {
     type Result = ();
-    fn handle(&mut self, Contradicted(proof): Contradicted, _: &mut Self::Context) {
-        self.0.lock().unwrap().contradicted.push(proof);
-    }
-}
-
-impl Handler<Heard> for Ears {
-    type Result = ();
-    fn handle(&mut self, heard: Heard, _: &mut Self::Context) {
-        self.0.lock().unwrap().heard.push(heard.verified);
-    }
-}
-
-impl Handler<PeerUp> for Ears {
-    type Result = ();
-    fn handle(&mut self, PeerUp(address): PeerUp, _: &mut Self::Context) {
+    fn handle(&mut self, message: AggregatorMessage, _: &mut Self::Context) {
         let mut told = self.0.lock().unwrap();
-        assert!(told.up.insert(address), "told twice that {address} is up");
-        told.ups += 1;
-    }
-}
-
-impl Handler<PeerDown> for Ears {
-    type Result = ();
-    fn handle(&mut self, PeerDown(address): PeerDown, _: &mut Self::Context) {
-        let mut told = self.0.lock().unwrap();
-        assert!(
-            told.up.remove(&address),
-            "told that {address} is down, but it was not up"
-        );
-        told.downs += 1;
+        match message {
+            AggregatorMessage::Contradicted(proof) => told.contradicted.push(proof),
+            AggregatorMessage::Heard(verified) => told.heard.push(verified),
+            AggregatorMessage::PeerUp(address) => {
+                assert!(told.up.insert(address), "told twice that {address} is up");
+                told.ups += 1;
+            }
+            AggregatorMessage::PeerDown(address) => {
+                assert!(
+                    told.up.remove(&address),
+                    "told that {address} is down, but it was not up"
+                );
+                told.downs += 1;
+            }
+            other => panic!("the bridge does not say this: {other:?}"),
+        }
     }
 }
 
@@ -226,15 +214,10 @@ impl Node {
         config.judge.me = key.address();
         let told = Arc::new(Mutex::new(Told::default()));
         let ears = Ears(Arc::clone(&told)).start();
-        let listeners = Listeners {
-            heard: ears.clone().recipient().into(),
-            contradicted: ears.clone().recipient().into(),
-            peer_up: ears.clone().recipient().into(),
-            peer_down: ears.recipient().into(),
-        };
+        let aggregator = ears.recipient().into();
         let counts = Arc::new(Counts::default());
         let bridge =
-            GossipBridge::new(config, &key, Clock::system(), listeners, Arc::clone(&counts)).unwrap();
+            GossipBridge::new(config, &key, Clock::system(), aggregator, Arc::clone(&counts)).unwrap();
         let (sender, receiver) = channel(256);
         let restart = Arc::new(AtomicBool::new(false));
         let task = tokio::task::spawn_local(Supervised {
@@ -347,13 +330,19 @@ impl Node {
     }
 
     pub async fn update_keyring(&self, secrets: &[u8]) {
-        self.bridge.send(UpdateKeyring(keyring(secrets))).await.unwrap();
+        self.bridge
+            .send(BridgeMessage::KeyringIs(keyring(secrets)))
+            .await
+            .unwrap();
     }
 
     pub async fn update_members(&self, members: Members) {
         let rule = QuorumRule::at_least(3);
         let committee = Committee { members, rule };
-        self.bridge.send(CommitteeIs(committee)).await.unwrap();
+        self.bridge
+            .send(BridgeMessage::CommitteeIs(committee))
+            .await
+            .unwrap();
     }
 
     pub async fn has_turned_away(&self, reason: &str) {
@@ -364,7 +353,7 @@ impl Node {
     }
 
     pub async fn publish(&self, message: Message) {
-        self.bridge.send(Publish(message)).await.unwrap();
+        self.bridge.send(BridgeMessage::Publish(message)).await.unwrap();
     }
 }
 

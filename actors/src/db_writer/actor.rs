@@ -4,14 +4,15 @@ use std::{collections::BTreeSet, time::Duration};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, Supervised, WrapFuture};
 use quorate_protocol::{
-    Address, Committee, Digest, Feed, Members, Network,
+    Address, Certificate, Committee, Digest, Feed, Members, Network, ProvenEquivocation,
     rounds::{LastRecord, WriteOutcome},
 };
 use quorate_store::{Member, Outcome, Store, StoreError};
 use tokio::sync::watch;
 
+use super::DbWriterMessage;
 use crate::{
-    messages::{AskLastRecord, CommitteeIs, KeepEvidence, LastRecordIs, Write, Wrote},
+    aggregator::AggregatorMessage,
     sink::{Sink, pass_on},
     supervisor::SupervisedActor,
 };
@@ -32,7 +33,7 @@ pub struct DbWriter {
     network: Network,
     terms: Terms,
     committee: Committee,
-    sinks: DbWriterSinks,
+    to: Neighbours,
     /// Whether the database's settings were seen to fit this node's.
     fits: bool,
     /// Questions and writes on their way; what a drain waits for.
@@ -40,11 +41,10 @@ pub struct DbWriter {
 }
 
 /// To whom the DbWriter speaks.
-pub struct DbWriterSinks {
-    /// Aggregator.
-    pub wrote: Sink<Wrote>,
-    /// Aggregator.
-    pub last_record_is: Sink<LastRecordIs>,
+#[derive(Debug, Clone)]
+pub struct Neighbours {
+    /// Gets the answers.
+    pub aggregator: Sink<AggregatorMessage>,
     /// Whoever ends the process when the database's settings are not the node's.
     pub misfit: watch::Sender<Option<String>>,
 }
@@ -71,7 +71,7 @@ impl DbWriter {
         network: Network,
         terms: Terms,
         committee: Committee,
-        sinks: DbWriterSinks,
+        to: Neighbours,
     ) -> Self {
         let (on_their_way, _) = watch::channel(Vec::new());
         Self {
@@ -80,7 +80,7 @@ impl DbWriter {
             network,
             terms,
             committee,
-            sinks,
+            to,
             fits: false,
             on_their_way,
         }
@@ -133,7 +133,7 @@ impl DbWriter {
             }
             Err(Unfit::NotYet(reason)) => Err(reason),
             Err(Unfit::Never(reason)) => {
-                self.sinks.misfit.send_replace(Some(reason.clone()));
+                self.to.misfit.send_replace(Some(reason.clone()));
                 Err(reason)
             }
         }
@@ -141,24 +141,18 @@ impl DbWriter {
 
     fn answer_write(&self, feed: Feed, digest: Digest, outcome: WriteOutcome) {
         self.arrive(&OnItsWay::Write(feed.clone(), digest));
-        pass_on(
-            "write outcome",
-            &self.sinks.wrote,
-            Wrote {
-                feed,
-                digest,
-                outcome,
-            },
-        );
+        let message = AggregatorMessage::Wrote {
+            feed,
+            digest,
+            outcome,
+        };
+        pass_on("write outcome", &self.to.aggregator, message);
     }
 
     fn answer_question(&self, feed: Feed, answer: Result<Option<LastRecord>, String>) {
         self.arrive(&OnItsWay::Question(feed.clone()));
-        pass_on(
-            "last record",
-            &self.sinks.last_record_is,
-            LastRecordIs { feed, answer },
-        );
+        let message = AggregatorMessage::LastRecordIs { feed, answer };
+        pass_on("last record", &self.to.aggregator, message);
     }
 }
 
@@ -198,10 +192,25 @@ impl SupervisedActor for DbWriter {
     }
 }
 
-impl Handler<Write> for DbWriter {
+impl Handler<DbWriterMessage> for DbWriter {
     type Result = ();
 
-    fn handle(&mut self, Write(certificate): Write, ctx: &mut Context<Self>) {
+    fn handle(&mut self, message: DbWriterMessage, ctx: &mut Context<Self>) {
+        match message {
+            DbWriterMessage::Write(certificate) => self.write(certificate, ctx),
+            DbWriterMessage::AskLastRecord(feed) => self.ask_last_record(feed, ctx),
+            DbWriterMessage::KeepEvidence(proof) => self.keep_evidence(proof, ctx),
+            DbWriterMessage::CommitteeIs(committee) => {
+                self.committee = committee;
+                // To be compared with the database's list anew.
+                self.fits = false;
+            }
+        }
+    }
+}
+
+impl DbWriter {
+    fn write(&mut self, certificate: Certificate, ctx: &mut Context<Self>) {
         let (feed, digest) = (
             certificate.report().observation().feed().clone(),
             certificate.digest(),
@@ -226,12 +235,8 @@ impl Handler<Write> for DbWriter {
             actor.answer_write(feed, digest, outcome);
         }));
     }
-}
 
-impl Handler<AskLastRecord> for DbWriter {
-    type Result = ();
-
-    fn handle(&mut self, AskLastRecord(feed): AskLastRecord, ctx: &mut Context<Self>) {
+    fn ask_last_record(&mut self, feed: Feed, ctx: &mut Context<Self>) {
         self.depart(OnItsWay::Question(feed.clone()));
         let (store, asked, checked) = (self.store.clone(), feed.clone(), self.check());
         let answered = async move {
@@ -250,12 +255,8 @@ impl Handler<AskLastRecord> for DbWriter {
             actor.answer_question(feed, answer);
         }));
     }
-}
 
-impl Handler<KeepEvidence> for DbWriter {
-    type Result = ();
-
-    fn handle(&mut self, KeepEvidence(proof): KeepEvidence, ctx: &mut Context<Self>) {
+    fn keep_evidence(&self, proof: ProvenEquivocation, ctx: &mut Context<Self>) {
         let (store, network, me) = (self.store.clone(), self.network.clone(), self.me);
         let observer = proof.observer();
         let kept = async move {
@@ -271,16 +272,6 @@ impl Handler<KeepEvidence> for DbWriter {
                 log::warn!("proof of equivocation not kept: observer={observer} reason=\"{error}\"")
             }
         }));
-    }
-}
-
-impl Handler<CommitteeIs> for DbWriter {
-    type Result = ();
-
-    fn handle(&mut self, CommitteeIs(committee): CommitteeIs, _: &mut Context<Self>) {
-        self.committee = committee;
-        // To be compared with the database's list anew.
-        self.fits = false;
     }
 }
 

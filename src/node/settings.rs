@@ -1,0 +1,112 @@
+//! What each actor is told at the start, out of the node's configuration.
+
+use std::time::Duration;
+
+use prometheus::Registry;
+use quorate_actors::{
+    Clock, Sink,
+    aggregator::AggregatorMessage,
+    db_writer::Terms,
+    gossip_bridge::BridgeConfig,
+    price_fetcher::{
+        Agreement, DEFAULT_MAX_QUOTE_AGE, DEFAULT_PATIENCE, DEFAULT_SOURCE_TIMEOUT, PriceFetcherSettings,
+        SourceMeasures,
+    },
+};
+use quorate_protocol::{
+    Instant,
+    cosign::CosignPolicy,
+    judge::JudgeConfig,
+    rounds::{Settings, Timing},
+};
+use quorate_store::{Store, StoreConfig};
+
+use crate::config::{members::MemberList, node::NodeConfig};
+
+/// The way to the database, under a name by which its sessions are found in `pg_stat_activity`.
+pub(super) fn store(config: &NodeConfig) -> Store {
+    Store::new(StoreConfig {
+        application_name: format!("quorate {}", config.key.key.address().short()),
+        statement_timeout: statement_timeout(config.agreement.write_interval),
+        ..StoreConfig::new(config.database_url.clone())
+    })
+}
+
+/// What the database's own settings must be.
+pub(super) fn terms(config: &NodeConfig) -> Terms {
+    Terms {
+        write_interval: config.agreement.write_interval,
+        min_signatures: config.agreement.rule.min_signatures,
+    }
+}
+
+/// The network, and how to find and judge it.
+pub(super) fn bridge(config: &NodeConfig, listed: Option<&MemberList>) -> BridgeConfig {
+    let me = config.key.key.address();
+    BridgeConfig {
+        listen: config.gossip.listen.clone(),
+        peers: config.gossip.peers.clone(),
+        endpoints: listed.map(|list| list.endpoints(me)).unwrap_or_default(),
+        dns_peers: config.gossip.dns_peers.clone(),
+        mdns: config.gossip.mdns,
+        judge: JudgeConfig::new(
+            config.gossip.network.clone(),
+            config.pricing.feeds.iter().cloned().collect(),
+            me,
+            config.agreement.committee(),
+            config.agreement.write_interval,
+        ),
+        keyring: config.gossip.secret.as_ref().map(|secret| secret.keyring.clone()),
+    }
+}
+
+/// The rules of each feed's rounds. A key that is older than this process may have signed right before it `began`.
+pub(super) fn rounds(config: &NodeConfig, began: Instant) -> Vec<Settings> {
+    let write_interval = config.agreement.write_interval;
+    let of_feed = |feed: &quorate_protocol::Feed| Settings {
+        feed: feed.clone(),
+        me: config.key.key.address(),
+        committee: config.agreement.committee(),
+        write_interval,
+        fetch_interval: config.pricing.fetch_interval,
+        policy: CosignPolicy {
+            max_deviation_bps: config.agreement.max_deviation_bps,
+            max_age: Settings::max_age(write_interval),
+            future_tolerance: JudgeConfig::FUTURE_TOLERANCE,
+        },
+        timing: Timing::for_interval(write_interval),
+        quarantine: config.agreement.quarantine,
+        predecessor_ended: (!config.key.is_new).then_some(began),
+    };
+    config.pricing.feeds.iter().map(of_feed).collect()
+}
+
+/// Whom to ask for prices, and when their answers agree.
+pub(super) fn fetcher(
+    config: &NodeConfig,
+    clock: Clock,
+    registry: &Registry,
+    aggregator: Sink<AggregatorMessage>,
+) -> Result<PriceFetcherSettings, prometheus::Error> {
+    let pricing = &config.pricing;
+    Ok(PriceFetcherSettings {
+        measures: SourceMeasures::new(registry, &pricing.sources)?,
+        feeds: pricing.feeds.clone(),
+        sources: pricing.sources.clone(),
+        agreement: Agreement {
+            min_sources: pricing.min_sources,
+            max_spread_bps: pricing.max_source_spread_bps,
+        },
+        source_timeout: DEFAULT_SOURCE_TIMEOUT,
+        patience: DEFAULT_PATIENCE,
+        max_quote_age: DEFAULT_MAX_QUOTE_AGE,
+        fetch_interval: pricing.fetch_interval,
+        clock,
+        aggregator,
+    })
+}
+
+/// Well below the window, so that an aborted write can be tried again in it.
+fn statement_timeout(write_interval: Duration) -> Duration {
+    (write_interval / 3).clamp(Duration::from_secs(1), Duration::from_secs(5))
+}
