@@ -1,15 +1,20 @@
 //! `quorate evidence` as a user meets it: on a database with a proof, and on one that somebody has tampered with.
 #![expect(clippy::unwrap_used, reason = "in tests a panic is the verdict")]
 
-use std::{process::Command, time::SystemTime};
+use std::{
+    process::Command,
+    time::{Duration, SystemTime},
+};
 
-use quorate_protocol::{Evidence, Network, NodeKey, Observation, Quote, Report, UnixMillis, VerifiedReport};
+use quorate_protocol::{
+    Evidence, Network, NodeKey, Observation, ProvenEquivocation, Quote, UnixMillis, VerifiedReport,
+};
 use quorate_store::{
     DatabaseUrl, MigrateOptions, PrivateOptions, PrivatePostgres, Store, StoreConfig, migrate,
 };
 use tokio_postgres::NoTls;
 
-fn report(price: &str, observed_at: UnixMillis, network: &Network, key: &NodeKey) -> Report {
+fn report(price: &str, observed_at: UnixMillis, network: &Network, key: &NodeKey) -> VerifiedReport {
     let quote = Quote {
         source: "kraken".parse().unwrap(),
         price: price.parse().unwrap(),
@@ -17,9 +22,7 @@ fn report(price: &str, observed_at: UnixMillis, network: &Network, key: &NodeKey
     };
     let evidence = Evidence::new(vec![quote]).unwrap();
     let observation = Observation::new("ETH/USD".parse().unwrap(), observed_at, key.address(), evidence);
-    VerifiedReport::sign_own(observation, network, key)
-        .unwrap()
-        .to_report()
+    VerifiedReport::sign_own(observation, network, key).unwrap()
 }
 
 fn now() -> UnixMillis {
@@ -56,8 +59,9 @@ async fn each_proof_is_verified_whatever_the_database_says() {
     let at = now();
     let [first, second] = ["3000", "3001"].map(|price| report(price, at, &network, &key));
     let store = Store::new(StoreConfig::new(url.clone()));
+    let proof = ProvenEquivocation::of(&first, &second, Duration::from_secs(15)).unwrap();
     store
-        .keep_equivocation(&first, &second, &network, key.address())
+        .keep_equivocation(&proof, &network, key.address())
         .await
         .unwrap();
     let observer = key.address().to_string();

@@ -7,7 +7,7 @@ use tokio_postgres::{Config, NoTls, config, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
-    database_url::{DatabaseUrl, SslMode, TargetServer},
+    database_url::{DatabaseUrl, SslMode},
     tls::{self, TlsError},
 };
 
@@ -41,7 +41,7 @@ pub(crate) enum ConnectError {
 
 /// Connects, logs in and sets the session up.
 pub(crate) async fn connect(url: &DatabaseUrl, session: &Session) -> Result<AsyncPgConnection, ConnectError> {
-    let limit = session.connect_timeout;
+    let limit = limit(url, session);
     // Boxed: a TLS handshake's state is large, and it would be part of every caller's future.
     tokio::time::timeout(limit, Box::pin(connect_unbounded(url, session)))
         .await
@@ -54,7 +54,7 @@ async fn connect_unbounded(url: &DatabaseUrl, session: &Session) -> Result<Async
         let (client, connection) = config.connect(NoTls).await.map_err(|error| not_in(&error))?;
         AsyncPgConnection::try_from_client_and_connection(client, connection).await
     } else {
-        let tls = tls::client_config(url.ssl_mode, url.ssl_root_cert.as_deref())?;
+        let tls = tls::client_config(url)?;
         let tls = MakeRustlsConnect::new(tls);
         let (client, connection) = config.connect(tls).await.map_err(|error| not_in(&error))?;
         AsyncPgConnection::try_from_client_and_connection(client, connection).await
@@ -77,39 +77,39 @@ async fn connect_unbounded(url: &DatabaseUrl, session: &Session) -> Result<Async
 }
 
 fn config(url: &DatabaseUrl, session: &Session) -> Config {
-    let mut config = Config::new();
-    if let Some(user) = &url.user {
-        config.user(user);
-    }
-    if let Some(password) = &url.password {
+    let mut config = url.config.clone();
+    if let Some(password) = url.password() {
         config.password(password.reveal());
     }
-    if let Some(database) = &url.database {
-        config.dbname(database);
-    }
-    for (host, port) in &url.hosts {
-        config.host(host).port(*port);
-    }
     // As libpq: there is no TLS on a Unix socket.
-    let local = url.hosts.iter().all(|(host, _)| host.starts_with('/'));
+    let is_local = url
+        .config
+        .get_hosts()
+        .iter()
+        .all(|host| matches!(host, config::Host::Unix(_)));
     config.ssl_mode(match url.ssl_mode {
-        _ if local => config::SslMode::Disable,
+        _ if is_local && url.config.get_hostaddrs().is_empty() => config::SslMode::Disable,
         SslMode::Disable => config::SslMode::Disable,
         SslMode::Prefer => config::SslMode::Prefer,
-        SslMode::Require | SslMode::VerifyFull => config::SslMode::Require,
+        SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => config::SslMode::Require,
     });
-    if url.target == TargetServer::ReadWrite {
-        config.target_session_attrs(config::TargetSessionAttrs::ReadWrite);
+    if config.get_application_name().is_none() {
+        config.application_name(&session.application_name);
     }
     config
-        .application_name(&session.application_name)
         // For each of several addresses, so that the second still gets its turn.
-        .connect_timeout(session.connect_timeout / 2)
+        .connect_timeout(limit(url, session) / 2)
         .tcp_user_timeout(SILENCE)
         .keepalives_idle(SILENCE)
         .keepalives_interval(SILENCE / 5)
         .keepalives_retries(3);
     config
+}
+
+/// For TCP, TLS and the log-in together: what the URL says, else what the program is set to.
+fn limit(url: &DatabaseUrl, session: &Session) -> Duration {
+    let given = url.config.get_connect_timeout().copied();
+    given.unwrap_or(session.connect_timeout)
 }
 
 /// Why there was no log-in.

@@ -13,8 +13,8 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures::FutureExt;
 use quorate_protocol::{
-    Address, Digest, Evidence, Feed, Network, Observation, Price, Report, Signature, SignatureError,
-    UnixMillis,
+    Address, Digest, Evidence, Feed, Network, Observation, Price, ProvenEquivocation, Signature,
+    SignatureError, UnixMillis, VerifiedReport,
 };
 use serde::{Deserialize, Serialize};
 
@@ -212,17 +212,15 @@ struct Half {
 }
 
 impl Half {
-    fn new(report: &Report, network: &Network) -> Result<Self, StoreError> {
-        let observation = report.observation();
+    fn new(statement: &VerifiedReport) -> Result<Self, StoreError> {
+        let observation = statement.observation();
         let refused = |reason: String| StoreError::Refused { reason };
-        let signature = report
-            .attestations()
-            .iter()
-            .find(|attestation| attestation.signer == observation.observer())
-            .ok_or_else(|| refused("the observer has not signed its own observation".to_owned()))?
-            .signature;
+        let signature = statement
+            .signatures()
+            .get(&observation.observer())
+            .ok_or_else(|| refused("the observer has not signed its own observation".to_owned()))?;
         Ok(Self {
-            digest: observation.digest(network),
+            digest: statement.digest(),
             timestamp: timestamp(observation.observed_at()),
             price: observation.price().to_string(),
             evidence: evidence_to_json(observation.evidence()).map_err(|error| refused(error.to_string()))?,
@@ -233,25 +231,15 @@ impl Half {
 
 pub(crate) async fn keep(
     pool: &Pool,
-    first: &Report,
-    second: &Report,
+    proof: &ProvenEquivocation,
     network: &Network,
     found_by: Address,
 ) -> Result<bool, StoreError> {
-    let (one, other) = (first.observation(), second.observation());
-    if (one.observer(), one.feed()) != (other.observer(), other.feed()) {
-        return Err(StoreError::Refused {
-            reason: "two observers, or two feeds: that is no equivocation".to_owned(),
-        });
-    }
-    let (observer, feed, network_name) = (
-        one.observer().to_string(),
-        one.feed().to_string(),
-        network.to_string(),
-    );
-    let mut halves = [Half::new(first, network)?, Half::new(second, network)?];
-    halves.sort_by_key(|half| half.digest);
-    let [first, second] = halves;
+    let (first, second) = proof.statements();
+    let observer = proof.observer().to_string();
+    let feed = first.observation().feed().to_string();
+    let network_name = network.to_string();
+    let (first, second) = (Half::new(first)?, Half::new(second)?);
     pool.run(|connection| {
         async move {
             // Asked first: what is known costs the server no verification, and fits in any day.

@@ -1,4 +1,6 @@
-//! Why the database has not answered a question.
+//! Why the database has not answered: what diesel's errors mean, and what callers are told.
+
+use diesel::result::{DatabaseErrorKind, Error};
 
 /// What a failed read says about the database or about us.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,4 +41,97 @@ pub enum StoreError {
         /// Which column, and what is wrong with it.
         reason: String,
     },
+}
+
+/// What an error of diesel's means: a conflict, a passing trouble, or a refusal for good.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// Another row stands in the way: the same digest, or the same write window.
+    Conflict,
+    /// The same statement may succeed later.
+    Passing(String),
+    /// The same statement will fail again.
+    Refusal(String),
+    /// Diesel does not tell the error's code, and its text comes in the server's language. Time-outs, deadlocks and a
+    /// shutting-down server are among these, but missing privileges too: the database must be asked.
+    Unclear(String),
+}
+
+/// Sorts an error of diesel's by its kind.
+pub(crate) fn classify(error: &Error) -> Failure {
+    use DatabaseErrorKind as Kind;
+    let text = one_line(error);
+    match error {
+        Error::DatabaseError(kind, _) => match kind {
+            Kind::UniqueViolation | Kind::ExclusionViolation => Failure::Conflict,
+            Kind::CheckViolation
+            | Kind::NotNullViolation
+            | Kind::ForeignKeyViolation
+            | Kind::RestrictViolation => Failure::Refusal(text),
+            // Read-only: a primary that has just become a standby.
+            Kind::SerializationFailure
+            | Kind::ReadOnlyTransaction
+            | Kind::UnableToSendCommand
+            | Kind::ClosedConnection => Failure::Passing(text),
+            _ => Failure::Unclear(text),
+        },
+        Error::BrokenTransactionManager | Error::RollbackErrorOnCommit { .. } => Failure::Passing(text),
+        _ => Failure::Refusal(text),
+    }
+}
+
+/// The message and the constraint. Not the details: they hold the whole row.
+pub(crate) fn one_line(error: &Error) -> String {
+    let text = match error {
+        Error::DatabaseError(_, information) => match information.constraint_name() {
+            Some(constraint) if !information.message().contains(constraint) => {
+                format!("{} ({constraint})", information.message())
+            }
+            _ => information.message().to_owned(),
+        },
+        other => other.to_string(),
+    };
+    text.replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(kind: DatabaseErrorKind) -> Error {
+        Error::DatabaseError(kind, Box::new("text".to_owned()))
+    }
+
+    #[test]
+    fn conflicts_are_not_failures() {
+        assert_eq!(
+            classify(&error(DatabaseErrorKind::UniqueViolation)),
+            Failure::Conflict
+        );
+        assert_eq!(
+            classify(&error(DatabaseErrorKind::ExclusionViolation)),
+            Failure::Conflict
+        );
+    }
+
+    #[test]
+    fn what_will_fail_again_is_a_refusal_and_what_may_not_passes() {
+        let text = || "text".to_owned();
+        assert_eq!(
+            classify(&error(DatabaseErrorKind::CheckViolation)),
+            Failure::Refusal(text())
+        );
+        assert_eq!(
+            classify(&error(DatabaseErrorKind::SerializationFailure)),
+            Failure::Passing(text())
+        );
+        assert_eq!(
+            classify(&error(DatabaseErrorKind::UnableToSendCommand)),
+            Failure::Passing(text())
+        );
+        assert_eq!(
+            classify(&error(DatabaseErrorKind::Unknown)),
+            Failure::Unclear(text())
+        );
+    }
 }

@@ -5,7 +5,6 @@
 //! that its signatures do not sign, and one without enough of them, whatever a client does. This crate carries
 //! certificates to it and names what came of them ([`Outcome`]).
 
-mod classify;
 mod connection;
 mod database_url;
 mod equivocation;
@@ -15,7 +14,7 @@ mod member;
 mod migrate;
 mod outcome;
 mod pool;
-mod private;
+mod private_postgres;
 mod read;
 mod record;
 // As the diesel CLI prints it: public items without docs.
@@ -27,14 +26,14 @@ mod store;
 mod tls;
 mod write;
 
-pub use database_url::{DatabaseUrl, ParseDatabaseUrlError, SslMode, TargetServer};
+pub use database_url::{DatabaseUrl, ParseDatabaseUrlError, SslMode};
 pub use equivocation::{Equivocation, EquivocationFault, EquivocationQuery, MAX_EQUIVOCATIONS, Statement};
 pub use error::StoreError;
 pub use last_record::LastRecord;
 pub use member::Member;
 pub use migrate::{MigrateError, MigrateOptions, Migrated, NODE_ROLE, migrate};
 pub use outcome::Outcome;
-pub use private::{OWNER, PrivateOptions, PrivatePostgres, PrivatePostgresError, ServerTls};
+pub use private_postgres::{OWNER, PrivateOptions, PrivatePostgres, PrivatePostgresError, ServerTls};
 pub use read::{MAX_RECORDS, Order, RecordQuery};
 pub use record::{Record, RecordFault};
 pub use secret::Secret;

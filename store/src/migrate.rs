@@ -16,10 +16,9 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    classify::one_line,
     connection::{ConnectError, Session, connect},
     database_url::DatabaseUrl,
-    error::StoreError,
+    error::{StoreError, one_line},
     member::{self, Member},
     read::check_version,
     schema::quorate_settings,

@@ -16,10 +16,9 @@ use diesel_async::{
 use futures::{FutureExt, future::BoxFuture};
 
 use crate::{
-    classify::{Failure, classify},
     connection::{Session, connect},
     database_url::DatabaseUrl,
-    error::StoreError,
+    error::{Failure, StoreError, classify},
 };
 
 /// The client waits this much longer than the server is allowed to work: for the way there and back.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
-use quorate_protocol::{Address, Certificate, Digest, Feed, Network, Report};
+use quorate_protocol::{Address, Certificate, Digest, Feed, Network, ProvenEquivocation};
 
 use crate::{
     connection::Session,
@@ -98,18 +98,18 @@ impl Store {
         write::write(&self.pool, certificate, writer, network, validators).await
     }
 
-    /// Keeps the proof that the observer of both reports has signed two statements for one window, in the name of
-    /// `found_by`; `false` if it is known already. The order of the two does not matter.
+    /// Keeps the proof that an observer has signed two statements for one window, in the name of `found_by`; `false` if it
+    /// is known already. `network` must be the one that the proof was verified for.
     ///
-    /// What proves nothing (and what is too much for a day: 16 of an observer) is [`StoreError::Refused`].
+    /// What the database finds no proof by its own settings (and what is too much for a day: 16 of an observer) is
+    /// [`StoreError::Refused`].
     pub async fn keep_equivocation(
         &self,
-        first: &Report,
-        second: &Report,
+        proof: &ProvenEquivocation,
         network: &Network,
         found_by: Address,
     ) -> Result<bool, StoreError> {
-        equivocation::keep(&self.pool, first, second, network, found_by).await
+        equivocation::keep(&self.pool, proof, network, found_by).await
     }
 
     /// The proofs that match, the newest first.

@@ -13,8 +13,7 @@ use futures::FutureExt;
 use quorate_protocol::{Address, Certificate, Network};
 
 use crate::{
-    classify::{Failure, classify},
-    error::StoreError,
+    error::{Failure, StoreError, classify},
     last_record::LastRecord,
     outcome::Outcome,
     pool::Pool,

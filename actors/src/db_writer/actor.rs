@@ -259,11 +259,7 @@ impl DbWriter {
     fn keep_evidence(&self, proof: ProvenEquivocation, ctx: &mut Context<Self>) {
         let (store, network, me) = (self.store.clone(), self.network.clone(), self.me);
         let observer = proof.observer();
-        let kept = async move {
-            let (first, second) = proof.statements();
-            let (first, second) = (first.to_report(), second.to_report());
-            store.keep_equivocation(&first, &second, &network, me).await
-        };
+        let kept = async move { store.keep_equivocation(&proof, &network, me).await };
         ctx.spawn(kept.into_actor(self).map(move |kept, _, _| match kept {
             Ok(true) => log::info!("proof of equivocation kept: observer={observer}"),
             // Every node that saw it brings it.

@@ -128,10 +128,8 @@ fn a_proof_of_equivocation_is_kept_once_whoever_brings_it() {
             assert!(tokio::time::Instant::now() < deadline, "it is never kept");
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
-        let (first, second) = proof.statements();
-        let (first, second) = (first.to_report(), second.to_report());
         let again = store
-            .keep_equivocation(&first, &second, &network(), key(2).address())
+            .keep_equivocation(&proof, &network(), key(2).address())
             .await;
         assert!(!again.unwrap(), "another node's word adds nothing");
         let kept_now = store.equivocations(EquivocationQuery::default()).await.unwrap();

@@ -1,6 +1,10 @@
 //! `quorate migrate`.
 
-use std::time::Duration;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use futures::future::join_all;
 use quorate_store::{MigrateError, MigrateOptions, Outcome, Secret, Settings, StoreError, migrate};
@@ -9,8 +13,19 @@ use crate::support::{
     LONG, certificate, connect, database, empty_database, now, options, server, store, write,
 };
 
-/// How many there are in the folder.
-const MIGRATIONS: usize = 9;
+/// The folder's migrations in order: what each does, and how it is undone.
+fn migrations() -> Vec<(String, String)> {
+    let mut folders: Vec<PathBuf> = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    folders.sort();
+    let read = |folder: &Path, name| fs::read_to_string(folder.join(name)).unwrap();
+    folders
+        .iter()
+        .map(|folder| (read(folder, "up.sql"), read(folder, "down.sql")))
+        .collect()
+}
 
 #[tokio::test]
 async fn six_concurrent_migrations_of_an_empty_database_all_succeed() {
@@ -23,7 +38,10 @@ async fn six_concurrent_migrations_of_an_empty_database_all_succeed() {
         .collect();
     // One of them did the work, the others found it done.
     assert_eq!(
-        applied.iter().filter(|&&count| count == MIGRATIONS).count(),
+        applied
+            .iter()
+            .filter(|&&count| count == migrations().len())
+            .count(),
         1,
         "{applied:?}"
     );
@@ -127,17 +145,7 @@ async fn the_node_role_cannot_migrate() {
 async fn a_migration_can_be_undone_and_done_again() {
     let database = database(LONG).await;
     let owner = connect(&database.owner).await;
-    for down in [
-        include_str!("../../../migrations/2025-11-23-000005_quorate_node_limits/down.sql"),
-        include_str!("../../../migrations/2025-11-23-000004_eth_price_equivocations/down.sql"),
-        include_str!("../../../migrations/2025-11-23-000003_eth_prices_verified/down.sql"),
-        include_str!("../../../migrations/2025-11-23-000002_quorate_members/down.sql"),
-        include_str!("../../../migrations/2025-11-23-000001_quorate_recover/down.sql"),
-        include_str!("../../../migrations/2025-11-22-000004_quorate_node_role/down.sql"),
-        include_str!("../../../migrations/2025-11-22-000003_eth_price_signatures/down.sql"),
-        include_str!("../../../migrations/2025-11-22-000002_eth_prices/down.sql"),
-        include_str!("../../../migrations/2025-11-22-000001_quorate_settings/down.sql"),
-    ] {
+    for (_, down) in migrations().iter().rev() {
         owner.batch_execute(down).await.unwrap();
     }
     let left = "SELECT (SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace
@@ -150,7 +158,7 @@ async fn a_migration_can_be_undone_and_done_again() {
         .await
         .unwrap();
     let migrated = migrate(&database.owner, options(LONG)).await.unwrap();
-    assert_eq!(migrated.applied.len(), MIGRATIONS);
+    assert_eq!(migrated.applied.len(), migrations().len());
     assert!(store(&database.node).settings().await.is_ok());
 }
 
@@ -165,7 +173,7 @@ fn a_runtime_of_one_thread_is_enough() {
         let database = empty_database().await;
         migrate(&database.owner, options(LONG)).await.unwrap().applied
     });
-    assert_eq!(applied.len(), MIGRATIONS);
+    assert_eq!(applied.len(), migrations().len());
 }
 
 #[tokio::test]
@@ -217,7 +225,8 @@ const CONTENTS: &str = "
         UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
         UNION ALL SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
             FROM pg_constraint WHERE connamespace = 'public'::regnamespace
-        UNION ALL SELECT pg_get_viewdef('public.eth_prices_signed'::regclass)
+        UNION ALL SELECT pg_get_viewdef(oid)
+            FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'v'
         UNION ALL SELECT 'temporary tables ' || has_database_privilege('quorate_node', current_database(), 'TEMPORARY')
         UNION ALL SELECT 'large objects ' || has_function_privilege('quorate_node', 'lo_create(oid)', 'EXECUTE')
         UNION ALL SELECT 'defaults ' || setconfig::text FROM pg_db_role_setting
@@ -229,36 +238,28 @@ async fn contents(client: &tokio_postgres::Client) -> String {
 }
 
 #[tokio::test]
-async fn undoing_what_makes_the_database_a_judge_leads_back_to_the_schema_before() {
-    let before = empty_database().await;
-    let before = connect(&before.owner).await;
-    before
+async fn undoing_a_migration_leads_back_to_the_schema_before_it() {
+    let database = empty_database().await;
+    let owner = connect(&database.owner).await;
+    owner
         .batch_execute(
             "CREATE TABLE __diesel_schema_migrations (
-                version varchar(50) PRIMARY KEY, run_on timestamp NOT NULL DEFAULT current_timestamp)",
+                version varchar(50) PRIMARY KEY, run_on timestamp NOT NULL DEFAULT current_timestamp);
+             -- So that its privileges are written down, as they are after any change of them.
+             REVOKE ALL ON __diesel_schema_migrations FROM PUBLIC;
+             -- Stays when its migration is undone.
+             CREATE EXTENSION btree_gist WITH SCHEMA public",
         )
         .await
         .unwrap();
-    for up in [
-        include_str!("../../../migrations/2025-11-22-000001_quorate_settings/up.sql"),
-        include_str!("../../../migrations/2025-11-22-000002_eth_prices/up.sql"),
-        include_str!("../../../migrations/2025-11-22-000003_eth_price_signatures/up.sql"),
-        include_str!("../../../migrations/2025-11-22-000004_quorate_node_role/up.sql"),
-    ] {
-        before.batch_execute(up).await.unwrap();
+    for (up, down) in migrations() {
+        let before = contents(&owner).await;
+        owner.batch_execute(&up).await.unwrap();
+        let after = contents(&owner).await;
+        assert_ne!(after, before);
+        owner.batch_execute(&down).await.unwrap();
+        assert_eq!(contents(&owner).await, before);
+        owner.batch_execute(&up).await.unwrap();
+        assert_eq!(contents(&owner).await, after);
     }
-    let database = empty_database().await;
-    migrate(&database.owner, options(LONG)).await.unwrap();
-    let owner = connect(&database.owner).await;
-    assert_ne!(contents(&owner).await, contents(&before).await);
-    for down in [
-        include_str!("../../../migrations/2025-11-23-000005_quorate_node_limits/down.sql"),
-        include_str!("../../../migrations/2025-11-23-000004_eth_price_equivocations/down.sql"),
-        include_str!("../../../migrations/2025-11-23-000003_eth_prices_verified/down.sql"),
-        include_str!("../../../migrations/2025-11-23-000002_quorate_members/down.sql"),
-        include_str!("../../../migrations/2025-11-23-000001_quorate_recover/down.sql"),
-    ] {
-        owner.batch_execute(down).await.unwrap();
-    }
-    assert_eq!(contents(&owner).await, contents(&before).await);
 }

@@ -1,3 +1,4 @@
+DROP FUNCTION public.quorate_refuse(text, text, text);
 DROP FUNCTION public.quorate_digest(text, text, numeric, timestamptz, text, jsonb);
 DROP FUNCTION public.quorate_recover(text, text);
 DROP FUNCTION public.quorate_power(numeric, numeric, numeric);

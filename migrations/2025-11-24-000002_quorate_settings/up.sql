@@ -4,6 +4,7 @@ CREATE TABLE public.quorate_settings (
     write_interval interval NOT NULL DEFAULT '30 seconds',
     min_signatures integer NOT NULL DEFAULT 3,
     only_row boolean PRIMARY KEY DEFAULT true,
+    min_validators integer NOT NULL DEFAULT 1,
 
     -- Hours, minutes and seconds only: a day or a month is not the same length everywhere on a calendar.
     CONSTRAINT quorate_settings_write_interval_is_a_duration CHECK (
@@ -14,10 +15,13 @@ CREATE TABLE public.quorate_settings (
     ),
     -- A message carries at most 128 signatures.
     CONSTRAINT quorate_settings_min_signatures_in_range CHECK (min_signatures BETWEEN 1 AND 128),
+    CONSTRAINT quorate_settings_min_validators_in_range CHECK (min_validators BETWEEN 0 AND 128),
     CONSTRAINT quorate_settings_has_one_row CHECK (only_row)
 );
 
 INSERT INTO public.quorate_settings DEFAULT VALUES;
+
+GRANT SELECT ON public.quorate_settings TO quorate_node;
 
 COMMENT ON TABLE public.quorate_settings IS
     'One row: what the owner decides for all nodes. Change it with: quorate migrate --write-interval 30s --min-signatures 3';
@@ -27,3 +31,5 @@ COMMENT ON COLUMN public.quorate_settings.min_signatures IS
     'A record with fewer distinct signers is refused at commit';
 COMMENT ON COLUMN public.quorate_settings.only_row IS
     'Always true: keeps the table to one row';
+COMMENT ON COLUMN public.quorate_settings.min_validators IS
+    'If quorate_members lists validators: a record with fewer of their signatures is refused at commit';

@@ -1,3 +1,4 @@
+-- The role stays, with its connection limit: it belongs to the whole server, and other databases may use it.
 DROP FUNCTION public.quorate_limit_node_role();
 
 DO $$
@@ -10,12 +11,20 @@ EXCEPTION WHEN insufficient_privilege THEN
 END
 $$;
 
--- The role's connection limit stays, as the role does: they belong to the whole server, and other databases use them.
 DO $$
 BEGIN
     EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO PUBLIC', current_database());
     EXECUTE format('ALTER ROLE quorate_node IN DATABASE %I RESET ALL', current_database());
 EXCEPTION WHEN insufficient_privilege THEN
     NULL;
+END
+$$;
+
+REVOKE ALL ON public.__diesel_schema_migrations FROM quorate_node;
+REVOKE USAGE ON SCHEMA public FROM quorate_node;
+
+DO $$
+BEGIN
+    EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM quorate_node', current_database());
 END
 $$;

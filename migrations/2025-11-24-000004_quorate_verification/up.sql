@@ -494,3 +494,16 @@ GRANT EXECUTE ON FUNCTION
     public.quorate_recover(text, text),
     public.quorate_digest(text, text, numeric, timestamptz, text, jsonb)
 TO quorate_node;
+
+-- How the triggers say no: the constraint is a name that tests and logs can rely on.
+CREATE FUNCTION public.quorate_refuse(relation text, rule text, reason text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION '%', reason
+        USING ERRCODE = 'check_violation', SCHEMA = 'public', TABLE = relation, CONSTRAINT = rule;
+END
+$$;
+REVOKE ALL ON FUNCTION public.quorate_refuse(text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.quorate_refuse(text, text, text) TO quorate_node;

@@ -1,9 +1,8 @@
 //! A Postgres of one's own, for devnets and tests: made from an installed server's binaries in a temporary folder, on a
 //! free port of 127.0.0.1, gone when its owner is gone, however that ends.
 
-mod account;
-mod binaries;
-mod guard;
+mod find;
+mod process;
 
 use std::{
     fs, io,
@@ -15,13 +14,9 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{
-    database_url::{DatabaseUrl, SslMode, TargetServer},
-    secret::Secret,
-};
-use account::Account;
-use binaries::Binaries;
-use guard::Guard;
+use crate::{database_url::DatabaseUrl, secret::Secret};
+use find::Binaries;
+use process::{Account, Guard};
 
 /// The name of the role that owns everything on a private server.
 pub const OWNER: &str = "postgres";
@@ -134,15 +129,8 @@ impl PrivatePostgres {
 
     /// The URL of another role.
     pub fn url_for(&self, user: &str, password: &Secret) -> DatabaseUrl {
-        DatabaseUrl {
-            user: Some(user.to_owned()),
-            password: Some(password.clone()),
-            hosts: vec![(Ipv4Addr::LOCALHOST.to_string(), self.port)],
-            database: Some("postgres".to_owned()),
-            ssl_mode: SslMode::Prefer,
-            ssl_root_cert: None,
-            target: TargetServer::Any,
-        }
+        let host = Ipv4Addr::LOCALHOST.to_string();
+        DatabaseUrl::at(&host, self.port, user, password, "postgres")
     }
 
     /// The port on 127.0.0.1. Stays the same over [`PrivatePostgres::stop`] and [`PrivatePostgres::start_again`].
@@ -305,12 +293,12 @@ fn make_folder() -> Result<(TempDir, Option<Account>), PrivatePostgresError> {
             .tempdir_in(parent)
     };
     let folder = make(&std::env::temp_dir()).map_err(failed)?;
-    if !account::is_roots(folder.path()).map_err(failed)? {
+    if !process::is_roots(folder.path()).map_err(failed)? {
         return Ok((folder, None));
     }
     let account = Account::find().ok_or(PrivatePostgresError::NoAccount)?;
     // Root's own temporary folder may be closed to everybody else.
-    let folder = if account::others_can_enter(folder.path()) {
+    let folder = if process::others_can_enter(folder.path()) {
         folder
     } else {
         make(Path::new("/tmp")).map_err(failed)?

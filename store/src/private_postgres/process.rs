@@ -1,10 +1,16 @@
-//! The server's keeper: a shell that waits for a pipe from us to close, and then stops the server.
+//! How the server runs: as which user, and how it ends when we end.
 //!
-//! A pipe closes however its holder ends, by SIGKILL too, when no code of ours can run any more.
+//! It refuses to be root's, so when we are root it runs as somebody else. And it must not outlive us: a shell, its keeper,
+//! waits for a pipe from us to close, and then stops it. A pipe closes however its holder ends, by SIGKILL too, when no code
+//! of ours can run any more.
 
 use std::{
+    fs,
     io::{self, Write},
-    os::unix::process::CommandExt,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
     time::{Duration, Instant},
@@ -97,5 +103,74 @@ impl Drop for Guard {
         drop(self.pipe.take());
         // Nobody is left to tell; the keeper goes on without us.
         let _ = self.wait();
+    }
+}
+
+/// A user of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Account {
+    uid: u32,
+    gid: u32,
+}
+
+impl Account {
+    /// `postgres`, as server packages make it, else `nobody`.
+    pub(super) fn find() -> Option<Self> {
+        let users = fs::read_to_string("/etc/passwd").ok()?;
+        ["postgres", "nobody"]
+            .iter()
+            .find_map(|name| Self::named(name, &users))
+    }
+
+    /// Reads `name:password:uid:gid:…`; never root, whatever its name.
+    fn named(name: &str, users: &str) -> Option<Self> {
+        let user = users.lines().find(|line| line.split(':').next() == Some(name))?;
+        let mut fields = user.split(':').skip(2);
+        let mut number = || fields.next()?.parse().ok();
+        let (uid, gid) = (number()?, number()?);
+        (uid != 0).then_some(Self { uid, gid })
+    }
+
+    /// Makes a file or folder this account's.
+    pub(super) fn give(&self, path: &Path) -> io::Result<()> {
+        chown(path, Some(self.uid), Some(self.gid))
+    }
+
+    /// Runs a program as this account (the standard library drops root's other groups too).
+    pub(super) fn apply(&self, command: &mut Command) {
+        command.uid(self.uid).gid(self.gid);
+    }
+}
+
+/// Whether a file that we have made belongs to root: then we are root.
+pub(super) fn is_roots(ours: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(ours)?.uid() == 0)
+}
+
+/// Whether everybody may pass through all folders above.
+pub(super) fn others_can_enter(path: &Path) -> bool {
+    path.ancestors()
+        .skip(1)
+        .all(|folder| fs::metadata(folder).is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USERS: &str =
+        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65533::/:/x\npostgres-exporter:x:5:5::/:/x\n";
+
+    #[test]
+    fn an_account_is_found_by_its_whole_name_and_is_never_root() {
+        assert_eq!(
+            Account::named("nobody", USERS),
+            Some(Account {
+                uid: 65534,
+                gid: 65533
+            })
+        );
+        assert_eq!(Account::named("postgres", USERS), None);
+        assert_eq!(Account::named("root", USERS), None);
     }
 }
