@@ -23,7 +23,11 @@ pub(super) async fn inject(views: web::Data<Views>, path: web::Path<(String, Str
     match views.supervisor.inject(&name, fault) {
         Ok(()) => HttpResponse::Accepted().json(json!({ "actor": name, "fault": format!("{fault:?}") })),
         Err(error) => {
-            let body = json!({ "error": error.to_string() });
+            let remedy = match error {
+                InjectError::Disabled => ": start the node with --fault-injection",
+                InjectError::UnknownActor { .. } | InjectError::NotRunning { .. } => "",
+            };
+            let body = json!({ "error": format!("{error}{remedy}") });
             match error {
                 InjectError::Disabled => HttpResponse::Forbidden().json(body),
                 InjectError::UnknownActor { .. } => HttpResponse::NotFound().json(body),

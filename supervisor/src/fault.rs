@@ -1,15 +1,12 @@
 //! Failures on request, to see the supervisor work.
 
-use std::fmt;
-use std::str::FromStr;
-use std::time::Duration;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// Longer than anybody watches; the watchdog ends the process long before.
-pub(super) const BLOCK_FOR: Duration = Duration::from_secs(60 * 60);
+use crate::{Supervisor, status::Phase, supervision::Command, supervisor::Registered};
 
-/// A failure that [`super::Supervisor::inject`] can cause.
+/// A failure that [`Supervisor::inject`] can cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fault {
@@ -24,7 +21,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Panic, Self::Stop, Self::Hang, Self::Block];
 }
 
@@ -58,8 +55,8 @@ impl FromStr for Fault {
 /// Why a fault was not injected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InjectError {
-    /// The operator did not allow it.
-    #[error("fault injection is off: start the node with --fault-injection")]
+    /// [`SupervisorConfig::fault_injection`](crate::SupervisorConfig::fault_injection) is off.
+    #[error("fault injection is off")]
     Disabled,
     /// The caller named nobody.
     #[error("actor is {name:?}: use one of {known}")]
@@ -77,6 +74,39 @@ pub enum InjectError {
         /// What it does instead.
         state: &'static str,
     },
+}
+
+impl Supervisor {
+    /// Makes an actor fail, to see what follows. The name's case does not matter.
+    ///
+    /// # Errors
+    /// [`InjectError`]. `Ok` means that the fault will happen in a moment.
+    pub fn inject(&self, name: &str, fault: Fault) -> Result<(), InjectError> {
+        if !self.registry().config.fault_injection {
+            return Err(InjectError::Disabled);
+        }
+        let actors = self.registry().actors();
+        let named = |actor: &&Registered| actor.status.name().eq_ignore_ascii_case(name);
+        let Some(actor) = actors.iter().find(named) else {
+            let known: Vec<_> = actors.iter().map(|actor| actor.status.name()).collect();
+            return Err(InjectError::UnknownActor {
+                name: name.to_owned(),
+                known: known.join(", "),
+            });
+        };
+        let not_running = |state| InjectError::NotRunning {
+            name: actor.status.name(),
+            state,
+        };
+        let phase = actor.status.phase();
+        if phase != Phase::Running {
+            return Err(not_running(phase.label()));
+        }
+        actor
+            .commands
+            .try_send(Command::Inject(fault))
+            .map_err(|_| not_running("busy with earlier faults"))
+    }
 }
 
 #[cfg(test)]

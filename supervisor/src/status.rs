@@ -1,6 +1,17 @@
-//! What anybody may see of the actors, from any thread.
+//! An actor's state as its supervision writes it and all other threads read it. No lock is held while anything is awaited, logged
+//! or called.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
+
+use crate::{failure::Cause, mailbox::MailCounts};
 
 /// Where an actor is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -86,6 +97,149 @@ pub struct ActorStatus {
     pub last_heartbeat_age_ms: Option<u64>,
     /// Its last failure, if it ever failed.
     pub last_failure: Option<LastFailure>,
+}
+
+/// The same while it changes.
+#[derive(Debug)]
+pub(crate) struct SharedStatus {
+    name: &'static str,
+    /// Moves whenever the actor's thread gets to run its supervision or a message.
+    ticks: AtomicU64,
+    mail: Arc<MailCounts>,
+    restarts: AtomicU64,
+    blocked: AtomicBool,
+    life: Mutex<Life>,
+}
+
+#[derive(Debug)]
+struct Life {
+    phase: Phase,
+    resumes_at: Option<Instant>,
+    last_heartbeat: Option<Instant>,
+    last_failure: Option<(Instant, Cause)>,
+}
+
+impl SharedStatus {
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            ticks: AtomicU64::new(0),
+            mail: Arc::default(),
+            restarts: AtomicU64::new(0),
+            blocked: AtomicBool::new(false),
+            life: Mutex::new(Life {
+                phase: Phase::Reserved,
+                resumes_at: None,
+                last_heartbeat: None,
+                last_failure: None,
+            }),
+        }
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        // Nothing that can panic runs under the lock, and a phase is whole whenever it is written.
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn mail(&self) -> Arc<MailCounts> {
+        Arc::clone(&self.mail)
+    }
+
+    /// The actor's thread runs.
+    pub(crate) fn tick(&self) {
+        self.ticks.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn ticks(&self) -> u64 {
+        self.ticks.load(Relaxed)
+    }
+
+    /// One message is about to be handled: progress, even if it takes a while until the next sign of life.
+    pub(crate) fn count_message(&self) {
+        self.mail.deliver();
+        self.tick();
+    }
+
+    /// The actor could be reached.
+    pub(crate) fn heartbeat(&self) {
+        self.life().last_heartbeat = Some(Instant::now());
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.life().phase
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        let mut life = self.life();
+        life.phase = phase;
+        life.resumes_at = None;
+    }
+
+    pub(crate) fn back_off(&self, attempt: u32, delay: Duration) {
+        let mut life = self.life();
+        life.phase = Phase::BackingOff {
+            attempt,
+            remaining_ms: whole_ms(delay),
+        };
+        life.resumes_at = Some(Instant::now() + delay);
+    }
+
+    pub(crate) fn record_failure(&self, cause: Cause) {
+        self.life().last_failure = Some((Instant::now(), cause));
+    }
+
+    pub(crate) fn count_restart(&self) {
+        self.restarts.fetch_add(1, Relaxed);
+    }
+
+    /// Whether the actor's thread is expected to move.
+    pub(crate) fn is_watched(&self) -> bool {
+        !matches!(self.phase(), Phase::Reserved | Phase::Stopped | Phase::GaveUp)
+    }
+
+    pub(crate) fn set_blocked(&self, blocked: bool) {
+        self.blocked.store(blocked, Relaxed);
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed)
+    }
+
+    pub(crate) fn read(&self) -> ActorStatus {
+        let now = Instant::now();
+        let age_ms = |then: Instant| whole_ms(now.saturating_duration_since(then));
+        let life = self.life();
+        let phase = match (life.phase, life.resumes_at) {
+            (Phase::BackingOff { attempt, .. }, Some(resumes_at)) => Phase::BackingOff {
+                attempt,
+                remaining_ms: whole_ms(resumes_at.saturating_duration_since(now)),
+            },
+            (phase, _) => phase,
+        };
+        ActorStatus {
+            name: self.name,
+            phase,
+            blocked: self.is_blocked(),
+            restarts: self.restarts.load(Relaxed),
+            messages: self.mail.delivered(),
+            waiting: self.mail.waiting(),
+            dropped: self.mail.dropped(),
+            last_heartbeat_age_ms: life.last_heartbeat.map(age_ms),
+            last_failure: life.last_failure.as_ref().map(|(at, cause)| LastFailure {
+                kind: cause.kind(),
+                cause: cause.to_string(),
+                age_ms: age_ms(*at),
+            }),
+        }
+    }
+}
+
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

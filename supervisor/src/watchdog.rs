@@ -1,177 +1,135 @@
 //! Sees what no actor can: that a thread stands still. Runs on a thread of its own and touches nothing that an actor could hold.
 
-use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
 
 use log::{Level, LevelFilter, Record};
-use tokio::sync::watch;
 
-use super::config::SupervisorConfig;
-use super::fatal::{EXIT_BLOCKED, EXIT_GAVE_UP, Fatal};
-use super::vitals::Vitals;
+use crate::{
+    failure::EXIT_GAVE_UP,
+    status::SharedStatus,
+    supervisor::{Registry, SupervisorConfig},
+};
 
+/// The process's exit code after a thread was blocked: `EX_TEMPFAIL` of sysexits.h, run it again.
+pub const EXIT_BLOCKED: u8 = 75;
 /// A log line that cannot be written in this time (stderr is a pipe that nobody reads, which may be why a thread stands still) is
 /// given up: the process must end all the same.
 const LAST_LINE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// What the watchdog looks at.
-#[derive(Debug)]
-pub(super) struct Watched {
-    pub(super) config: SupervisorConfig,
-    vitals: Mutex<Vec<Arc<Vitals>>>,
-    closed: AtomicBool,
-}
-
-impl Watched {
-    pub(super) fn new(config: SupervisorConfig) -> Self {
-        Self {
-            config,
-            vitals: Mutex::new(Vec::new()),
-            closed: AtomicBool::new(false),
-        }
-    }
-
-    pub(super) fn vitals(&self) -> MutexGuard<'_, Vec<Arc<Vitals>>> {
-        self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether the watchdog was sent home.
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Relaxed)
-    }
-
-    /// Sends the watchdog home.
-    pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
-    }
-}
-
-/// What one look at a thread's ticks tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Finding {
-    Moves,
-    /// It stood still for too short a time to say.
-    Quiet,
-    NewlyBlocked,
-    StillBlocked,
-    MovesAgain,
-    BlockedTooLong,
-}
-
-/// One thread's silence, added up look by look.
-#[derive(Debug, Default, Clone, Copy)]
-struct Silence {
-    ticks: u64,
+/// For how long there was no sign of life, added up look by look. A look that comes late counts for little, so that a pause of the
+/// whole process (a frozen container, a closed lid) is not held against who was paused with it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Silence {
+    longest_gap: Duration,
+    last_look: Instant,
     lasted: Duration,
-    blocked: bool,
 }
 
 impl Silence {
-    /// `elapsed` since the last look. The caller bounds it, so that a pause of the whole process is not held against a thread.
-    fn look(&mut self, ticks: u64, elapsed: Duration, config: &SupervisorConfig) -> Finding {
-        if ticks != self.ticks {
-            let moves_again = self.blocked;
-            *self = Self {
-                ticks,
-                ..Self::default()
-            };
-            return if moves_again {
-                Finding::MovesAgain
-            } else {
-                Finding::Moves
-            };
+    /// Begins at `now`; somebody means to look every `interval`.
+    pub(crate) fn new(interval: Duration, now: Instant) -> Self {
+        Self {
+            longest_gap: interval * 2,
+            last_look: now,
+            lasted: Duration::ZERO,
         }
-        self.lasted += elapsed;
-        if self.lasted >= config.exit_after {
-            return Finding::BlockedTooLong;
-        }
-        if self.lasted < config.blocked_after {
-            return Finding::Quiet;
-        }
-        if std::mem::replace(&mut self.blocked, true) {
-            Finding::StillBlocked
-        } else {
-            Finding::NewlyBlocked
-        }
+    }
+
+    /// One look: whether there was a sign of life since the last. Returns how long there has been none.
+    pub(crate) fn look(&mut self, now: Instant, alive: bool) -> Duration {
+        let gap = now
+            .saturating_duration_since(self.last_look)
+            .min(self.longest_gap);
+        self.last_look = now;
+        self.lasted = if alive { Duration::ZERO } else { self.lasted + gap };
+        self.lasted
     }
 }
 
-/// Starts the watchdog's thread.
-pub(super) fn spawn(
-    watched: Arc<Watched>,
-    fatal: watch::Receiver<Option<Fatal>>,
-) -> io::Result<JoinHandle<()>> {
+/// Starts the watchdog's thread. It ends when the registry is closed.
+pub(crate) fn spawn(registry: Arc<Registry>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new()
         .name("watchdog".to_owned())
-        .spawn(move || watch(&watched, &fatal))
+        .spawn(move || watch(&registry))
 }
 
 /// Four looks a limit find it at most a quarter late.
-fn look_pause(config: &SupervisorConfig) -> Duration {
+fn look_interval(config: &SupervisorConfig) -> Duration {
     (config.blocked_after / 4).max(Duration::from_millis(5))
 }
 
-fn watch(watched: &Watched, fatal: &watch::Receiver<Option<Fatal>>) {
-    let config = &watched.config;
-    let pause = look_pause(config);
-    let mut silences: Vec<Silence> = Vec::new();
-    let mut last_look = Instant::now();
-    let mut given_up_for = Duration::ZERO;
-    while !watched.is_closed() {
-        thread::sleep(pause);
-        let elapsed = last_look.elapsed().min(pause * 2);
-        last_look = Instant::now();
-        let all = watched.vitals().clone();
-        silences.resize(all.len(), Silence::default());
-        for (vitals, silence) in all.iter().zip(&mut silences) {
-            if vitals.is_watched() {
-                let finding = silence.look(vitals.ticks(), elapsed, config);
-                act_on(finding, vitals, silence.lasted);
-            } else {
-                *silence = Silence::default();
-                vitals.set_blocked(false);
+fn watch(registry: &Registry) {
+    let config = &registry.config;
+    let interval = look_interval(config);
+    let mut threads: Vec<WatchedThread> = Vec::new();
+    let mut ending = Silence::new(interval, Instant::now());
+    while !registry.is_closed() {
+        thread::sleep(interval);
+        let now = Instant::now();
+        for (index, actor) in registry.actors().iter().enumerate() {
+            if index == threads.len() {
+                threads.push(WatchedThread::new(interval, now));
             }
-        }
-        let fatal = fatal.borrow().clone();
-        if let Some(fatal) = fatal {
-            given_up_for += elapsed;
-            if given_up_for >= config.exit_after {
+            let silent = threads[index].look(&actor.status, now, config);
+            if silent >= config.exit_after {
+                let actor = actor.status.name();
                 end_process(
-                    EXIT_GAVE_UP,
-                    format!("fatal: {fatal}; the process did not end by itself: exit_code={EXIT_GAVE_UP}"),
+                    EXIT_BLOCKED,
+                    format!(
+                        "fatal: thread blocked, nothing inside the process can free it: actor={actor} silent={silent:.1?} \
+                         exit_code={EXIT_BLOCKED}"
+                    ),
                 );
             }
+        }
+        let given_up = registry.given_up().borrow().clone();
+        if ending.look(now, given_up.is_none()) >= config.exit_after
+            && let Some(given_up) = given_up
+        {
+            end_process(
+                EXIT_GAVE_UP,
+                format!("fatal: {given_up}; the process did not end by itself: exit_code={EXIT_GAVE_UP}"),
+            );
         }
     }
 }
 
-fn act_on(finding: Finding, vitals: &Vitals, lasted: Duration) {
-    let actor = vitals.name();
-    match finding {
-        Finding::Moves | Finding::Quiet | Finding::StillBlocked => {}
-        Finding::NewlyBlocked => {
-            vitals.set_blocked(true);
-            log_bounded(format!(
-                "thread blocked, no longer live: actor={actor} silent={lasted:.1?}"
-            ));
+/// One actor's thread.
+struct WatchedThread {
+    ticks: u64,
+    silence: Silence,
+}
+
+impl WatchedThread {
+    fn new(interval: Duration, now: Instant) -> Self {
+        Self {
+            ticks: 0,
+            silence: Silence::new(interval, now),
         }
-        Finding::MovesAgain => {
-            vitals.set_blocked(false);
-            log_bounded(format!("thread moves again: actor={actor}"));
+    }
+
+    /// Notes in the status whether the thread is blocked; returns for how long it has not moved.
+    fn look(&mut self, status: &SharedStatus, now: Instant, config: &SupervisorConfig) -> Duration {
+        let ticks = status.ticks();
+        let moves = ticks != self.ticks || !status.is_watched();
+        self.ticks = ticks;
+        let silent = self.silence.look(now, moves);
+        let blocked = silent >= config.blocked_after;
+        if blocked != status.is_blocked() {
+            status.set_blocked(blocked);
+            let actor = status.name();
+            log_bounded(if blocked {
+                format!("thread blocked, no longer live: actor={actor} silent={silent:.1?}")
+            } else {
+                format!("thread moves again: actor={actor}")
+            });
         }
-        Finding::BlockedTooLong => {
-            vitals.set_blocked(true);
-            end_process(
-                EXIT_BLOCKED,
-                format!(
-                    "fatal: thread blocked, nothing inside the process can free it: actor={actor} silent={lasted:.1?} \
-                     exit_code={EXIT_BLOCKED}"
-                ),
-            );
-        }
+        silent
     }
 }
 
@@ -212,54 +170,78 @@ fn end_process(code: u8, last_line: String) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::Phase;
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn looks(silence: &mut Silence, ticks: &[u64]) -> Vec<Finding> {
-        let config = SupervisorConfig::default();
-        ticks
-            .iter()
-            .map(|&tick| silence.look(tick, SECOND, &config))
-            .collect()
+    fn running() -> (SupervisorConfig, Instant, SharedStatus) {
+        let status = SharedStatus::new("Actor");
+        status.enter(Phase::Running);
+        (SupervisorConfig::default(), Instant::now(), status)
     }
 
     #[test]
-    fn a_thread_that_ticks_moves() {
-        assert_eq!(looks(&mut Silence::default(), &[1, 2, 3]), [Finding::Moves; 3]);
+    fn silence_is_added_up_from_the_last_sign_of_life_and_forgiven_at_the_next() {
+        let start = Instant::now();
+        let mut silence = Silence::new(SECOND, start);
+        let mut look = |at: u32, alive| silence.look(start + at * SECOND, alive);
+        assert_eq!(look(1, true), Duration::ZERO);
+        assert_eq!(look(2, false), SECOND);
+        assert_eq!(look(3, false), 2 * SECOND);
+        assert_eq!(look(4, true), Duration::ZERO);
+        assert_eq!(look(5, false), SECOND);
     }
 
     #[test]
-    fn five_seconds_without_a_tick_are_a_block_that_is_told_once() {
-        let mut silence = Silence::default();
-        assert_eq!(looks(&mut silence, &[1, 1, 1, 1, 1])[4], Finding::Quiet);
+    fn a_pause_of_the_whole_process_counts_as_two_looks_and_not_as_its_length() {
+        let start = Instant::now();
+        let mut silence = Silence::new(SECOND, start);
+        assert_eq!(silence.look(start + 3600 * SECOND, false), 2 * SECOND);
+    }
+
+    #[test]
+    fn a_thread_is_blocked_after_five_seconds_and_not_before_and_is_forgiven_when_it_moves() {
+        let (config, start, status) = running();
+        let mut thread = WatchedThread::new(SECOND, start);
+        let mut blocked_at = |second: u32| {
+            thread.look(&status, start + second * SECOND, &config);
+            status.is_blocked()
+        };
         assert_eq!(
-            looks(&mut silence, &[1, 1]),
-            [Finding::NewlyBlocked, Finding::StillBlocked]
+            [1, 2, 3, 4, 5, 6].map(&mut blocked_at),
+            [false, false, false, false, true, true]
+        );
+        status.tick();
+        assert!(!blocked_at(7));
+    }
+
+    #[test]
+    fn fifteen_seconds_without_a_tick_are_too_long() {
+        let (config, start, status) = running();
+        let mut thread = WatchedThread::new(SECOND, start);
+        let mut silent_at = |second: u32| thread.look(&status, start + second * SECOND, &config);
+        assert_eq!(
+            (1..).find(|&second| silent_at(second) >= config.exit_after),
+            Some(15)
         );
     }
 
     #[test]
-    fn a_thread_that_returns_is_forgiven_in_full() {
-        let mut silence = Silence::default();
-        looks(&mut silence, &[1; 10]);
-        assert_eq!(looks(&mut silence, &[2]), [Finding::MovesAgain]);
-        assert_eq!(looks(&mut silence, &[2; 4]), [Finding::Quiet; 4]);
+    fn a_thread_that_need_not_run_is_never_blocked() {
+        let (config, start) = (SupervisorConfig::default(), Instant::now());
+        let status = SharedStatus::new("Actor");
+        let mut thread = WatchedThread::new(SECOND, start);
+        for second in 1..30 {
+            thread.look(&status, start + second * SECOND, &config);
+            assert!(!status.is_blocked());
+        }
     }
 
     #[test]
     fn a_blocked_process_ends_within_20_s_even_if_the_silence_is_noticed_late_and_no_line_can_be_written() {
         let config = SupervisorConfig::default();
-        let noticed_late = 2 * look_pause(&config);
+        let noticed_late = 2 * look_interval(&config);
         let lines_unwritten = 2 * LAST_LINE_PATIENCE;
         assert!(config.exit_after + noticed_late + lines_unwritten <= 20 * SECOND);
-    }
-
-    #[test]
-    fn fifteen_seconds_without_a_tick_are_too_long() {
-        let mut silence = Silence::default();
-        assert_eq!(
-            looks(&mut silence, &[1; 16]).last(),
-            Some(&Finding::BlockedTooLong)
-        );
     }
 }

@@ -1,4 +1,4 @@
-//! The supervisor as its users see it. `restarts` and `drain` run in paused time on one thread; `threads` in real time with short
+//! The supervisor as its users see it. `restarts`, `mailboxes` and `shutdown` run in paused time on one thread; `threads` in real time with short
 //! figures; `process` in child processes, whose exit code and last line are what an orchestrator and an operator see.
 #![expect(
     clippy::unwrap_used,
@@ -7,8 +7,9 @@
     reason = "a test may, and it sends a counted number of messages"
 )]
 
-mod drain;
+mod mailboxes;
 mod process;
 mod restarts;
+mod shutdown;
 mod subject;
 mod threads;

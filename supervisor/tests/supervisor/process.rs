@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use log::{LevelFilter, Log, Metadata, Record};
 use quorate_supervisor::{
-    ActorSpec, EXIT_BLOCKED, EXIT_GAVE_UP, Ending, Fault, Phase, SHUTDOWN_GRACE, Supervisor,
-    SupervisorConfig, policy::RestartPolicy,
+    ActorSpec, EXIT_BLOCKED, EXIT_GAVE_UP, ExitReason, Fault, Phase, RestartPolicy, SHUTDOWN_GRACE,
+    Supervisor, SupervisorConfig,
 };
 
 use crate::subject::{Diary, Subject, eventually};
@@ -137,7 +137,7 @@ fn child_that_is_blocked() {
         start(&supervisor, "Other", |subject| subject);
         eventually("it runs", || supervisor.statuses()[0].phase == Phase::Running).await;
         supervisor.inject("Blocked", Fault::Block).unwrap();
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        std::future::pending::<()>().await;
     });
 }
 
@@ -167,7 +167,7 @@ fn child_that_cannot_log() {
         log::set_logger(&Stuck).unwrap();
         log::set_max_level(LevelFilter::Info);
         supervisor.inject("Blocked", Fault::Panic).unwrap();
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        std::future::pending::<()>().await;
     });
 }
 
@@ -272,9 +272,9 @@ fn sigterm_and_ctrl_c_drain_in_order_and_end_with_zero() {
         let at = |part: &str| lines.iter().position(|line| line.contains(part)).expect(part);
         assert!(
             at(&format!("shutdown begins: reason={name}"))
-                < at("shutdown step 1/2: actor=Source outcome=drained")
+                < at("shutdown step 1/2: actor=Producer outcome=drained")
         );
-        assert!(at("shutdown step 1/2") < at("shutdown step 2/2: actor=Sink outcome=drained"));
+        assert!(at("shutdown step 1/2") < at("shutdown step 2/2: actor=Consumer outcome=drained"));
     }
 }
 
@@ -290,8 +290,8 @@ fn a_second_signal_cuts_the_shutdown_short() {
 fn child_that_is_asked() {
     System::new().block_on(async {
         let supervisor = supervisor();
-        start(&supervisor, "Sink", |subject| subject);
-        start(&supervisor, "Source", |subject| subject.drain_for(400 * MILLI));
+        start(&supervisor, "Consumer", |subject| subject);
+        start(&supervisor, "Producer", |subject| subject.drain_for(400 * MILLI));
         eventually("both run", || {
             supervisor
                 .statuses()
@@ -299,11 +299,11 @@ fn child_that_is_asked() {
                 .all(|status| status.phase == Phase::Running)
         })
         .await;
-        let end = supervisor.run_until_end(&["Source", "Sink"], SHUTDOWN_GRACE);
+        let end = supervisor.run_until_end(&["Producer", "Consumer"], SHUTDOWN_GRACE);
         let ready = async {
             // `end` is polled first, so its handlers are installed.
             log::info!("ready for signals");
-            std::future::pending::<Ending>().await
+            std::future::pending::<ExitReason>().await
         };
         let ending = tokio::select! {
             biased;

@@ -10,37 +10,39 @@ use quorate_supervisor::{
 use tokio::time::Instant;
 
 use crate::subject::{
-    Diary, PanicBeside, PanicLater, Say, Subject, act, eventually, in_paused_time, status, supervisor,
+    Bench, Diary, PanicBeside, PanicLater, Say, Subject, act, eventually, in_paused_time, status, supervisor,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Fails the subject in one way, as its own code would.
-type Failure = (&'static str, &'static str, fn(&Addr<Subject>));
+/// One way to fail: its name, the kind of the failure, and how it comes about.
+type Failure = (&'static str, &'static str, fn(&Bench));
 
-const FAILURES: [Failure; 7] = [
-    ("a panic in a handler", "panic", |addr| {
-        addr.do_send(act(|_, _| panic!("in a handler")));
+const FAILURES: [Failure; 10] = [
+    ("a panic in a handler", "panic", |bench| {
+        bench.addr.do_send(act(|_, _| panic!("in a handler")));
     }),
-    ("a panic in a timer", "panic", |addr| {
-        addr.do_send(act(|_, ctx| {
+    ("a panic in a timer", "panic", |bench| {
+        bench.addr.do_send(act(|_, ctx| {
             ctx.run_later(Duration::from_millis(1), |_, _| panic!("in a timer"));
         }));
     }),
-    ("a panic in a ResponseActFuture", "panic", |addr| {
-        addr.do_send(PanicLater)
+    ("a panic in a ResponseActFuture", "panic", |bench| {
+        bench.addr.do_send(PanicLater)
     }),
-    ("a stop", "stop", |addr| addr.do_send(act(|_, ctx| ctx.stop()))),
-    ("a termination", "stop", |addr| {
-        addr.do_send(act(|_, ctx| ctx.terminate()))
+    ("a stop", "stop", |bench| {
+        bench.addr.do_send(act(|_, ctx| ctx.stop()))
     }),
-    ("a wait that never ends", "hang", |addr| {
-        addr.do_send(act(|subject, ctx| {
+    ("a termination", "stop", |bench| {
+        bench.addr.do_send(act(|_, ctx| ctx.terminate()))
+    }),
+    ("a wait that never ends", "hang", |bench| {
+        bench.addr.do_send(act(|subject, ctx| {
             ctx.wait(std::future::pending::<()>().into_actor(subject));
         }));
     }),
-    ("a panic while a timer is being cancelled", "panic", |addr| {
-        addr.do_send(act(|_, ctx| {
+    ("a panic while a timer is being cancelled", "panic", |bench| {
+        bench.addr.do_send(act(|_, ctx| {
             // The first future of the next run gets this number again in actix's own restart.
             for number in 1..=4 {
                 let handle = (0..number).fold(actix::SpawnHandle::default(), |handle, _| handle.next());
@@ -49,21 +51,29 @@ const FAILURES: [Failure; 7] = [
             panic!("with cancellations pending")
         }));
     }),
+    ("an injected panic", "panic", |bench| {
+        bench.inject("Subject", Fault::Panic)
+    }),
+    ("an injected stop", "stop", |bench| {
+        bench.inject("subject", Fault::Stop)
+    }),
+    ("an injected hang", "hang", |bench| {
+        bench.inject("SUBJECT", Fault::Hang)
+    }),
 ];
 
 #[test]
 fn after_any_failure_the_actor_is_as_new_and_keeps_its_address_and_its_mail() {
     for (failure, kind, fail) in FAILURES {
         in_paused_time(async {
-            let supervisor = supervisor();
-            let diary = Diary::default();
-            let slot = supervisor.reserve(ActorSpec::new("Subject")).unwrap();
-            let addr = slot.address();
-            let subject = Subject::new(&diary);
-            assert!(addr == slot.run_here(move |_| subject));
-
+            let bench = Bench::start(|subject| subject);
+            let Bench {
+                supervisor,
+                diary,
+                addr,
+            } = &bench;
             assert_eq!(addr.send(Say(5)).await, Ok(5));
-            fail(&addr);
+            fail(&bench);
             tokio::time::sleep(Duration::from_millis(2)).await;
             let behind = addr.send(Say(1));
             addr.do_send(Say(2));
@@ -82,7 +92,7 @@ fn after_any_failure_the_actor_is_as_new_and_keeps_its_address_and_its_mail() {
                 "{failure}: one timer stays one timer"
             );
 
-            let status = status(&supervisor, "Subject");
+            let status = status(supervisor, "Subject");
             assert_eq!(status.phase, Phase::Running, "{failure}");
             assert_eq!(status.restarts, 1, "{failure}");
             assert_eq!(status.last_failure.unwrap().kind, kind, "{failure}");
@@ -93,13 +103,11 @@ fn after_any_failure_the_actor_is_as_new_and_keeps_its_address_and_its_mail() {
 #[test]
 fn the_cause_of_a_panic_names_its_message_and_its_line() {
     in_paused_time(async {
-        let supervisor = supervisor();
-        let diary = Diary::default();
-        let subject = Subject::new(&diary);
-        let addr = supervisor
-            .reserve(ActorSpec::new("Subject"))
-            .unwrap()
-            .run_here(move |_| subject);
+        let Bench {
+            supervisor,
+            diary,
+            addr,
+        } = Bench::start(|subject| subject);
         addr.do_send(act(|subject, _| panic!("state is {}", subject.state)));
         eventually("the restart", || diary.count("started") == 2).await;
         let cause = status(&supervisor, "Subject").last_failure.unwrap().cause;
@@ -111,13 +119,7 @@ fn the_cause_of_a_panic_names_its_message_and_its_line() {
 #[test]
 fn the_message_in_flight_is_answered_with_an_error_and_not_handled_twice() {
     in_paused_time(async {
-        let supervisor = supervisor();
-        let diary = Diary::default();
-        let subject = Subject::new(&diary);
-        let addr = supervisor
-            .reserve(ActorSpec::new("Subject"))
-            .unwrap()
-            .run_here(move |_| subject);
+        let Bench { diary, addr, .. } = Bench::start(|subject| subject);
         let in_flight = addr.send(act(|subject, _| {
             subject.diary.note("handled");
             panic!("half-way");
@@ -131,13 +133,7 @@ fn the_message_in_flight_is_answered_with_an_error_and_not_handled_twice() {
 #[test]
 fn a_panic_beside_the_actor_costs_one_call_and_no_restart() {
     in_paused_time(async {
-        let supervisor = supervisor();
-        let diary = Diary::default();
-        let subject = Subject::new(&diary);
-        let addr = supervisor
-            .reserve(ActorSpec::new("Subject"))
-            .unwrap()
-            .run_here(move |_| subject);
+        let Bench { supervisor, addr, .. } = Bench::start(|subject| subject);
         assert_eq!(addr.send(PanicBeside).await, Err(MailboxError::Closed));
         assert_eq!(addr.send(Say(1)).await, Ok(1));
         assert_eq!(status(&supervisor, "Subject").restarts, 0);
@@ -147,18 +143,14 @@ fn a_panic_beside_the_actor_costs_one_call_and_no_restart() {
 #[test]
 fn an_actor_that_never_starts_is_retried_with_doubling_pauses_and_given_up_after_eight_restarts() {
     in_paused_time(async {
-        let supervisor = supervisor();
-        let diary = Diary::default();
         let starts = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&starts);
-        let subject = Subject::new(&diary).on_started(move |_| {
-            noted.lock().unwrap().push(Instant::now());
-            panic!("no port");
+        let Bench { supervisor, addr, .. } = Bench::start(|subject| {
+            subject.on_started(move |_| {
+                noted.lock().unwrap().push(Instant::now());
+                panic!("no port");
+            })
         });
-        let addr = supervisor
-            .reserve(ActorSpec::new("Subject"))
-            .unwrap()
-            .run_here(move |_| subject);
         let pending = addr.send(Say(1));
 
         let fatal = supervisor.failed().await;
@@ -188,13 +180,7 @@ fn an_actor_that_never_starts_is_retried_with_doubling_pauses_and_given_up_after
 #[test]
 fn the_first_pause_returns_after_a_minute_of_health() {
     in_paused_time(async {
-        let supervisor = supervisor();
-        let diary = Diary::default();
-        let subject = Subject::new(&diary);
-        let addr = supervisor
-            .reserve(ActorSpec::new("Subject"))
-            .unwrap()
-            .run_here(move |_| subject);
+        let Bench { addr, .. } = Bench::start(|subject| subject);
         let mut pauses = Vec::new();
         for healthy_s in [1, 1, 61] {
             tokio::time::sleep(healthy_s * SECOND).await;
@@ -211,17 +197,17 @@ fn the_first_pause_returns_after_a_minute_of_health() {
 #[test]
 fn a_panic_while_restarting_is_one_more_failure() {
     in_paused_time(async {
-        let supervisor = supervisor();
-        let diary = Diary::default();
         let mut restarts = 0;
-        let subject = Subject::new(&diary).on_restarting(move |_| {
-            restarts += 1;
-            assert!(restarts > 2, "not yet free");
+        let Bench {
+            supervisor,
+            diary,
+            addr,
+        } = Bench::start(|subject| {
+            subject.on_restarting(move |_| {
+                restarts += 1;
+                assert!(restarts > 2, "not yet free");
+            })
         });
-        let addr = supervisor
-            .reserve(ActorSpec::new("Subject"))
-            .unwrap()
-            .run_here(move |_| subject);
         addr.do_send(act(|_, ctx| ctx.stop()));
         assert_eq!(addr.send(Say(3)).await, Ok(3));
         assert_eq!(diary.count("restarting"), 3);
@@ -253,13 +239,7 @@ fn an_actor_that_cannot_be_built_is_given_up_at_once() {
 #[test]
 fn an_actor_hangs_after_five_seconds_and_not_before() {
     in_paused_time(async {
-        let supervisor = supervisor();
-        let diary = Diary::default();
-        let subject = Subject::new(&diary);
-        let addr = supervisor
-            .reserve(ActorSpec::new("Subject"))
-            .unwrap()
-            .run_here(move |_| subject);
+        let Bench { supervisor, addr, .. } = Bench::start(|subject| subject);
         let wait = |time| {
             act(move |subject: &mut Subject, ctx: &mut Context<Subject>| {
                 ctx.wait(tokio::time::sleep(time).into_actor(subject));
@@ -281,11 +261,8 @@ fn an_actor_hangs_after_five_seconds_and_not_before() {
 #[test]
 fn an_actor_may_have_a_patience_of_its_own() {
     in_paused_time(async {
-        let supervisor = supervisor();
-        let diary = Diary::default();
-        let subject = Subject::new(&diary);
         let spec = ActorSpec::new("Subject").hang_after(30 * SECOND);
-        let addr = supervisor.reserve(spec).unwrap().run_here(move |_| subject);
+        let Bench { supervisor, addr, .. } = Bench::start_as(spec, |subject| subject);
         addr.do_send(act(|subject, ctx| {
             ctx.wait(tokio::time::sleep(20 * SECOND).into_actor(subject));
         }));
@@ -297,15 +274,10 @@ fn an_actor_may_have_a_patience_of_its_own() {
 #[test]
 fn an_address_that_the_actor_gave_away_itself_outlives_its_restarts() {
     in_paused_time(async {
-        let supervisor = supervisor();
-        let diary = Diary::default();
         let given = Arc::new(Mutex::new(Vec::new()));
         let giving = Arc::clone(&given);
-        let subject = Subject::new(&diary).on_started(move |ctx| giving.lock().unwrap().push(ctx.address()));
-        let addr = supervisor
-            .reserve(ActorSpec::new("Subject"))
-            .unwrap()
-            .run_here(move |_| subject);
+        let Bench { addr, .. } =
+            Bench::start(|subject| subject.on_started(move |ctx| giving.lock().unwrap().push(ctx.address())));
         addr.do_send(act(|_, ctx| ctx.stop()));
         addr.send(Say(1)).await.unwrap();
         let given = given.lock().unwrap().clone();
@@ -316,84 +288,13 @@ fn an_address_that_the_actor_gave_away_itself_outlives_its_restarts() {
 }
 
 #[test]
-fn a_full_mailbox_refuses_and_is_full_again_after_a_restart() {
-    in_paused_time(async {
-        let supervisor = supervisor();
-        let diary = Diary::default();
-        let slot = supervisor.reserve(ActorSpec::new("Subject").mailbox(3)).unwrap();
-        let addr = slot.address();
-        let accepted = |addr: &Addr<Subject>| (0..20).filter(|_| addr.try_send(Say(1)).is_ok()).count();
-        assert_eq!(accepted(&addr), 3, "before the actor runs");
-        let subject = Subject::new(&diary);
-        slot.run_here(move |_| subject);
-        eventually("the mail", || diary.count("said 1") == 3).await;
-        addr.do_send(act(|_, ctx| ctx.stop()));
-        eventually("the failure", || {
-            status(&supervisor, "Subject").phase.label() == "backing_off"
-        })
-        .await;
-        assert_eq!(accepted(&addr), 3, "while it backs off");
-        eventually("the mail", || diary.count("said 1") == 6).await;
-    });
-}
-
-#[test]
-fn what_waits_in_a_mailbox_and_what_did_not_fit_is_counted() {
-    in_paused_time(async {
-        let supervisor = supervisor();
-        let diary = Diary::default();
-        let slot = supervisor.reserve(ActorSpec::new("Subject").mailbox(3)).unwrap();
-        let say = slot.mailbox().sink::<Say>();
-        for _ in 0..20 {
-            let _full = say.try_send(Say(1));
-        }
-        let counted = |supervisor: &Supervisor| {
-            let status = status(supervisor, "Subject");
-            (status.messages, status.waiting, status.dropped)
-        };
-        assert_eq!(counted(&supervisor), (0, 3, 17));
-        let subject = Subject::new(&diary);
-        slot.run_here(move |_| subject);
-        eventually("the mail", || diary.count("said 1") == 3).await;
-        assert_eq!(counted(&supervisor), (3, 0, 17));
-    });
-}
-
-#[test]
-fn every_fault_can_be_injected_and_is_recovered_from() {
-    in_paused_time(async {
-        let supervisor = supervisor();
-        let diary = Diary::default();
-        let subject = Subject::new(&diary);
-        let addr = supervisor
-            .reserve(ActorSpec::new("Subject"))
-            .unwrap()
-            .run_here(move |_| subject);
-        for (restarts, (fault, kind)) in (1..).zip([
-            (Fault::Panic, "panic"),
-            (Fault::Stop, "stop"),
-            (Fault::Hang, "hang"),
-        ]) {
-            addr.send(Say(1)).await.unwrap();
-            supervisor.inject("subject", fault).unwrap();
-            eventually("the restart", || {
-                let status = status(&supervisor, "Subject");
-                status.restarts == restarts && status.phase == Phase::Running
-            })
-            .await;
-            assert_eq!(status(&supervisor, "Subject").last_failure.unwrap().kind, kind);
-        }
-    });
-}
-
-#[test]
 fn a_fault_is_refused_with_the_remedy() {
     in_paused_time(async {
         let strict = Supervisor::new(SupervisorConfig::default()).unwrap();
         assert_eq!(strict.inject("Subject", Fault::Panic), Err(InjectError::Disabled));
 
         let supervisor = supervisor();
-        let _slot = supervisor.reserve::<Subject>(ActorSpec::new("Subject")).unwrap();
+        let _reserved = supervisor.reserve::<Subject>(ActorSpec::new("Subject")).unwrap();
         let unknown = supervisor.inject("Singer", Fault::Stop).unwrap_err();
         assert_eq!(unknown.to_string(), "actor is \"Singer\": use one of Subject");
         let reserved = supervisor.inject("Subject", Fault::Stop).unwrap_err();
@@ -427,13 +328,7 @@ impl ActorFuture<Subject> for Watcher {
 #[test]
 fn a_future_of_the_context_sees_what_a_handler_changed_even_if_it_has_its_turn_first() {
     in_paused_time(async {
-        let supervisor = supervisor();
-        let diary = Diary::default();
-        let subject = Subject::new(&diary).tick(3600 * SECOND);
-        let addr = supervisor
-            .reserve(ActorSpec::new("Subject"))
-            .unwrap()
-            .run_here(move |_| subject);
+        let Bench { diary, addr, .. } = Bench::start(|subject| subject.tick(3600 * SECOND));
         addr.send(act(|_, ctx| {
             ctx.spawn(Watcher(0));
         }))
@@ -462,13 +357,7 @@ fn a_future_that_panics_when_it_is_dropped_does_not_prevent_the_restart() {
         }
     }
     in_paused_time(async {
-        let supervisor = supervisor();
-        let diary = Diary::default();
-        let subject = Subject::new(&diary);
-        let addr = supervisor
-            .reserve(ActorSpec::new("Subject"))
-            .unwrap()
-            .run_here(move |_| subject);
+        let Bench { supervisor, addr, .. } = Bench::start(|subject| subject);
         addr.do_send(act(|subject, ctx| {
             let bomb = Bomb;
             let never = async move {
@@ -492,7 +381,7 @@ fn a_future_that_panics_when_it_is_dropped_does_not_prevent_the_restart() {
 #[test]
 fn two_actors_cannot_have_one_name() {
     let supervisor = supervisor();
-    let _slot = supervisor.reserve::<Subject>(ActorSpec::new("Subject")).unwrap();
+    let _reserved = supervisor.reserve::<Subject>(ActorSpec::new("Subject")).unwrap();
     let second = supervisor.reserve::<Subject>(ActorSpec::new("Subject"));
     assert!(matches!(second, Err(StartError::DuplicateName("Subject"))));
 }
@@ -500,7 +389,6 @@ fn two_actors_cannot_have_one_name() {
 #[test]
 fn outside_an_actix_system_a_start_is_an_error_and_no_panic() {
     let supervisor = supervisor();
-    let diary = Diary::default();
-    let started = supervisor.start(ActorSpec::new("Subject"), move |_| Subject::new(&diary));
+    let started = supervisor.start(ActorSpec::new("Subject"), |_| Subject::new(&Diary::default()));
     assert!(matches!(started, Err(StartError::NoSystem("Subject"))));
 }

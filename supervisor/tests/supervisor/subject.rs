@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::prelude::*;
-use quorate_supervisor::{ActorStatus, SupervisedActor, Supervisor, SupervisorConfig};
+use quorate_supervisor::{ActorSpec, ActorStatus, Fault, SupervisedActor, Supervisor, SupervisorConfig};
 
 /// What happened to a subject, in order.
 #[derive(Debug, Default, Clone)]
@@ -167,6 +167,35 @@ impl Handler<PanicBeside> for Subject {
 
     fn handle(&mut self, _: PanicBeside, _: &mut Self::Context) -> Self::Result {
         Box::pin(async { panic!("beside the actor") })
+    }
+}
+
+/// A supervisor and one actor under it, on the test's own thread.
+pub(crate) struct Bench {
+    pub(crate) supervisor: Supervisor,
+    pub(crate) diary: Diary,
+    pub(crate) addr: Addr<Subject>,
+}
+
+impl Bench {
+    /// Runs an actor of the name "Subject".
+    pub(crate) fn start(adjust: impl FnOnce(Subject) -> Subject) -> Self {
+        Self::start_as(ActorSpec::new("Subject"), adjust)
+    }
+
+    pub(crate) fn start_as(spec: ActorSpec, adjust: impl FnOnce(Subject) -> Subject) -> Self {
+        let (supervisor, diary) = (supervisor(), Diary::default());
+        let subject = adjust(Subject::new(&diary));
+        let addr = supervisor.reserve(spec).unwrap().run_here(move |_| subject);
+        Self {
+            supervisor,
+            diary,
+            addr,
+        }
+    }
+
+    pub(crate) fn inject(&self, name: &str, fault: Fault) {
+        self.supervisor.inject(name, fault).unwrap();
     }
 }
 

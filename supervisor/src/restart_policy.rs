@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The first pause. Long enough for a peer's socket to be closed, short against the 30 s between two records.
+/// Long enough for a socket that the failed run held to be free again, short for those who wait for an answer.
 const FIRST_DELAY: Duration = Duration::from_millis(250);
-/// No pause is longer: an actor whose remedy has come (the database is back) should lose one window at most.
+/// An actor whose remedy has come, a database that is back, is not missing for longer than this.
 const MAX_DELAY: Duration = Duration::from_secs(30);
-/// Two write windows without a failure: the last one's cause is taken to be gone.
+/// Twice the longest pause without a failure: the last one's cause is taken to be gone.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 /// With pauses that double, eight restarts that all fail at once take about a minute: more will not help.
 const MAX_RESTARTS: u32 = 8;
@@ -43,7 +43,7 @@ impl Default for RestartPolicy {
 
 impl RestartPolicy {
     /// The pause before restart number `attempt` (from 1), shortened by the jitter.
-    pub fn delay(&self, attempt: u32, jitter: Jitter) -> Duration {
+    pub(crate) fn delay(&self, attempt: u32, jitter: Jitter) -> Duration {
         let doublings = attempt.saturating_sub(1).min(31);
         let full = self
             .first_delay
@@ -53,19 +53,16 @@ impl RestartPolicy {
     }
 }
 
-/// By how many thousandths a pause is shortened, so that the nodes that one outage felled do not return in step. It shortens
-/// and never lengthens: the cap stays a cap.
+/// By how many thousandths a pause is shortened, so that actors, and processes, that one outage felled do not return
+/// in step. It shortens and never lengthens: the cap stays a cap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Jitter(u32);
+pub(crate) struct Jitter(u32);
 
 impl Jitter {
-    /// A quarter is enough to spread a fleet and keeps the doubling recognisable in a log.
+    /// A quarter is enough to spread them, and keeps the doubling recognisable in a log.
     const MAX_PERMILLE: u32 = 250;
-    /// The full pause: for tests.
-    pub const NONE: Self = Self(0);
-
     /// A jitter from 64 random bits.
-    pub fn from_random(bits: u64) -> Self {
+    pub(crate) fn from_random(bits: u64) -> Self {
         let permille = bits % (u64::from(Self::MAX_PERMILLE) + 1);
         Self(u32::try_from(permille).unwrap_or(Self::MAX_PERMILLE))
     }
@@ -73,7 +70,7 @@ impl Jitter {
 
 /// What follows a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// Start the actor again.
     Restart {
         /// Which restart in a row this is, from 1.
@@ -92,7 +89,7 @@ pub enum Decision {
 
 /// What one actor's failures were so far. Bounded by [`RestartPolicy::max_restarts`].
 #[derive(Debug)]
-pub struct RestartHistory {
+pub(crate) struct RestartHistory {
     policy: RestartPolicy,
     restarts: VecDeque<Instant>,
     attempt: u32,
@@ -101,7 +98,7 @@ pub struct RestartHistory {
 
 impl RestartHistory {
     /// No failure yet.
-    pub fn new(policy: RestartPolicy) -> Self {
+    pub(crate) fn new(policy: RestartPolicy) -> Self {
         Self {
             policy,
             restarts: VecDeque::new(),
@@ -111,12 +108,12 @@ impl RestartHistory {
     }
 
     /// The actor runs (again) since `now`.
-    pub fn on_started(&mut self, now: Instant) {
+    pub(crate) fn on_started(&mut self, now: Instant) {
         self.running_since = Some(now);
     }
 
     /// The actor failed at `now`.
-    pub fn on_failure(&mut self, now: Instant, jitter: Jitter) -> Decision {
+    pub(crate) fn on_failure(&mut self, now: Instant, jitter: Jitter) -> Decision {
         let ran_for = self
             .running_since
             .take()
@@ -154,9 +151,11 @@ mod tests {
 
     use super::*;
 
+    const NO_JITTER: Jitter = Jitter(0);
+
     fn delays_ms(history: &mut RestartHistory, now: Instant, failures: usize) -> Vec<u128> {
         (0..failures)
-            .filter_map(|_| match history.on_failure(now, Jitter::NONE) {
+            .filter_map(|_| match history.on_failure(now, NO_JITTER) {
                 Decision::Restart { delay, .. } => Some(delay.as_millis()),
                 Decision::GiveUp { .. } => None,
             })
@@ -179,12 +178,12 @@ mod tests {
         for minute in 0..8 {
             let now = start + Duration::from_secs(60 * minute);
             assert!(matches!(
-                history.on_failure(now, Jitter::NONE),
+                history.on_failure(now, NO_JITTER),
                 Decision::Restart { .. }
             ));
         }
         assert_eq!(
-            history.on_failure(start + Duration::from_secs(599), Jitter::NONE),
+            history.on_failure(start + Duration::from_secs(599), NO_JITTER),
             Decision::GiveUp {
                 restarts: 8,
                 within: Duration::from_secs(599)
@@ -197,11 +196,11 @@ mod tests {
         let start = Instant::now();
         let mut history = RestartHistory::new(RestartPolicy::default());
         for _ in 0..8 {
-            history.on_failure(start, Jitter::NONE);
+            history.on_failure(start, NO_JITTER);
         }
         let later = start + Duration::from_secs(600);
         assert!(matches!(
-            history.on_failure(later, Jitter::NONE),
+            history.on_failure(later, NO_JITTER),
             Decision::Restart { .. }
         ));
     }
@@ -236,7 +235,7 @@ mod tests {
         #[test]
         fn a_pause_is_never_above_the_cap_nor_shortened_by_more_than_a_quarter(attempt in 1_u32.., bits: u64) {
             let policy = RestartPolicy::default();
-            let full = policy.delay(attempt, Jitter::NONE);
+            let full = policy.delay(attempt, NO_JITTER);
             let delay = policy.delay(attempt, Jitter::from_random(bits));
             prop_assert!(full <= policy.max_delay);
             prop_assert!(delay <= full);
@@ -252,7 +251,7 @@ mod tests {
             for gap_s in gaps_s {
                 now += Duration::from_secs(gap_s);
                 let in_window = restarts.iter().filter(|&&at| now - at < policy.window).count();
-                match history.on_failure(now, Jitter::NONE) {
+                match history.on_failure(now, NO_JITTER) {
                     Decision::Restart { .. } => {
                         prop_assert!(in_window < 8);
                         restarts.push(now);

@@ -60,28 +60,28 @@ fn the_order_is_the_stated_one_and_then_the_reverse_of_the_reservation() {
     in_paused_time(async {
         let supervisor = supervisor();
         let diary = Diary::default();
-        for name in ["Sink", "Middle", "Source", "Side"] {
+        for name in ["Consumer", "Middle", "Producer", "Side"] {
             run(&supervisor, name, Subject::new(&diary));
         }
         let report = supervisor
-            .shutdown(&["Source", "Nobody", "Source", "Middle"], GRACE)
+            .shutdown(&["Producer", "Nobody", "Producer", "Middle"], GRACE)
             .await;
         let order: Vec<_> = report.steps.into_iter().map(|(name, _)| name).collect();
-        assert_eq!(order, ["Source", "Middle", "Side", "Sink"]);
+        assert_eq!(order, ["Producer", "Middle", "Side", "Consumer"]);
     });
 }
 
 #[test]
-fn what_a_draining_producer_hands_on_still_reaches_the_sink() {
+fn what_a_draining_producer_hands_on_still_reaches_the_consumer() {
     in_paused_time(async {
         let supervisor = supervisor();
-        let (source_diary, sink_diary) = (Diary::default(), Diary::default());
-        let sink = run(&supervisor, "Sink", Subject::new(&sink_diary));
-        let source = run(&supervisor, "Source", Subject::new(&source_diary));
-        source.do_send(act(move |_, _| sink.do_send(Say(9))));
-        let report = supervisor.shutdown(&["Source", "Sink"], GRACE).await;
+        let (producer_diary, consumer_diary) = (Diary::default(), Diary::default());
+        let consumer = run(&supervisor, "Consumer", Subject::new(&consumer_diary));
+        let producer = run(&supervisor, "Producer", Subject::new(&producer_diary));
+        producer.do_send(act(move |_, _| consumer.do_send(Say(9))));
+        let report = supervisor.shutdown(&["Producer", "Consumer"], GRACE).await;
         assert!(report.is_clean());
-        assert!(sink_diary.has("said 9"));
+        assert!(consumer_diary.has("said 9"));
     });
 }
 
@@ -188,7 +188,7 @@ fn a_hang_does_not_hold_up_the_shutdown() {
 fn actors_that_never_ran_or_were_given_up_are_no_obstacle() {
     in_paused_time(async {
         let supervisor = supervisor();
-        let _slot = supervisor.reserve::<Subject>(ActorSpec::new("Reserved")).unwrap();
+        let _reserved = supervisor.reserve::<Subject>(ActorSpec::new("Reserved")).unwrap();
         supervisor
             .reserve::<Subject>(ActorSpec::new("Broken"))
             .unwrap()

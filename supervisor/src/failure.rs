@@ -1,22 +1,96 @@
-//! A panic becomes a value that names its message and place. Nothing is printed twice and nothing is lost.
+//! Why an actor failed. A panic becomes a value that names its message and place: nothing is printed twice and nothing is lost.
 
-use std::any::Any;
-use std::backtrace::{Backtrace, BacktraceStatus};
-use std::cell::{Cell, RefCell};
-use std::fmt;
-use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
-use std::sync::Once;
+use std::{
+    any::Any,
+    backtrace::{Backtrace, BacktraceStatus},
+    cell::{Cell, RefCell},
+    fmt,
+    panic::{self, AssertUnwindSafe, PanicHookInfo},
+    sync::Once,
+    time::Duration,
+};
 
+use crate::contained;
+
+/// The process's exit code after an actor was given up: `EX_SOFTWARE` of sysexits.h, a fault inside the program.
+pub const EXIT_GAVE_UP: u8 = 70;
 /// A panic's message may carry a whole payload (`unwrap` prints the error's Debug): a log line may not.
 const MAX_MESSAGE_CHARS: usize = 300;
 
-thread_local! {
-    /// The actor whose thread this is.
-    static THREAD_OF: Cell<Option<&'static str>> = const { Cell::new(None) };
-    /// Whether a [`catch`] is on the stack.
-    static CATCHING: Cell<bool> = const { Cell::new(false) };
-    /// What the hook saw since that [`catch`] began.
-    static SEEN: RefCell<Option<PanicReport>> = const { RefCell::new(None) };
+/// One actor's failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// It panicked: in a handler, a timer, a future of its context, or while it was started or rebuilt.
+    Panicked(PanicReport),
+    /// It stopped its context without being asked to.
+    Stopped,
+    /// Its context waited in front of the mailbox for this long, while its thread ran.
+    Hung(Duration),
+    /// Its value could not be made at all; there is nothing to restart.
+    NotBuilt(PanicReport),
+    /// Its thread ended under it: the runtime was stopped before the actors were.
+    ThreadEnded,
+}
+
+impl Cause {
+    /// One word for a metric's label.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Panicked(_) | Self::NotBuilt(_) => "panic",
+            Self::Stopped => "stop",
+            Self::Hung(_) => "hang",
+            Self::ThreadEnded => "thread_ended",
+        }
+    }
+
+    /// The frames of the panic behind it, if there was one and `RUST_BACKTRACE` asks for them.
+    pub(crate) fn backtrace(&self) -> Option<&str> {
+        match self {
+            Self::Panicked(report) | Self::NotBuilt(report) => report.backtrace.as_deref(),
+            Self::Stopped | Self::Hung(_) | Self::ThreadEnded => None,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panicked(report) => write!(f, "{report}"),
+            Self::Stopped => f.write_str("stopped unexpectedly"),
+            Self::Hung(silent) => write!(f, "hung: its mailbox stood still for {silent:.1?}"),
+            Self::NotBuilt(report) => write!(f, "could not be built: {report}"),
+            Self::ThreadEnded => f.write_str("its thread ended while it was supervised"),
+        }
+    }
+}
+
+/// An actor that cannot be kept running: the process has to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Its name.
+    pub actor: &'static str,
+    /// How many restarts did not help.
+    pub restarts: u32,
+    /// In how much time.
+    pub within: Duration,
+    /// Its last failure.
+    pub cause: Cause,
+}
+
+impl fmt::Display for GivenUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            actor,
+            restarts,
+            within,
+            cause,
+        } = self;
+        let within_s = within.as_secs();
+        write!(
+            f,
+            "actor={actor} restarts={restarts} within={within_s}s cause=\"{cause}\""
+        )
+    }
 }
 
 /// What is known of one panic.
@@ -79,12 +153,21 @@ fn frames_of_the_actor(backtrace: &str) -> String {
     let at = |part: &str| lines.iter().position(|line| line.contains(part));
     // Each frame has a second line with its place.
     let first = at("rust_begin_unwind").map_or(0, |line| line + 2);
-    let last = at("supervisor::body::").unwrap_or(lines.len());
+    let last = at(contained::MODULE).unwrap_or(lines.len());
     lines.get(first..last).unwrap_or(&lines).join("\n")
 }
 
+thread_local! {
+    /// The actor whose thread this is.
+    static THREAD_OF: Cell<Option<&'static str>> = const { Cell::new(None) };
+    /// Whether a [`catch`] is on the stack.
+    static CATCHING: Cell<bool> = const { Cell::new(false) };
+    /// What the hook saw since that [`catch`] began.
+    static SEEN: RefCell<Option<PanicReport>> = const { RefCell::new(None) };
+}
+
 /// Runs `work` and turns a panic in it into a report.
-pub(super) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, PanicReport> {
+pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, PanicReport> {
     let outer_was_catching = CATCHING.replace(true);
     let outer_seen = SEEN.take();
     // What the panic left half-done is not looked at again: the actor's context is rebuilt and the actor told to rebuild its state.
@@ -94,7 +177,7 @@ pub(super) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, PanicReport> {
     match outcome {
         Ok(value) => {
             if let Some(report) = seen {
-                log::error!("panic inside an actor, caught by the actor: cause=\"{report}\"");
+                log_caught_inside(&report);
             }
             Ok(value)
         }
@@ -107,8 +190,12 @@ pub(super) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, PanicReport> {
     }
 }
 
+fn log_caught_inside(report: &PanicReport) {
+    log::error!("panic inside an actor, caught by the actor: cause=\"{report}\"");
+}
+
 /// From now on a panic on this thread, outside the actor itself, is logged with the actor's name.
-pub(super) fn name_this_thread(actor: &'static str) {
+pub(crate) fn name_this_thread(actor: &'static str) {
     THREAD_OF.set(Some(actor));
     // The thread is the arbiter's, named by actix; on Linux the name that `top -H` and debuggers show can be set from inside.
     let _best_effort = std::fs::write("/proc/thread-self/comm", actor);
@@ -116,7 +203,7 @@ pub(super) fn name_this_thread(actor: &'static str) {
 
 /// Makes panics of actors, and of tasks on their threads, one log line instead of a dump on stderr; other threads keep the hook
 /// that was there before. Idempotent.
-pub(super) fn install_hook() {
+pub(crate) fn install_panic_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let before = panic::take_hook();
@@ -125,7 +212,7 @@ pub(super) fn install_hook() {
                 let report = PanicReport::from_hook(info);
                 // An earlier one in the same run was caught by the actor, or this one would not have come.
                 if let Some(earlier) = SEEN.replace(Some(report)) {
-                    log::error!("panic inside an actor, caught by the actor: cause=\"{earlier}\"");
+                    log_caught_inside(&earlier);
                 }
             } else if let Some(actor) = THREAD_OF.get() {
                 let report = PanicReport::from_hook(info);
@@ -146,15 +233,15 @@ mod tests {
 
     #[test]
     fn the_report_names_the_message_and_the_place() {
-        install_hook();
+        install_panic_hook();
         let report = catch(|| panic!("no more {}", "coins")).unwrap_err();
         assert_eq!(report.message, "no more coins");
-        assert!(report.location.unwrap().contains("panics.rs:"));
+        assert!(report.location.unwrap().contains("failure.rs:"));
     }
 
     #[test]
     fn a_literal_message_and_one_that_is_no_text_are_both_reported() {
-        install_hook();
+        install_panic_hook();
         assert_eq!(catch(|| panic!("plain")).unwrap_err().message, "plain");
         let report = catch(|| panic::panic_any(7_u8)).unwrap_err();
         assert_eq!(report.message, "(a payload that is no text)");
@@ -162,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_panic_that_was_caught_inside_is_not_taken_for_the_next_one() {
-        install_hook();
+        install_panic_hook();
         let caught_inside = catch(|| panic::catch_unwind(|| panic!("inner")).is_err());
         assert_eq!(caught_inside, Ok(true));
         assert_eq!(catch(|| panic!("outer")).unwrap_err().message, "outer");
@@ -170,8 +257,11 @@ mod tests {
 
     #[test]
     fn a_backtrace_is_cut_to_the_actors_frames_or_left_whole() {
-        let backtrace = "0: hook\n at a\n1: rust_begin_unwind\n at b\n2: my::actor\n at c\n3: quorate::supervisor::body::poll\n at d";
-        assert_eq!(frames_of_the_actor(backtrace), "2: my::actor\n at c");
+        let supervision = contained::MODULE;
+        let backtrace = format!(
+            "0: hook\n at a\n1: rust_begin_unwind\n at b\n2: my::actor\n at c\n3: {supervision}::Contained::poll\n at d"
+        );
+        assert_eq!(frames_of_the_actor(&backtrace), "2: my::actor\n at c");
         assert_eq!(frames_of_the_actor("0: a\n1: b"), "0: a\n1: b");
     }
 
