@@ -1,6 +1,7 @@
-{{/* What the schema cannot say: values that do not go together. All at once, each with field, value and remedy. */}}
+{{/* What the schema cannot say: values that do not go together, and what cannot be changed in a release that runs. All at once, each
+with field, value and remedy. */}}
 {{- define "quorate.check" -}}
-{{- $problems := list -}}
+{{- $problems := include "quorate.changeProblems" . | fromJsonArray -}}
 {{- $nodes := .Values.nodes -}}
 {{- $replicas := int $nodes.replicas -}}
 {{- $members := len .Values.members -}}
@@ -9,15 +10,24 @@
 {{- $rule := printf "nodes.minSignatures %d" (int $nodes.minSignatures) -}}
 {{- with $nodes.quorumFraction -}}{{- $rule = printf "%s, nodes.quorumFraction %v" $rule . -}}{{- end -}}
 
+{{- with toString $nodes.quorumFraction -}}
+  {{- if contains "/" . -}}
+    {{- if ge (splitList "/" . | first | atoi) (splitList "/" . | last | atoi) -}}
+      {{- $problems = append $problems (printf "nodes.quorumFraction: %s is not below 1, and no record has the signatures of more than all: write a part, like 2/3" .) -}}
+      {{- $required = int $nodes.minSignatures -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+
 {{- if eq $members 0 -}}
   {{- if lt $replicas $required -}}
     {{- $problems = append $problems (printf "nodes.replicas: %d is fewer than the %d signatures that a record needs (%s): raise it to %d, or lower nodes.minSignatures" $replicas $required $rule $required) -}}
   {{- end -}}
 {{- else -}}
   {{- if lt $members $required -}}
-    {{- $problems = append $problems (printf "members: lists %d, fewer than the %d signatures that a record needs (%s): list more, or lower nodes.minSignatures" $members $required $rule) -}}
+    {{- $problems = append $problems (printf "members: lists %d, fewer than the %d signatures that a record needs (%s): list %d, or lower nodes.minSignatures" $members $required $rule $required) -}}
   {{- end -}}
-  {{- $elsewhere := len $nodes.peers -}}{{- $validators := 0 -}}{{- $names := list -}}{{- $addresses := list -}}
+  {{- $elsewhere := len ($nodes.peers | default list) -}}{{- $validators := 0 -}}{{- $names := list -}}{{- $addresses := list -}}
   {{- range .Values.members -}}
     {{- if .endpoint -}}{{- $elsewhere = add1 $elsewhere -}}{{- end -}}
     {{- if .validator -}}{{- $validators = add1 $validators -}}{{- end -}}
@@ -25,8 +35,9 @@
     {{- if has (lower .address) $addresses -}}{{- $problems = append $problems (printf "members: the address %s stands twice: list each member once" .address) -}}{{- end -}}
     {{- $names = append $names .name -}}{{- $addresses = append $addresses (lower .address) -}}
   {{- end -}}
-  {{- if and (lt $replicas $required) (eq (int $elsewhere) 0) -}}
-    {{- $problems = append $problems (printf "nodes.replicas: %d is fewer than the %d signatures that a record needs (%s), and no member has an endpoint elsewhere: raise it, or write the others' endpoints" $replicas $required $rule) -}}
+  {{- /* Members elsewhere may also dial in, if they are let. */ -}}
+  {{- if and (le $required $members) (lt (add $replicas $elsewhere | int) $required) (not .Values.networkPolicy.peersFrom) -}}
+    {{- $problems = append $problems (printf "nodes.replicas: %d, and %d endpoints elsewhere, are fewer than the %d signatures that a record needs (%s): raise it to %d, or write the other members' endpoints" $replicas (int $elsewhere) $required $rule (sub $required $elsewhere)) -}}
   {{- end -}}
   {{- if and (gt (int $validators) 0) (gt (int $nodes.minValidators) (int $validators)) -}}
     {{- $problems = append $problems (printf "nodes.minValidators: %d is more than the %d validators of members: lower it, or mark more with validator: true" (int $nodes.minValidators) (int $validators)) -}}
@@ -40,7 +51,7 @@
   {{- end -}}
 {{- end -}}
 {{- if gt $required 128 -}}
-  {{- $problems = append $problems (printf "nodes.quorumFraction: %v asks for %d signatures, and a message carries at most 128: lower it" $nodes.quorumFraction $required) -}}
+  {{- $problems = append $problems (printf "nodes.quorumFraction: %v of %d asks for %d signatures, and a message carries at most 128: write less than 128/%d" $nodes.quorumFraction (max $members $replicas) $required (max $members $replicas)) -}}
 {{- end -}}
 
 {{- $keys := $nodes.keys -}}
@@ -74,21 +85,42 @@
     {{- $problems = append $problems (printf "nodes.fetchInterval: %s is longer than nodes.writeInterval %s: fetch at least once for each record, or leave it empty" . $nodes.writeInterval) -}}
   {{- end -}}
 {{- end -}}
+{{- $own := list "network" "api-listen" "mdns" "network-secret-file" "write-interval" "min-signatures" "min-validators" "max-deviation-bps" "members" "key-file" "create-key" "database-url" "database-url-file" "log-level" "log-format" -}}
+{{- range $nodes.extraArgs -}}
+  {{- $option := regexFind "^--[^=]*" . | trimPrefix "--" -}}
+  {{- if has $option $own -}}{{- $problems = append $problems (printf "nodes.extraArgs: --%s is given by the chart already, and a node takes it once: set the value that it comes from" $option) -}}{{- end -}}
+{{- end -}}
+{{- range $where := list .Values .Values.nodes .Values.postgres .Values.migrate .Values.exchange -}}
+  {{- range list "name" "instance" "component" -}}
+    {{- $label := printf "app.kubernetes.io/%s" . -}}
+    {{- if hasKey ($where.podLabels | default dict) $label -}}{{- $problems = append $problems (printf "podLabels: %s is what Services find the pods by: leave it out" $label) -}}{{- end -}}
+  {{- end -}}
+{{- end -}}
+
 {{- $sources := ternary 5 (len $nodes.sources) .Values.exchange.simulated -}}
-{{- if gt (int $nodes.minSources) $sources -}}
+{{- if gt (int ($nodes.minSources | default 0)) $sources -}}
   {{- $problems = append $problems (printf "nodes.minSources: %d is more than the %d of nodes.sources: lower it, or name more sources" (int $nodes.minSources) $sources) -}}
 {{- end -}}
 
 {{- if not (include "quorate.ownsPostgres" .) -}}
   {{- $external := .Values.postgres.external -}}
-  {{- if not $external.host -}}
-    {{- $problems = append $problems "postgres.external.host: is empty, and postgres.enabled is false: name the database's host, or let the chart bring one with postgres.enabled: true" -}}
-  {{- end -}}
-  {{- if not $external.existingSecret -}}
-    {{- $problems = append $problems "postgres.external.existingSecret: is empty; name a Secret with the entries node-password and owner-password: kubectl create secret generic quorate-database --from-literal=node-password=… --from-literal=owner-password=…" -}}
-  {{- end -}}
-  {{- if and $external.caSecret (has $external.sslMode (list "disable" "prefer")) -}}
-    {{- $problems = append $problems (printf "postgres.external.caSecret: %s is not looked at with postgres.external.sslMode %s: set verify-full" $external.caSecret $external.sslMode) -}}
+  {{- if include "quorate.urlsAreSecret" . -}}
+    {{- if $external.host -}}
+      {{- $problems = append $problems "postgres.external.host: is given together with postgres.external.nodeUrl, which says where the database is too: keep one of them" -}}
+    {{- end -}}
+    {{- if and .Values.migrate.enabled (not $external.ownerUrl.secret) -}}
+      {{- $problems = append $problems "postgres.external.ownerUrl.secret: is empty, and the migration needs the owner's URL: name its Secret, or set migrate.enabled: false and run quorate migrate yourself" -}}
+    {{- end -}}
+  {{- else -}}
+    {{- if not $external.host -}}
+      {{- $problems = append $problems "postgres.external.host: is empty, and postgres.enabled is false: name the database's host, or let the chart bring one with postgres.enabled: true" -}}
+    {{- end -}}
+    {{- if not $external.existingSecret -}}
+      {{- $problems = append $problems "postgres.external.existingSecret: is empty; name a Secret with the entries node-password and owner-password: kubectl create secret generic quorate-database --from-literal=node-password=… --from-literal=owner-password=…" -}}
+    {{- end -}}
+    {{- if and $external.caSecret (has $external.sslMode (list "disable" "prefer")) -}}
+      {{- $problems = append $problems (printf "postgres.external.caSecret: %s is not looked at with postgres.external.sslMode %s: set verify-full" $external.caSecret $external.sslMode) -}}
+    {{- end -}}
   {{- end -}}
 {{- end -}}
 

@@ -1,16 +1,20 @@
-{{/* Short enough that the longest name made of it, and the labels that Kubernetes makes of that, fit in 63. */}}
+{{/* The release's name, if it can name a Service: a letter first, then letters, digits and dashes. Helm allows dots and a leading digit
+too; such a name is made fit, and so is one that is too long, and a hash of the whole keeps two releases apart. At most 40 characters:
+the longest name made of it, and the labels that Kubernetes makes of that, fit in 63. */}}
 {{- define "quorate.fullname" -}}
-{{- if contains "quorate" .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- $name := ternary .Release.Name (printf "%s-quorate" .Release.Name) (contains "quorate" .Release.Name) -}}
+{{- if and (le (len $name) 40) (regexMatch "^[a-z][a-z0-9-]*$" $name) -}}
+{{- $name -}}
 {{- else -}}
-{{- printf "%s-quorate" (.Release.Name | trunc 32 | trimSuffix "-") -}}
+{{- $fit := regexReplaceAll "^([0-9])" (replace "." "-" $name) "n${1}" -}}
+{{- printf "%s-%s" ($fit | trunc 33 | trimSuffix "-") (sha256sum .Release.Name | trunc 6) -}}
 {{- end -}}
 {{- end -}}
 
 {{/* What selects a component's pods: the same in every version, for selectors cannot be changed. Takes (list $ COMPONENT). */}}
 {{- define "quorate.selector" -}}
 app.kubernetes.io/name: quorate
-app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
@@ -23,8 +27,34 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{/* A pod's labels and annotations: what selects it, and what the values give to all pods and to this component's. Takes
+(list $ COMPONENT VALUES). */}}
+{{- define "quorate.podMetadata" -}}
+{{- $root := index . 0 -}}
+{{- $own := index . 2 -}}
+labels:
+  {{- include "quorate.selector" . | nindent 2 }}
+  {{- with mergeOverwrite (dict) ($root.Values.podLabels | default dict) ($own.podLabels | default dict) }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with mergeOverwrite (dict) ($root.Values.podAnnotations | default dict) ($own.podAnnotations | default dict) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* REPOSITORY:TAG, or the bytes that a digest names, whatever the tag says. Takes (list VALUES DEFAULT_TAG). */}}
+{{- define "quorate.imageOf" -}}
+{{- $image := index . 0 -}}
+{{- if $image.digest -}}
+{{ $image.repository }}{{ with $image.tag }}:{{ . }}{{ end }}@{{ $image.digest }}
+{{- else -}}
+{{ $image.repository }}:{{ $image.tag | default (index . 1) }}
+{{- end -}}
+{{- end -}}
+
 {{- define "quorate.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{ include "quorate.imageOf" (list .Values.image .Chart.AppVersion) }}
 {{- end -}}
 
 {{- define "quorate.serviceAccount" -}}
@@ -35,10 +65,12 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
-{{/* What all pods have in common, by the restricted profile of the Pod Security Standards. Takes (list $ UID). */}}
+{{/* What all pods have in common. Takes (list $ SECURITY_CONTEXT UID), where UID is the number that values.yaml gives it. */}}
 {{- define "quorate.pod" -}}
 {{- $root := index . 0 -}}
-serviceAccountName: {{ include "quorate.serviceAccount" $root }}
+{{- $uid := int (index . 2) -}}
+{{- $assigns := $root.Capabilities.APIVersions.Has "security.openshift.io/v1" -}}
+serviceAccountName: {{ include "quorate.serviceAccount" $root | quote }}
 # Nobody here talks to the cluster's API, and variables for each Service would only be noise.
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -47,14 +79,12 @@ imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext:
-  runAsNonRoot: true
-  runAsUser: {{ index . 1 }}
-  runAsGroup: {{ index . 1 }}
-  fsGroup: {{ index . 1 }}
-  # Not at each mount: the kubelet would make private files writable for the group, and a node rightly refuses such a key.
-  fsGroupChangePolicy: OnRootMismatch
-  seccompProfile:
-    type: RuntimeDefault
+  {{- range $key, $value := index . 1 }}
+  {{- $isNumber := has $key (list "runAsUser" "runAsGroup" "fsGroup") }}
+  {{- if and (not (kindIs "invalid" $value)) (not (and $assigns $isNumber (eq $uid (int $value)))) }}
+  {{- toYaml (dict $key $value) | nindent 2 }}
+  {{- end }}
+  {{- end }}
 {{- end -}}
 
 {{- define "quorate.container" -}}
@@ -103,87 +133,6 @@ tolerations:
 {{- $required -}}
 {{- end -}}
 
-{{/* Named after namespace and release, or nodes of two releases in one cluster would find each other by multicast and count each
-other. At most 22 characters then, so that "-simulated" fits into 32; longer names end in a hash of the whole. */}}
-{{- define "quorate.network" -}}
-{{- $name := .Values.network.name -}}
-{{- if not $name -}}
-  {{- $name = printf "%s-%s" .Release.Namespace (include "quorate.fullname" .) -}}
-  {{- if gt (len $name) 22 -}}
-    {{- $name = printf "%s-%s" ($name | trunc 15) (sha256sum $name | trunc 6) -}}
-  {{- end -}}
-{{- end -}}
-{{- $name -}}{{- if .Values.exchange.simulated -}}-simulated{{- end -}}
-{{- end -}}
-
-{{/* Empty for a database that the chart does not bring. */}}
-{{- define "quorate.ownsPostgres" -}}
-{{- if and .Values.postgres.enabled (not .Values.postgres.external.host) }}true{{ end -}}
-{{- end -}}
-
-{{- define "quorate.databaseSecret" -}}
-{{- if include "quorate.ownsPostgres" . -}}
-{{ .Values.postgres.existingSecret | default (printf "%s-postgres" (include "quorate.fullname" .)) }}
-{{- else -}}
-{{ .Values.postgres.external.existingSecret }}
-{{- end -}}
-{{- end -}}
-
-{{/* Without the password, which comes as a file. Takes (list $ USER). */}}
-{{- define "quorate.databaseUrl" -}}
-{{- $root := index . 0 -}}
-{{- $user := index . 1 | urlquery -}}
-{{- if include "quorate.ownsPostgres" $root -}}
-postgres://{{ $user }}@{{ include "quorate.fullname" $root }}-postgres:5432/quorate?sslmode=disable
-{{- else -}}
-{{- $external := $root.Values.postgres.external -}}
-postgres://{{ $user }}@{{ $external.host }}:{{ int $external.port }}/{{ $external.database | urlquery }}?sslmode={{ $external.sslMode }}
-{{- if $external.caSecret }}&sslrootcert=/etc/quorate/ca/ca.crt{{ end }}
-{{- end -}}
-{{- end -}}
-
-{{- define "quorate.owner" -}}
-{{- if include "quorate.ownsPostgres" . }}quorate{{ else }}{{ .Values.postgres.external.ownerUser }}{{ end -}}
-{{- end -}}
-
-{{/* The volume with the passwords that are named, and nothing else of the Secret. Takes (list $ PASSWORD ...). */}}
-{{- define "quorate.databaseVolumes" -}}
-- name: database
-  secret:
-    secretName: {{ include "quorate.databaseSecret" (first .) }}
-    defaultMode: 0440
-    items:
-      {{- range rest . }}
-      - key: {{ . }}
-        path: {{ . }}
-      {{- end }}
-{{- if not (include "quorate.ownsPostgres" (first .)) }}
-{{- with (first .).Values.postgres.external.caSecret }}
-- name: ca
-  secret:
-    secretName: {{ . }}
-    items:
-      - key: ca.crt
-        path: ca.crt
-{{- end }}
-{{- end }}
-{{- end -}}
-
-{{- define "quorate.databaseMounts" -}}
-- name: database
-  mountPath: /etc/quorate/database
-  readOnly: true
-{{- if and (not (include "quorate.ownsPostgres" .)) .Values.postgres.external.caSecret }}
-- name: ca
-  mountPath: /etc/quorate/ca
-  readOnly: true
-{{- end }}
-{{- end -}}
-
-{{- define "quorate.networkSecret" -}}
-{{ .Values.network.secret.existingSecret | default (printf "%s-network" (include "quorate.fullname" .)) }}
-{{- end -}}
-
 {{- define "quorate.membersToml" -}}
 {{- range .Values.members -}}
 [[member]]
@@ -197,25 +146,4 @@ validator = true
 {{- end }}
 
 {{ end -}}
-{{- end -}}
-
-{{/* The ports outside the cluster, or unknown to us, that nodes are told to connect to: "TCP 443" and so on, a line each. */}}
-{{- define "quorate.foreignPorts" -}}
-{{- $ports := list -}}
-{{- if not .Values.exchange.simulated -}}
-  {{- range .Values.nodes.sources -}}
-    {{- $port := regexFind "^[a-z]+=https?://[^/]*:[0-9]+" . | regexFind "[0-9]+$" -}}
-    {{- $ports = append $ports (printf "TCP %s" ($port | default (ternary "80" "443" (contains "=http://" .)))) -}}
-  {{- end -}}
-{{- end -}}
-{{- $endpoints := .Values.nodes.peers -}}
-{{- range .Values.members -}}{{- with .endpoint -}}{{- $endpoints = append $endpoints . -}}{{- end -}}{{- end -}}
-{{- range $endpoints -}}
-  {{- $transport := regexFind "/(tcp|udp)/[0-9]+" . -}}
-  {{- $ports = append $ports (printf "%s %s" (regexFind "[a-z]+" $transport | upper) (regexFind "[0-9]+" $transport)) -}}
-{{- end -}}
-{{- if not (include "quorate.ownsPostgres" .) -}}
-  {{- $ports = append $ports (printf "TCP %d" (int .Values.postgres.external.port)) -}}
-{{- end -}}
-{{- $ports | uniq | sortAlpha | join "\n" -}}
 {{- end -}}

@@ -1,10 +1,9 @@
 {{/* The migration's pod. What it does follows from this and from the members, and so does the Job's name. */}}
 {{- define "quorate.migrate" -}}
 metadata:
-  labels:
-    {{- include "quorate.selector" (list . "migrate") | nindent 4 }}
+  {{- include "quorate.podMetadata" (list . "migrate" .Values.migrate) | nindent 2 }}
 spec:
-  {{- include "quorate.pod" (list . 65532) | nindent 2 }}
+  {{- include "quorate.pod" (list . .Values.podSecurityContext 65532) | nindent 2 }}
   # Failed pods stay, and their logs with them.
   restartPolicy: Never
   {{- with include "quorate.scheduling" . }}
@@ -17,9 +16,10 @@ spec:
       {{- include "quorate.container" . | nindent 6 }}
       args:
         - migrate
-        - --database-url={{ include "quorate.databaseUrl" (list . (include "quorate.owner" .)) }}
-        - --database-password-file=/etc/quorate/database/owner-password
-        - --node-password-file=/etc/quorate/database/node-password
+        {{- include "quorate.databaseOptions" (list . "owner") | nindent 8 }}
+        {{- if include "quorate.setsNodePassword" . }}
+        - --node-password-file=/etc/quorate/node/node-password
+        {{- end }}
         - --write-interval={{ .Values.nodes.writeInterval }}
         - --min-signatures={{ int .Values.nodes.minSignatures }}
         - --min-validators={{ int .Values.nodes.minValidators }}
@@ -30,13 +30,27 @@ spec:
         {{- toYaml .Values.migrate.resources | nindent 8 }}
       volumeMounts:
         {{- include "quorate.databaseMounts" . | nindent 8 }}
+        {{- if include "quorate.setsNodePassword" . }}
+        - name: node-password
+          mountPath: /etc/quorate/node
+          readOnly: true
+        {{- end }}
         {{- if .Values.members }}
         - name: members
           mountPath: /etc/quorate/members
           readOnly: true
         {{- end }}
   volumes:
-    {{- include "quorate.databaseVolumes" (list . "owner-password" "node-password") | nindent 4 }}
+    {{- include "quorate.databaseVolumes" (list . "owner") | nindent 4 }}
+    {{- if include "quorate.setsNodePassword" . }}
+    - name: node-password
+      secret:
+        defaultMode: 0440
+        secretName: {{ include "quorate.databaseSecret" . | quote }}
+        items:
+          - key: node-password
+            path: node-password
+    {{- end }}
     {{- if .Values.members }}
     - name: members
       configMap:

@@ -13,6 +13,8 @@ import tempfile
 
 import yaml
 
+from cluster import Cluster
+
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
 CHART = ROOT / "helm"
@@ -22,6 +24,8 @@ WORK = pathlib.Path(tempfile.mkdtemp(prefix="quorate-helm-"))
 # Not Kubernetes' own, so no schema of its describes them.
 CUSTOM = "monitoring.coreos.com/v1"
 passed = 0
+# What the values file says that is checked at the moment.
+current_values = {}
 
 
 def check(what, problem):
@@ -78,8 +82,10 @@ def restricted(documents):
     for owner, _, spec in pods(documents):
         pod, wanted = spec.get("securityContext", {}), {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
         yield from (f"{owner}: {key} is {pod.get(key)}" for key in wanted if pod.get(key) != wanted[key])
-        if not pod.get("runAsUser"):
-            yield f"{owner}: runs as nobody in particular, or as root"
+        numbers = [pod.get(key) for key in ("runAsUser", "runAsGroup", "fsGroup")]
+        # A cluster that assigns them, which refuses root by itself, is given none.
+        if numbers != [None] * 3 and not all(numbers):
+            yield f"{owner}: runs as {numbers}"
         if spec.get("automountServiceAccountToken") is not False or spec.get("enableServiceLinks") is not False:
             yield f"{owner}: has a token or service links"
         if any(spec.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")) or any("hostPath" in v for v in spec.get("volumes", [])):
@@ -102,6 +108,21 @@ def complete(documents):
                 yield f"{owner}: no requests, or no limit of memory"
             if container.get("terminationMessagePolicy") != "FallbackToLogsOnError":
                 yield f"{owner}: does not say why it failed"
+
+
+def dressed(documents):
+    """A pod has the labels and annotations of all pods and those of its component, and its network policy."""
+    values = current_values.get("podLabels", {}), current_values.get("podAnnotations", {})
+    policies = [d["spec"]["podSelector"]["matchLabels"] for d in of_kind(documents, "NetworkPolicy")]
+    for owner, labels, spec in pods(documents):
+        component = labels["app.kubernetes.io/component"]
+        own = current_values.get({"node": "nodes", "test": "migrate"}.get(component, component), {})
+        annotations = next(d.get("metadata", {}) if d["kind"] == "Pod" else d["spec"]["template"]["metadata"] for d in documents if name(d) == owner)
+        wanted = {**values[0], **own.get("podLabels", {})}, {**values[1], **own.get("podAnnotations", {})}
+        if not wanted[0].items() <= labels.items() or not wanted[1].items() <= annotations.get("annotations", {}).items():
+            yield f"{owner}: {labels}, {annotations.get('annotations')}"
+        if policies and not any(selector.items() <= labels.items() for selector in policies):
+            yield f"{owner}: no network policy"
 
 
 def owner_password_is_kept(documents):
@@ -198,6 +219,7 @@ def names_are_short(documents):
 
 PROPERTIES = {
     "every pod keeps to the restricted profile, without a token": restricted,
+    "every pod has its labels, its annotations and a network policy": dressed,
     "images have tags, containers resources and a last word": complete,
     "only Postgres and the migration see the owner's password, and each node its own key alone": owner_password_is_kept,
     "secrets are files, and not for everybody": secrets_are_files,
@@ -205,13 +227,13 @@ PROPERTIES = {
     "every port of a Service has its protocol": ports_have_protocols,
     "selectors find what they are for": selectors_match,
     "every file that an option names is mounted": mounts_have_volumes,
-    "names fit": names_are_short,
+    "names are short": names_are_short,
 }
 
 
 def normal(text):
     """What a snapshot holds: no random values, and not the dashboard, which is a file of its own."""
-    text = re.sub(r"(?m)^(  (?:owner-password|node-password|network-secret): )\S+$", r"\1RANDOM", text)
+    text = re.sub(r"(?m)^( +(?:owner-password|node-password|network-secret|quorate/owner-password): )\S+$", r"\1RANDOM", text)
     return re.sub(r"(?m)^(  quorate\.json: )\|\n(?:    .*\n?|\n)+", r"\1dashboards/quorate.json" + "\n", text)
 
 
@@ -233,6 +255,7 @@ def notes(*options, **more):
 NOTED = with_notes()
 for values in sorted((HERE / "values").glob("*.yaml")):
     title = values.stem
+    current_values = yaml.safe_load(values.read_text())
     code, out, err = helm("lint", "--strict", "--quiet", CHART, "--values", values)
     check(f"{title}: helm lint --strict", out + err if code else "")
     for version, validator in VALIDATORS.items():
@@ -275,7 +298,12 @@ REFUSED = [
     (["nodes.feeds={eth-usd}"], "nodes.feeds.0: Does not match pattern"),
     (["nodes.sources={binance}"], "nodes.sources.0: Does not match pattern"),
     (["nodes.sources={kraken}", "nodes.minSources=2"], "nodes.minSources: 2 is more than the 1 of nodes.sources"),
-    (["nodes.quorumFraction=3/3"], "nodes.replicas: 3 is fewer than the 4 signatures that a record needs (nodes.minSignatures 3, nodes.quorumFraction 3/3)"),
+    (["nodes.quorumFraction=3/3"], "nodes.quorumFraction: 3/3 is not below 1, and no record has the signatures of more than all: write a part, like 2/3"),
+    (["nodes.quorumFraction=3/2", "nodes.replicas=2"], "nodes.replicas: 2 is fewer than the 3 signatures that a record needs (nodes.minSignatures 3, nodes.quorumFraction 3/2): raise it to 3"),
+    (["nodes.extraArgs={--api-listen=[::]:80}"], "nodes.extraArgs: --api-listen is given by the chart already"),
+    (["nodes.peers={/dns4/a/udp/5000/quic-v1}"], "nodes.peers.0: Does not match pattern"),
+    (["migrate.podLabels.app\\.kubernetes\\.io/component=job"], "podLabels: app.kubernetes.io/component is what Services find the pods by: leave it out"),
+    (["image.digest=0123"], "image.digest: Does not match pattern"),
     (["nodes.quorumFraction=1"], "nodes.quorumFraction: Must be less than 1"),
     (["nodes.quorumFraction=two thirds"], "nodes.quorumFraction: Does not match pattern"),
     (["nodes.keys.passwordKey=password"], "nodes.keys.passwordKey: password is an entry of no Secret"),
@@ -286,15 +314,20 @@ REFUSED = [
     (["postgres.external.host=db"], "postgres.external.existingSecret: is empty; name a Secret"),
     (["postgres.external.host=db", "postgres.external.existingSecret=s", "postgres.external.sslMode=prefer", "postgres.external.caSecret=ca"],
      "postgres.external.caSecret: ca is not looked at with postgres.external.sslMode prefer"),
+    (["postgres.external.host=a b", "postgres.external.existingSecret=s"], "postgres.external.host: Does not match pattern"),
+    (["postgres.external.nodeUrl.secret=n"], "postgres.external.ownerUrl.secret: is empty, and the migration needs the owner's URL"),
+    (["postgres.external.nodeUrl.secret=n", "postgres.external.host=a", "migrate.enabled=false"], "postgres.external.host: is given together with postgres.external.nodeUrl"),
     (["postgres.external.sslMode=on"], "postgres.external.sslMode"),
     (["members[0].name=a", "members[0].address=0x12"], "members.0.address: Does not match pattern"),
-    (["members[0].name=a", f"members[0].address={A}"], "members: lists 1, fewer than the 3 signatures"),
+    (["members[0].name=a", f"members[0].address={A}"], "members: lists 1, fewer than the 3 signatures that a record needs (nodes.minSignatures 3): list 3"),
     (["members[0].name=a", f"members[0].address={A}", "members[1].name=a", f"members[1].address={A.lower()}", "nodes.minSignatures=1"],
      "members: the name a stands twice"),
     (["members[0].name=a", f"members[0].address={A}", "members[1].name=b", f"members[1].address={A.lower()}", "nodes.minSignatures=1"],
      "stands twice: list each member once"),
     (["members[0].name=a", f"members[0].address={A}", "members[1].name=b", f"members[1].address={B}", "nodes.minSignatures=2"],
      "members: lists addresses of keys that the nodes have yet to make"),
+    (["-", "nodes.replicas=1", "nodes.peers=null"],
+     "nodes.replicas: 1, and 1 endpoints elsewhere, are fewer than the 3 signatures that a record needs (nodes.minSignatures 3, nodes.quorumFraction 2/3): raise it to 2"),
     (["-", "nodes.replicas=5"], "nodes.replicas: 5 is more than the 4 of members"),
     (["-", "nodes.minValidators=2"], "nodes.minValidators: 2 is more than the 1 validators of members"),
 ]
@@ -307,6 +340,98 @@ for settings, message in REFUSED:
     check(f"refused: {shown}", "" if code and message in err else f"    expected: {message}\n{err or out[:500]}")
 code, out, err = helm("template", "quorate", CHART, "--kube-version", "1.19")
 check("refused: Kubernetes 1.19", "" if code and "incompatible" in err else err or out[:500])
+
+
+def followed(settings):
+    """Does what a refusal says, as long as there is one; the number of times."""
+    for times in range(5):
+        code, _, err = helm("template", "quorate", CHART, *[word for key, value in settings.items() for word in ("--set", f"{key}={value}")])
+        if not code:
+            return times
+        asked = re.search(r"nodes\.replicas: .*raise it to (\d+)", err)
+        if asked:
+            settings["nodes.replicas"] = asked[1]
+        if "is not below 1" in err:
+            settings["nodes.quorumFraction"] = "2/3"
+    return f"{settings} is refused still: {err}"
+
+
+for settings in [{"nodes.quorumFraction": "3/2"}, {"nodes.quorumFraction": "3/2", "nodes.replicas": 1}, {"nodes.quorumFraction": "0.999999999", "nodes.replicas": 1},
+                 {"nodes.quorumFraction": "9/10", "nodes.replicas": 4, "nodes.minSignatures": 7}]:
+    check(f"who does what a refusal says is not refused again: {settings}", "" if followed(dict(settings)) == 1 else f"    {followed(dict(settings))}")
+
+
+# What a running release does not let be changed is noticed, and answered with what to do.
+
+def upgrade(installed, *options, left_out=(), changed=lambda documents: None, is_upgrade=True):
+    """Renders over what an installation with the options `installed` has made. What it says, or the objects."""
+    there = objects(render(*installed, release="quorate"))
+    # As the controller would make it.
+    claims = [{"kind": "PersistentVolumeClaim", "metadata": {"name": f"{claim['metadata']['name']}-{d['metadata']['name']}-0"}}
+              for d in of_kind(there, "StatefulSet") for claim in d["spec"].get("volumeClaimTemplates", [])]
+    changed(there)
+    with Cluster([d for d in there + claims if name(d) not in left_out]) as cluster:
+        config = WORK / "kubeconfig"
+        config.write_text(cluster.kubeconfig())
+        code, out, err = helm("template", "quorate", CHART, "--namespace", "prices", "--dry-run=server", "--kubeconfig", config,
+                              *(["--is-upgrade"] if is_upgrade else []), *options)
+    return re.sub(r"\s+", " ", err) if code else objects(out)
+
+
+def password_edited(documents):
+    of_kind(documents, "Secret")[-1]["data"]["owner-password"] = base64.b64encode(b"another").decode()
+
+
+def with_members(*addresses):
+    return [word for at, address in enumerate(addresses)
+            for word in ("--set", f"members[{at}].name=n{at}", "--set-string", f"members[{at}].address={address}")]
+
+
+KEYS, OTHERS = ["--set", "nodes.keys.existingSecret=keys"], [f"0x{digit * 40}" for digit in "123456"]
+GROW = "kubectl patch pvc -n prices {} -p '{{\"spec\":{{\"resources\":{{\"requests\":{{\"storage\":\"{}\"}}}}}}}}'"
+for what, installed, options, more, expected in [
+    ("a larger volume of the database", [], ["--set", "postgres.storage.size=20Gi"], {}, [
+        "postgres.storage.size: 20Gi, and the volume was made with 4Gi", GROW.format("data-quorate-postgres-0", "20Gi"),
+        "kubectl delete statefulset -n prices quorate-postgres --cascade=orphan"]),
+    ("a smaller one", [], ["--set", "postgres.storage.size=4095Mi"], {}, ["a volume does not shrink: write 4Gi"]),
+    ("the same size in another unit", [], ["--set", "postgres.storage.size=4096Mi"], {}, []),
+    ("larger volumes of the keys", [], ["--set", "nodes.keys.storage.size=1Gi"], {}, [GROW.format("key-quorate-node-2", "1Gi"), "statefulset -n prices quorate-node"]),
+    ("another storage class", [], ["--set", "postgres.storage.storageClass=fast"], {}, ['postgres.storage.storageClass: "fast", and the volume was made with ""']),
+    ("another major version of Postgres", [], ["--set", "postgres.image.tag=17-bookworm"], {}, ["postgres.image.tag: 17-bookworm, and the volume was made by Postgres 15"]),
+    ("another minor one", [], ["--set", "postgres.image.tag=15.9"], {}, []),
+    ("keys from a Secret in place of their own", [], KEYS, {}, ["the nodes have made keys of their own", "kubectl delete statefulset -n prices quorate-node --cascade=orphan"]),
+    ("their own keys in place of a Secret's", KEYS, [], {}, ["the nodes have their keys from a Secret"]),
+    ("an owner's password that the database does not know", [], [], {"changed": password_edited}, [
+        "the owner-password in the Secret quorate-postgres is not the one", "ALTER ROLE quorate PASSWORD", "annotate statefulset -n prices quorate-postgres quorate/owner-password-"]),
+    ("a volume whose passwords are gone", [], [], {"left_out": ["Secret quorate-postgres"]}, ["the Secret quorate-postgres with its passwords is gone"]),
+    ("the same after uninstalling", [], [], {"left_out": ["Secret quorate-postgres", "StatefulSet quorate-postgres", "StatefulSet quorate-node"], "is_upgrade": False},
+     ["the Secret quorate-postgres with its passwords is gone"]),
+    ("members who are all others", [*KEYS, *with_members(*OTHERS[:3])], [*KEYS, *with_members(*OTHERS[3:])], {}, [
+        "members: keeps 0 of the members that there are, and a record needs 3 signatures"]),
+    ("one more member", [*KEYS, *with_members(*OTHERS[:3])], [*KEYS, *with_members(*OTHERS[:4])], {}, []),
+    ("one member less of four", [*KEYS, *with_members(*OTHERS[:4])], [*KEYS, *with_members(*OTHERS[1:4])], {}, []),
+    ("a fourth node, of four who must sign", [*KEYS, *with_members(*OTHERS[:3])],
+     [*KEYS, *with_members(*OTHERS[:4]), "--set", "nodes.minSignatures=4,nodes.replicas=4"], {}, []),
+    ("the same values again", [], [], {}, []),
+]:
+    found = upgrade(installed, *options, **more)
+    wrong = [message for message in expected if message not in found] if expected else [] if isinstance(found, list) else [found]
+    check(f"upgrade with {what}: {'refused, with the steps' if expected else 'taken'}", lines(wrong + [str(found)[:600]] if wrong else []))
+
+
+def failed(documents):
+    job = of_kind(documents, "Job")[0]
+    job["metadata"]["uid"] = "1"
+    job["status"] = {"conditions": [{"type": "Failed", "status": "True"}]}
+
+
+made = [of_kind(upgrade([], changed=changed), "Job")[0]["metadata"]["name"] for changed in (lambda _: None, failed)]
+check("a migration that failed is tried anew by the next upgrade, and one that did not is left", "" if made[0] != made[1] and made[0] ==
+      of_kind(objects(render()), "Job")[0]["metadata"]["name"] else lines(made))
+kept = of_kind(upgrade([], changed=lambda documents: made.append(of_kind(documents, "Secret"))), "Secret")
+check("passwords and the network secret are kept by an upgrade", "" if [s["data"] for s in kept] == [s["data"] for s in made[-1]] else lines(kept))
+openshift = [spec["securityContext"] for _, _, spec in pods(objects(render("--api-versions", "security.openshift.io/v1")))]
+check("OpenShift assigns users and groups by itself", lines(f for f in openshift if {"runAsUser", "runAsGroup", "fsGroup"} & set(f)))
 
 
 # The rest: rules between two renderings, and files.
@@ -351,8 +476,56 @@ check("a migration that is switched off is not there", lines(name(d) for d in on
 external = objects(render("--values", HERE / "values" / "external.yaml"))
 check("with an external database there is no Postgres", lines(name(d) for d in external if "postgres" in d["metadata"]["name"]))
 
-long = objects(render(release="a-release-with-a-name-as-long-as-helm-lets-it-be-53xx"))
-check("the longest name of a release fits", lines([*names_are_short(long), *selectors_match(long)]))
+def names_fit(documents):
+    for document in documents:
+        if not re.fullmatch("[a-z]([-a-z0-9]{0,61}[a-z0-9])?", document["metadata"]["name"]):
+            yield f"{name(document)} is no name of a Service"
+        if not isinstance(document["metadata"]["labels"]["app.kubernetes.io/instance"], str):
+            yield f"{name(document)}: the release's name is no text"
+
+
+# As many characters as helm lets a release's name have, and 54 fewer.
+RELEASES = ["a-release-with-a-name-as-long-as-helm-lets-it-be-53xx", "a-release-with-a-name-as-long-as-helm-lets-it-be-53xy", "q", "my.release", "my-release",
+            "1st", "n1st", "123", "1e3", "0x10", "on", "null", "a.quorate.b", f"{'a' * 25}.{'1' * 27}"]
+called = {}
+for release in RELEASES:
+    documents = objects(render("--set", "exchange.simulated=true", release=release))
+    check(f"the name of a release fits: {release}", lines([*names_fit(documents), *names_are_short(documents), *selectors_match(documents)]))
+    called[release] = frozenset(map(name, documents))
+check("and no two releases make an object of the same name", lines(
+    f"{a}, {b}: {sorted(called[a] & called[b])}" for a in RELEASES for b in RELEASES if a < b and called[a] & called[b]))
+
+
+def given(option, *settings, component="node"):
+    documents = objects(render(*[word for setting in settings for word in ("--set", setting)]))
+    found = [spec for _, labels, spec in pods(documents) if labels["app.kubernetes.io/component"] == component]
+    return [argument.split("=", 1)[1] for argument in found[0]["containers"][0]["args"] if argument.startswith(f"--{option}=")]
+
+
+for host, wanted in [("fd00::10", "[fd00::10]:5432"), ("[fd00::10]", "[fd00::10]:5432"), ("[fd00::10]:6432", "[fd00::10]:6432"), ("::1", "[::1]:5432"),
+                     ("10.0.0.1:6432", "10.0.0.1:6432"), ("db.example", "db.example:5432"), (r"a\,b:1\, fd00::1", "a:5432,b:1,[fd00::1]:5432"),
+                     ("{a,fd00::1}", "a:5432,[fd00::1]:5432")]:
+    secret = "postgres.external.existingSecret=s"
+    urls = given("database-url", f"postgres.external.host={host}", secret) + given("database-url", f"postgres.external.host={host}", secret, component="migrate")
+    more = "&target_session_attrs=read-write" if "," in wanted else ""
+    check(f"an external host: {host}", "" if urls == [f"postgres://{user}@{wanted}/quorate?sslmode=require{more}" for user in ("quorate_node", "quorate")] else lines(urls))
+user = given("database-url", "postgres.external.host=h", "postgres.external.existingSecret=s", "postgres.external.ownerUser=a+b@c", component="migrate")[0]
+check("a user's signs are written as a URL has them", "" if user.startswith("postgres://a%2Bb%40c@h:5432/") else user)
+check("nodes listen on both families", "" if (given("listen"), given("api-listen")) == (["/ip4/0.0.0.0/tcp/5000", "/ip6/::/tcp/5000"], ["[::]:8080"]) else lines(given("listen")))
+check("or, where a kernel has no IPv6, on one", "" if (given("listen", "network.ipv6=false"), given("api-listen", "network.ipv6=false"))
+      == (["/ip4/0.0.0.0/tcp/5000"], ["0.0.0.0:8080"]) else lines(given("listen", "network.ipv6=false")))
+digest = "sha256:" + "0" * 64
+images = {spec["containers"][0]["image"] for _, _, spec in pods(objects(render("--set", f"image.digest={digest},postgres.image.digest={digest},exchange.simulated=true")))}
+check("an image can be named by its digest", "" if images == {f"quorate@{digest}", f"postgres:15-bookworm@{digest}"} else lines(images))
+check("by default nodes seal what they say, and look for nobody by multicast", "" if given("network-secret-file") and given("mdns") == ["false"] else lines(given("mdns")))
+compose = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+check("so do those of compose.yaml", lines(service for service, of in compose.items() if service.startswith("node-") and not
+      {"--network-secret-file=/secrets/node/network-secret", "--mdns=false"} <= set(of["command"])))
+check("and its Postgres is the chart's", "" if compose["postgres"]["image"] == only(objects(render()), "StatefulSet", "postgres")[0]["spec"]["template"]["spec"]["containers"][0]["image"]
+      else compose["postgres"]["image"])
+waiting = [f"{path.relative_to(ROOT)}: {line.strip()}" for path in (ROOT / "README.md", ROOT / "helm" / "templates" / "NOTES.txt", ROOT / "docs" / "architecture.md")
+           for line in path.read_text().splitlines() if re.search(r"helm (install|upgrade) \S+ .*(\./helm|CHART)", line) and "--wait --wait-for-jobs" not in line]
+check("every documented install and upgrade waits for the migration too", lines(waiting))
 
 
 def network(**more):
@@ -367,7 +540,7 @@ check("the notes know a release's own name", lines(strangers) or ("" if "mine-qu
 check("the notes say loudly that prices are invented", "" if "PRICES ARE INVENTED" in notes("--set", "exchange.simulated=true") else "    no")
 check("and are silent of it otherwise", "    not silent" if "INVENTED" in said else "")
 check("the notes lead to an external database", lines(
-    w for w in ["host=db.example", "database-passwords"] if w not in notes("--values", HERE / "values" / "external.yaml")))
+    w for w in ["@db.example:6432/prices", "database-passwords"] if w not in notes("--values", HERE / "values" / "external.yaml")))
 
 schema = json.loads((CHART / "values.schema.json").read_text())
 defaults = yaml.safe_load((CHART / "values.yaml").read_text())
