@@ -10,20 +10,26 @@ WORKDIR /src
 # The dependencies, with empty sources of ours: a layer that is built anew only when a manifest or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
 COPY actors/Cargo.toml actors/
+COPY prices/Cargo.toml prices/
 COPY protocol/Cargo.toml protocol/
 COPY store/Cargo.toml store/
-RUN mkdir src actors/src protocol/src store/src \
+COPY supervisor/Cargo.toml supervisor/
+COPY testkit/Cargo.toml testkit/
+RUN for crate in actors prices protocol store supervisor testkit; do mkdir "$crate/src" && touch "$crate/src/lib.rs"; done \
+ && mkdir src \
  && echo 'fn main() {}' >src/main.rs \
- && touch actors/src/lib.rs protocol/src/lib.rs store/src/lib.rs \
  && cargo build --profile dist --locked --bin quorate
 
+# The testkit, which is not in the executable, stays empty.
 COPY actors actors
+COPY prices prices
 COPY protocol protocol
 COPY store store
+COPY supervisor supervisor
 COPY migrations migrations
 COPY src src
 # Cargo compares times, and the empty sources are younger than ours.
-RUN touch src/main.rs actors/src/lib.rs protocol/src/lib.rs store/src/lib.rs \
+RUN touch src/main.rs */src/lib.rs \
  && cargo build --profile dist --locked --bin quorate
 
 # What the image holds. The libraries are those that the linker named, of whatever architecture; only the loader is executable,

@@ -523,6 +523,11 @@ check("so do those of compose.yaml", lines(service for service, of in compose.it
       {"--network-secret-file=/secrets/node/network-secret", "--mdns=false"} <= set(of["command"])))
 check("and its Postgres is the chart's", "" if compose["postgres"]["image"] == only(objects(render()), "StatefulSet", "postgres")[0]["spec"]["template"]["spec"]["containers"][0]["image"]
       else compose["postgres"]["image"])
+crates = re.findall(r'"(\w+)"', re.search(r"members = \[(.*?)\]", (ROOT / "Cargo.toml").read_text())[1])
+dockerfile, context = (ROOT / "Dockerfile").read_text(), (ROOT / ".dockerignore").read_text().splitlines()
+check("the image's build is given every crate of the workspace", lines(
+    crate for crate in crates if f"COPY {crate}/Cargo.toml {crate}/" not in dockerfile or f"!{crate}/Cargo.toml" not in context
+    or (crate != "testkit" and (f"COPY {crate} {crate}" not in dockerfile or f"!{crate}/src" not in context))))
 waiting = [f"{path.relative_to(ROOT)}: {line.strip()}" for path in (ROOT / "README.md", ROOT / "helm" / "templates" / "NOTES.txt", ROOT / "docs" / "architecture.md")
            for line in path.read_text().splitlines() if re.search(r"helm (install|upgrade) \S+ .*(\./helm|CHART)", line) and "--wait --wait-for-jobs" not in line]
 check("every documented install and upgrade waits for the migration too", lines(waiting))
