@@ -15,6 +15,7 @@ mod node;
 mod output;
 mod prices;
 mod secret;
+mod show;
 mod watch;
 
 use std::{
@@ -22,10 +23,10 @@ use std::{
     error::Error,
     io::{self, IsTerminal},
     process::ExitCode,
-    time::SystemTime,
 };
 
-use quorate_protocol::{NodeKey, UnixMillis};
+use quorate_actors::Clock;
+use quorate_protocol::NodeKey;
 
 use crate::{
     cli::{Command, Invocation, Refusal},
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
     // Before any key is read.
     let memory = hardening::keep_memory_private();
     let environment = Environment::new(env::vars_os()).at_terminal(io::stdin().is_terminal());
-    match cli::parse(env::args_os(), environment, unix_now()) {
+    match cli::parse(env::args_os(), environment, Clock::system().unix_now()) {
         Ok(mut invocation) => {
             invocation.warnings.extend(memory.err());
             run(invocation)
@@ -116,11 +117,4 @@ fn execute(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn unix_now() -> UnixMillis {
-    let elapsed = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    UnixMillis::new(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
 }

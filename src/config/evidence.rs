@@ -10,7 +10,7 @@ use super::{
     setting::{Kind, Setting},
     value::{choice, number, parsed},
 };
-use crate::prices::Output;
+use crate::show::Output;
 
 const HEADING: &str = "Proofs";
 

@@ -12,7 +12,7 @@ use super::{
     setting::{Kind, Setting},
     value::{choice, duration, moment, number, parsed},
 };
-use crate::prices::Output;
+use crate::show::Output;
 
 const HEADING: &str = "Records";
 

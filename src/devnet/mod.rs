@@ -1,18 +1,23 @@
 //! `quorate devnet`: a private Postgres, perhaps the simulated exchange, and a whole network of node processes.
 
 mod folder;
-mod follow;
-mod ports;
 mod processes;
 
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    io,
+    net::{Ipv4Addr, TcpListener},
+    time::Duration,
+};
 
 use folder::{Folder, Plan};
-use follow::Follower;
 use processes::Processes;
 use quorate_actors::{price_fetcher::SourceSpec, supervisor::termination};
-use quorate_protocol::NodeKey;
-use quorate_store::{MigrateOptions, NODE_ROLE, PrivateOptions, PrivatePostgres, Secret};
+use quorate_protocol::{Address, NodeKey, UnixMillis};
+use quorate_store::{
+    DatabaseUrl, MigrateOptions, NODE_ROLE, Order, PrivateOptions, PrivatePostgres, Record, RecordQuery,
+    Secret, Store, StoreConfig,
+};
 
 use crate::{
     config::devnet::DevnetConfig,
@@ -46,8 +51,8 @@ pub(crate) async fn run(config: DevnetConfig) -> Result<(), Box<dyn Error>> {
     let plan = Plan {
         network: random_network(),
         sources: sources(&config.sources, exchange.as_ref()),
-        ports: ports::choose(config.base_port, nodes)?,
-        api_ports: ports::choose(config.api_base_port, nodes)?,
+        ports: choose_ports(config.base_port, nodes)?,
+        api_ports: choose_ports(config.api_base_port, nodes)?,
         database_url: Secret::new(postgres.url_for(NODE_ROLE, &node_password).reveal()),
     };
     let folder = Folder::make(&config, &plan, &keys, &postgres)?;
@@ -97,6 +102,21 @@ fn sources(choices: &[SourceSpec], exchange: Option<&Exchange>) -> Vec<String> {
         .collect()
 }
 
+/// `count` ports from `base` on, or free ones. A free port could be taken before its node listens there; then the node
+/// says so and is started again.
+fn choose_ports(base: Option<u16>, count: usize) -> io::Result<Vec<u16>> {
+    if let Some(base) = base {
+        return Ok((base..).take(count).collect());
+    }
+    // All are held until the last is chosen, so that none is chosen twice.
+    let held: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        .collect::<io::Result<_>>()?;
+    held.iter()
+        .map(|listener| listener.local_addr().map(|address| address.port()))
+        .collect()
+}
+
 /// A name of its own for each devnet: two on one network segment leave each other alone.
 fn random_network() -> String {
     format!(
@@ -106,7 +126,7 @@ fn random_network() -> String {
 }
 
 fn random_password() -> String {
-    const_hex::encode(NodeKey::generate().secret_bytes().as_slice())
+    const_hex::encode(NodeKey::generate().secret_bytes())
 }
 
 fn banner(plan: &Plan, folder: &Folder, exchange: Option<&Exchange>) -> String {
@@ -121,4 +141,64 @@ fn banner(plan: &Plan, folder: &Folder, exchange: Option<&Exchange>) -> String {
     text += &format!("psql      {}\n", folder.psql());
     text += "          then: SELECT * FROM eth_prices ORDER BY timestamp DESC;\n";
     text + "Ctrl-C stops it all. A line for each record follows.\n\n"
+}
+
+/// Tells of new records in the database, a line each.
+struct Follower {
+    store: Store,
+    nodes: Vec<Address>,
+    last: Option<(i64, UnixMillis)>,
+}
+
+impl Follower {
+    fn new(url: &DatabaseUrl, nodes: Vec<Address>) -> Self {
+        let config = StoreConfig {
+            application_name: "quorate devnet".to_owned(),
+            pool_size: 1,
+            connect_timeout: Duration::from_secs(1),
+            ..StoreConfig::new(url.clone())
+        };
+        Self {
+            store: Store::new(config),
+            nodes,
+            last: None,
+        }
+    }
+
+    /// What was written since the last call; nothing while the database is away.
+    async fn news(&mut self) -> Vec<String> {
+        let after = self.last.map(|(id, _)| id);
+        let query = RecordQuery {
+            after,
+            order: Order::AsWritten,
+            ..RecordQuery::default()
+        };
+        let records = self.store.records(query).await.unwrap_or_default();
+        records.iter().map(|record| self.tell(record)).collect()
+    }
+
+    fn tell(&mut self, record: &Record) -> String {
+        let spacing = match self.last {
+            Some((_, last)) => format!("{:.3} s after the last", seconds(record.written_at.since(last))),
+            None => "the first".to_owned(),
+        };
+        self.last = Some((record.id, record.written_at));
+        let writer = self.nodes.iter().position(|node| *node == record.written_by);
+        format!(
+            "record {}  {} {}  {} signatures  written by {}  price {:.2} s old  {spacing}\n",
+            record.digest.short(),
+            record.feed,
+            record.price,
+            record.signatures.len(),
+            writer.map_or(record.written_by.to_string(), |index| format!(
+                "node {}",
+                index + 1
+            )),
+            seconds(record.written_at.since(record.observed_at)),
+        )
+    }
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
 }

@@ -1,4 +1,5 @@
-//! What an exchange says, in its documented shape, rightly or with a fault. Pure.
+//! What an exchange is asked and what it says, in its documented shape, rightly or with a fault. Pure: the other direction of
+//! `SourceKind::path` and `SourceKind::parse`.
 
 use quorate_actors::price_fetcher::SourceKind;
 use quorate_protocol::{Feed, UnixMillis};
@@ -6,8 +7,24 @@ use quorate_protocol::{Feed, UnixMillis};
 use super::{
     fault::Fault,
     market::{DECIMALS, Micros},
-    pair,
 };
+
+/// Second halves of pairs that are written without a separator; longer ones first, since `ETHUSDT` ends in no `USD`.
+const QUOTES: [&str; 14] = [
+    "USDT", "USDC", "USD", "EUR", "GBP", "JPY", "CHF", "CAD", "AUD", "SGD", "XBT", "BTC", "ETH", "DAI",
+];
+
+/// CoinGecko's ids that are simulated.
+const IDS: [(&str, &str); 8] = [
+    ("bitcoin", "BTC"),
+    ("cardano", "ADA"),
+    ("chainlink", "LINK"),
+    ("dogecoin", "DOGE"),
+    ("ethereum", "ETH"),
+    ("litecoin", "LTC"),
+    ("ripple", "XRP"),
+    ("solana", "SOL"),
+];
 
 /// Exchanges never quote exactly alike: by how much each differs from the market, in basis points.
 pub(crate) fn usual_offset_bps(kind: SourceKind) -> i32 {
@@ -99,7 +116,7 @@ fn shape(kind: SourceKind, feed: &Feed, price: &str, at_millis: u64) -> String {
         }
         SourceKind::Kraken => format!(
             r#"{{"error":[],"result":{{"{market}":{{"a":["{price}","1","1.000"],"b":["{price}","1","1.000"],"c":["{price}","0.10000000"],"v":["4083.67001100","4412.73601799"],"p":["{price}","{price}"],"t":[34619,38907],"l":["{price}","{price}"],"h":["{price}","{price}"],"o":"{price}"}}}}}}"#,
-            market = pair::kraken_market(feed)
+            market = kraken_market(feed)
         ),
         SourceKind::Bitstamp => format!(
             r#"{{"timestamp":"{at_secs}","open":"{price}","high":"{price}","low":"{price}","last":"{price}","volume":"4312.81964756","vwap":"{price}","bid":"{price}","ask":"{price}","side":"0","open_24":"{price}","percent_change_24":"0.00","market_type":"SPOT","pair":"{base}/{quote}"}}"#
@@ -111,7 +128,7 @@ fn shape(kind: SourceKind, feed: &Feed, price: &str, at_millis: u64) -> String {
         ),
         SourceKind::Coingecko => format!(
             r#"{{"{id}":{{"{currency}":{price},"last_updated_at":{at_secs}}}}}"#,
-            id = pair::id(feed).unwrap_or("unknown"),
+            id = id(feed).unwrap_or("unknown"),
             currency = quote.to_lowercase()
         ),
     }
@@ -131,6 +148,60 @@ pub(crate) fn unknown_pair(kind: SourceKind) -> (u16, &'static str) {
             r#"{"result":"error","reason":"InvalidSymbol","message":"not a valid symbol"}"#,
         ),
         SourceKind::Coingecko => (200, "{}"),
+    }
+}
+
+/// `ETH-USD`.
+pub(crate) fn dashed(text: &str) -> Option<Feed> {
+    text.replacen('-', "/", 1).parse().ok()
+}
+
+/// `ETHUSD` or `ethusd`.
+pub(crate) fn joined(text: &str) -> Option<Feed> {
+    let text = text.to_uppercase();
+    QUOTES.iter().find_map(|quote| {
+        let base = text.strip_suffix(quote)?;
+        format!("{}/{}", usual(base), usual(quote)).parse().ok()
+    })
+}
+
+/// `ethereum` and `usd`.
+pub(crate) fn by_id(id: &str, currency: &str) -> Option<Feed> {
+    let (_, base) = IDS.iter().find(|(known, _)| *known == id)?;
+    format!("{base}/{}", currency.to_uppercase()).parse().ok()
+}
+
+/// CoinGecko's id of a feed's base.
+pub(crate) fn id(feed: &Feed) -> Option<&'static str> {
+    let base = feed.codes().0;
+    IDS.iter().find(|(_, code)| *code == base).map(|(id, _)| *id)
+}
+
+/// Kraken's codes as everybody else writes them.
+fn usual(code: &str) -> &str {
+    match code {
+        "XBT" => "BTC",
+        "XDG" => "DOGE",
+        other => other,
+    }
+}
+
+/// Kraken's name of a market: its oldest ones carry class letters.
+pub(crate) fn kraken_market(feed: &Feed) -> String {
+    let (base, quote) = feed.codes();
+    let kraken = |code: &str| match code {
+        "BTC" => "XBT".to_owned(),
+        "DOGE" => "XDG".to_owned(),
+        other => other.to_owned(),
+    };
+    let old_coin = |code: &str| ["BTC", "ETH", "LTC", "XRP", "DOGE"].contains(&code);
+    let old_currency = |code: &str| ["USD", "EUR", "GBP", "JPY", "CAD"].contains(&code);
+    if old_coin(base) && old_currency(quote) {
+        format!("X{}Z{}", kraken(base), kraken(quote))
+    } else if old_coin(base) && old_coin(quote) {
+        format!("X{}X{}", kraken(base), kraken(quote))
+    } else {
+        format!("{}{}", kraken(base), kraken(quote))
     }
 }
 
@@ -221,5 +292,21 @@ mod tests {
     fn cheap_coins_keep_their_decimals() {
         assert_eq!(decimals(SourceKind::Gemini, 81_234), "0.081234");
         assert_eq!(decimals(SourceKind::Gemini, 3_012_056_789), "3012.05");
+    }
+
+    #[test]
+    fn pairs_are_understood_in_every_exchanges_way() {
+        let eth: Option<Feed> = "ETH/USD".parse().ok();
+        assert_eq!(dashed("ETH-USD"), eth);
+        assert_eq!(joined("ETHUSD"), eth);
+        assert_eq!(joined("ethusd"), eth);
+        assert_eq!(by_id("ethereum", "usd"), eth);
+        assert_eq!(joined("XBTEUR"), "BTC/EUR".parse().ok());
+        assert_eq!(joined("ETHUSDT"), "ETH/USDT".parse().ok());
+        for nonsense in ["", "USD", "ETH", "!!USD", "ETHWHAT"] {
+            assert_eq!(joined(nonsense), None, "{nonsense}");
+        }
+        assert_eq!(dashed("ETHUSD"), None);
+        assert_eq!(by_id("woof", "usd"), None);
     }
 }

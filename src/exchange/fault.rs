@@ -1,6 +1,12 @@
-//! What a simulated exchange does wrong on request, and how that is written.
+//! What a simulated exchange does wrong on request, how that is written, and who fails how now.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    str::FromStr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use quorate_actors::price_fetcher::SourceKind;
 
@@ -178,6 +184,49 @@ impl FromStr for FaultRule {
             sources: sources(source)?,
             fault: fault.parse()?,
         })
+    }
+}
+
+/// Which source fails how, now. Shared by all requests; at most one fault a source.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Mutex<BTreeMap<SourceKind, Fault>>);
+
+impl Faults {
+    /// A faults with these faults; a later rule replaces an earlier one.
+    pub(crate) fn new(rules: &[FaultRule]) -> Self {
+        let faults = Self::default();
+        for rule in rules {
+            faults.set(&rule.sources, rule.fault);
+        }
+        faults
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SourceKind, Fault>> {
+        // A map of plain values is whole even if a thread died with it in hand.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sources fail like this from now on.
+    pub(crate) fn set(&self, sources: &[SourceKind], fault: Fault) {
+        self.lock().extend(sources.iter().map(|kind| (*kind, fault)));
+    }
+
+    /// The sources answer rightly from now on.
+    pub(crate) fn clear(&self, sources: &[SourceKind]) {
+        self.lock().retain(|kind, _| !sources.contains(kind));
+    }
+
+    /// How a source fails.
+    pub(crate) fn of(&self, kind: SourceKind) -> Option<Fault> {
+        self.lock().get(&kind).copied()
+    }
+
+    /// All faults, by the source's name, as they are written.
+    pub(crate) fn list(&self) -> BTreeMap<&'static str, String> {
+        self.lock()
+            .iter()
+            .map(|(kind, fault)| (kind.name(), fault.to_string()))
+            .collect()
     }
 }
 

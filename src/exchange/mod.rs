@@ -1,12 +1,8 @@
 //! The simulated exchange: five APIs on one port that follow one random walk and fail on request.
 
 mod answer;
-mod args;
-mod board;
-mod control;
 mod fault;
 mod market;
-mod pair;
 mod server;
 
 use std::{io, net::SocketAddr};
@@ -15,12 +11,75 @@ use actix_web::{
     App, HttpServer,
     dev::{Server, ServerHandle},
     middleware::{NormalizePath, TrailingSlash},
-    web::{self, Data},
+    web::Data,
+};
+use clap::{Args, FromArgMatches};
+use quorate_protocol::Price;
+
+use self::{
+    fault::{FaultRule, Faults},
+    market::Market,
+    server::Floor,
 };
 
-pub(crate) use args::ExchangeArgs;
+/// Answers like five exchanges, with prices that it makes up: for trying quorate without the
+/// internet, and for seeing what it does when exchanges fail.
+///
+/// All five APIs answer on one port with their real paths and shapes, for example
+///
+///     curl http://127.0.0.1:8100/v2/prices/ETH-USD/spot
+///
+/// A node asks it with `--source coinbase=http://127.0.0.1:8100`, the other sources likewise.
+/// While it runs, faults are set and cleared from this machine:
+///
+///     curl -X PUT -d offset:2000 http://127.0.0.1:8100/control/faults/kraken
+///     curl http://127.0.0.1:8100/control
+///     curl -X DELETE http://127.0.0.1:8100/control/faults/all
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct ExchangeArgs {
+    /// Where it listens. Port 0 takes a free one and says which.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8100")]
+    pub(crate) listen: SocketAddr,
 
-use self::{board::Board, market::Market, server::Floor};
+    /// Where the random walk starts from. The same seed walks the same way every time.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// What one ETH costs at first. BTC costs twenty times, every other coin a twentieth of it.
+    #[arg(long, value_name = "PRICE", default_value = "3000")]
+    pub(crate) start_price: Price,
+
+    /// How far a price moves in a second at most, in basis points (1 is 0.01 %); 0 stands still, 1000 is the most.
+    #[arg(long, value_name = "BPS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub(crate) volatility_bps: u32,
+
+    /// Lets a source fail from the start; repeatable, `all` is every source. FAULT is one of
+    ///
+    ///   status:CODE                      an HTTP status instead of a price
+    ///   status:CODE:retry-after=SECONDS  the same, asking to be left alone
+    ///   delay:MILLISECONDS               the right answer, late
+    ///   drop                             the connection is closed without an answer
+    ///   redirect                         sends the asker elsewhere
+    ///   garbage, html, empty, huge       what is no answer
+    ///   wrong-currency                   prices in euro what was asked in dollars
+    ///   zero, negative, nan              what is no price
+    ///   stale:SECONDS, future:SECONDS    a wrong date, where answers have one
+    ///   offset:BPS                       a lie: 2000 is 20 % too much
+    #[arg(long = "fault", value_name = "SOURCE=FAULT", verbatim_doc_comment)]
+    pub(crate) faults: Vec<FaultRule>,
+}
+
+impl ExchangeArgs {
+    /// Understands options as the command line gives them; the reason, in a line, why not.
+    pub(crate) fn from_words(words: &[String]) -> Result<Self, String> {
+        let command = Self::augment_args(clap::Command::new("exchange").no_binary_name(true));
+        command
+            .try_get_matches_from(words)
+            .and_then(|matches| Self::from_arg_matches(&matches))
+            .map_err(|error| error.to_string().lines().next().unwrap_or_default().to_owned())
+    }
+}
 
 /// Why there is no exchange.
 #[derive(Debug, thiserror::Error)]
@@ -84,12 +143,12 @@ fn open(args: &ExchangeArgs, heeds_signals: bool) -> Result<(String, Server), Ex
         args.start_price,
         args.volatility_bps,
     )));
-    let board = Data::new(Board::new(&args.faults));
+    let faults = Data::new(Faults::new(&args.faults));
     let app = move || {
         App::new()
             .app_data(floor.clone())
-            .app_data(board.clone())
-            .configure(routes)
+            .app_data(faults.clone())
+            .configure(server::routes)
             .wrap(NormalizePath::new(TrailingSlash::MergeOnly))
     };
     // One worker: it serves some requests a second.
@@ -105,11 +164,6 @@ fn open(args: &ExchangeArgs, heeds_signals: bool) -> Result<(String, Server), Ex
         .map_err(|reason| ExchangeError::Listen { listen, reason })?;
     let bound = server.addrs().first().copied().unwrap_or(listen);
     Ok((format!("http://{bound}"), server.run()))
-}
-
-fn routes(app: &mut web::ServiceConfig) {
-    server::routes(app);
-    control::routes(app);
 }
 
 #[cfg(test)]
@@ -146,8 +200,8 @@ mod tests {
             let market = Market::new(args.seed, args.start_price, args.volatility_bps);
             let app = App::new()
                 .app_data(Data::new(Floor::open(market)))
-                .app_data(Data::new(Board::new(&args.faults)))
-                .configure(routes);
+                .app_data(Data::new(Faults::new(&args.faults)))
+                .configure(server::routes);
             init_service(app).await
         }};
     }
@@ -169,7 +223,7 @@ mod tests {
     const HERE: &str = "127.0.0.1:40000";
     const ELSEWHERE: &str = "192.0.2.1:40000";
 
-    #[actix_web::test]
+    #[actix_rt::test]
     async fn every_source_answers_at_its_real_path_in_its_real_shape() {
         let app = app!(&["--volatility-bps", "0"]);
         for feed in ["ETH/USD", "BTC/EUR", "SOL/USD"] {
@@ -186,7 +240,7 @@ mod tests {
         }
     }
 
-    #[actix_web::test]
+    #[actix_rt::test]
     async fn an_unknown_pair_is_refused_in_the_exchanges_own_way() {
         let app = app!(&[]);
         for (kind, path) in [
@@ -207,7 +261,7 @@ mod tests {
         }
     }
 
-    #[actix_web::test]
+    #[actix_rt::test]
     async fn faults_given_at_the_start_hold_until_they_are_cleared() {
         let app = app!(&[
             "--fault",
@@ -229,7 +283,7 @@ mod tests {
         assert_eq!(status, StatusCode::OK);
     }
 
-    #[actix_web::test]
+    #[actix_rt::test]
     async fn faults_are_set_listed_and_refused_over_the_control_api() {
         let app = app!(&[]);
         let (status, ..) = ask!(app, Method::PUT, "/control/faults/all", "offset:2000", HERE);
@@ -246,7 +300,7 @@ mod tests {
         assert_eq!(status, StatusCode::BAD_REQUEST);
     }
 
-    #[actix_web::test]
+    #[actix_rt::test]
     async fn only_this_machine_controls_faults() {
         let app = app!(&[]);
         for (method, path) in [
@@ -270,7 +324,7 @@ mod tests {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    #[actix_web::test]
+    #[actix_rt::test]
     async fn it_starts_on_a_free_port_and_stops() {
         let exchange = start(&args(&["--fault", "gemini=drop", "--fault", "kraken=delay:1"])).unwrap();
         let url = exchange.url.clone();

@@ -1,23 +1,28 @@
-//! The real paths of five APIs on one port.
+//! The real paths of five APIs on one port, and beside them the control of faults: for this machine only, whatever address the
+//! exchange listens on.
 
 use std::{
     io,
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::Instant,
 };
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse, Responder,
     body::{BodyStream, SizedStream},
     http::header,
     web::{self, Bytes, Data, Path, Query, ServiceConfig},
 };
 use futures::stream;
-use quorate_actors::price_fetcher::SourceKind;
-use quorate_protocol::{Feed, UnixMillis};
+use quorate_actors::{Clock, price_fetcher::SourceKind};
+use quorate_protocol::Feed;
 use serde::Deserialize;
 
-use super::{answer, board::Board, fault::Fault, market::Market, pair};
+use super::{
+    answer,
+    fault::{self, Fault, Faults},
+    market::Market,
+};
 
 /// The market and since when it is open.
 pub(super) struct Floor {
@@ -47,7 +52,10 @@ pub(super) fn routes(app: &mut ServiceConfig) {
         .route("/api/v2/ticker/{pair}/", web::get().to(bitstamp))
         .route("/api/v2/ticker/{pair}", web::get().to(bitstamp))
         .route("/v1/pubticker/{pair}", web::get().to(gemini))
-        .route("/api/v3/simple/price", web::get().to(coingecko));
+        .route("/api/v3/simple/price", web::get().to(coingecko))
+        .route("/control", web::get().to(list))
+        .route("/control/faults/{source}", web::put().to(set))
+        .route("/control/faults/{source}", web::delete().to(clear));
 }
 
 async fn index(request: HttpRequest) -> String {
@@ -67,8 +75,8 @@ async fn index(request: HttpRequest) -> String {
     text
 }
 
-async fn coinbase(pair: Path<String>, floor: Data<Floor>, board: Data<Board>) -> HttpResponse {
-    respond(SourceKind::Coinbase, pair::dashed(&pair), &floor, &board).await
+async fn coinbase(pair: Path<String>, floor: Data<Floor>, faults: Data<Faults>) -> HttpResponse {
+    respond(SourceKind::Coinbase, answer::dashed(&pair), &floor, &faults).await
 }
 
 #[derive(Deserialize)]
@@ -76,16 +84,16 @@ struct KrakenQuery {
     pair: String,
 }
 
-async fn kraken(query: Query<KrakenQuery>, floor: Data<Floor>, board: Data<Board>) -> HttpResponse {
-    respond(SourceKind::Kraken, pair::joined(&query.pair), &floor, &board).await
+async fn kraken(query: Query<KrakenQuery>, floor: Data<Floor>, faults: Data<Faults>) -> HttpResponse {
+    respond(SourceKind::Kraken, answer::joined(&query.pair), &floor, &faults).await
 }
 
-async fn bitstamp(pair: Path<String>, floor: Data<Floor>, board: Data<Board>) -> HttpResponse {
-    respond(SourceKind::Bitstamp, pair::joined(&pair), &floor, &board).await
+async fn bitstamp(pair: Path<String>, floor: Data<Floor>, faults: Data<Faults>) -> HttpResponse {
+    respond(SourceKind::Bitstamp, answer::joined(&pair), &floor, &faults).await
 }
 
-async fn gemini(pair: Path<String>, floor: Data<Floor>, board: Data<Board>) -> HttpResponse {
-    respond(SourceKind::Gemini, pair::joined(&pair), &floor, &board).await
+async fn gemini(pair: Path<String>, floor: Data<Floor>, faults: Data<Faults>) -> HttpResponse {
+    respond(SourceKind::Gemini, answer::joined(&pair), &floor, &faults).await
 }
 
 #[derive(Deserialize)]
@@ -94,13 +102,13 @@ struct CoingeckoQuery {
     vs_currencies: String,
 }
 
-async fn coingecko(query: Query<CoingeckoQuery>, floor: Data<Floor>, board: Data<Board>) -> HttpResponse {
-    let feed = pair::by_id(&query.ids, &query.vs_currencies);
-    respond(SourceKind::Coingecko, feed, &floor, &board).await
+async fn coingecko(query: Query<CoingeckoQuery>, floor: Data<Floor>, faults: Data<Faults>) -> HttpResponse {
+    let feed = answer::by_id(&query.ids, &query.vs_currencies);
+    respond(SourceKind::Coingecko, feed, &floor, &faults).await
 }
 
-async fn respond(kind: SourceKind, feed: Option<Feed>, floor: &Floor, board: &Board) -> HttpResponse {
-    let fault = board.of(kind);
+async fn respond(kind: SourceKind, feed: Option<Feed>, floor: &Floor, faults: &Faults) -> HttpResponse {
+    let fault = faults.of(kind);
     if let Some(Fault::Delay(delay)) = fault {
         actix_web::rt::time::sleep(delay).await;
     }
@@ -114,7 +122,7 @@ async fn respond(kind: SourceKind, feed: Option<Feed>, floor: &Floor, board: &Bo
         let (status, body) = answer::unknown_pair(kind);
         return json(status, body.to_owned());
     };
-    let body = answer::body(kind, &feed, floor.price(&feed), unix_now(), fault);
+    let body = answer::body(kind, &feed, floor.price(&feed), Clock::system().unix_now(), fault);
     match fault {
         Some(Fault::Status {
             code,
@@ -151,9 +159,52 @@ async fn respond(kind: SourceKind, feed: Option<Feed>, floor: &Floor, board: &Bo
     }
 }
 
-fn unix_now() -> UnixMillis {
-    let elapsed: Duration = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    UnixMillis::new(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+fn is_from_here(request: &HttpRequest) -> bool {
+    request
+        .peer_addr()
+        .is_some_and(|peer| peer.ip().to_canonical().is_loopback())
+}
+
+fn not_from_here() -> HttpResponse {
+    HttpResponse::Forbidden().body("faults are only controlled from the machine on which the exchange runs\n")
+}
+
+async fn list(request: HttpRequest, faults: Data<Faults>) -> impl Responder {
+    if !is_from_here(&request) {
+        return not_from_here();
+    }
+    HttpResponse::Ok().json(serde_json::json!({ "faults": faults.list() }))
+}
+
+async fn set(
+    request: HttpRequest,
+    source: Path<String>,
+    text: String,
+    faults: Data<Faults>,
+) -> impl Responder {
+    if !is_from_here(&request) {
+        return not_from_here();
+    }
+    match (fault::sources(&source), text.parse()) {
+        (Ok(sources), Ok(fault)) => {
+            faults.set(&sources, fault);
+            log::info!("fault set: source={source} fault={fault}");
+            HttpResponse::Ok().json(serde_json::json!({ "faults": faults.list() }))
+        }
+        (Err(error), _) | (_, Err(error)) => HttpResponse::BadRequest().body(format!("{error}\n")),
+    }
+}
+
+async fn clear(request: HttpRequest, source: Path<String>, faults: Data<Faults>) -> impl Responder {
+    if !is_from_here(&request) {
+        return not_from_here();
+    }
+    match fault::sources(&source) {
+        Ok(sources) => {
+            faults.clear(&sources);
+            log::info!("fault cleared: source={source}");
+            HttpResponse::Ok().json(serde_json::json!({ "faults": faults.list() }))
+        }
+        Err(error) => HttpResponse::BadRequest().body(format!("{error}\n")),
+    }
 }

@@ -1,19 +1,21 @@
 //! The node's HTTP API: for probes, metrics and people with curl. It shows, and decides nothing.
 
-mod actors;
-mod health;
 mod metrics;
 mod readiness;
-mod ready;
+mod status;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use actix_web::{App, HttpServer, dev::Server, web};
+use actix_web::{App, FromRequest, Handler, HttpResponse, HttpServer, Resource, Responder, dev::Server, web};
 use prometheus::Registry;
 use quorate_actors::{
-    Clock, Sink, aggregator::AggregatorMessage, gossip_bridge::Counts, supervisor::Supervisor,
+    Clock, Sink,
+    aggregator::AggregatorMessage,
+    gossip_bridge::Counts,
+    supervisor::{Fault, InjectError, Supervisor},
 };
 use quorate_protocol::{Address, Network};
+use serde_json::json;
 use tokio::sync::watch;
 
 use crate::config::members::Names;
@@ -44,21 +46,77 @@ pub(crate) struct Views {
 /// # Errors
 /// The address cannot be listened on.
 pub(crate) fn serve(listen: SocketAddr, views: Views) -> io::Result<Server> {
-    let readiness = ready::keep_looking(views.clone());
+    let readiness = status::keep_looking(views.clone());
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::new(views.clone()))
             .app_data(readiness.clone())
-            .service(health::healthz)
-            .service(ready::readyz)
-            .service(ready::status)
-            .service(metrics::metrics)
-            .service(actors::actors)
-            .service(actors::inject)
+            .configure(routes)
     })
     .workers(1)
     .disable_signals()
     .shutdown_timeout(1)
     .bind(listen)?;
     Ok(server.run())
+}
+
+fn routes(app: &mut web::ServiceConfig) {
+    app.service(shown("/healthz", healthz))
+        .service(shown("/readyz", status::readyz))
+        .service(shown("/metrics", metrics::metrics))
+        .service(shown("/api/v1/status", status::status))
+        .service(shown("/api/v1/actors", actors))
+        .route("/api/v1/actors/{name}/fault/{fault}", web::post().to(inject));
+}
+
+/// What is read: by GET, and by HEAD, which is GET without a body (RFC 9110, 9.3.2) and what uptime monitors ask with.
+fn shown<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args> + Clone,
+    F::Output: Responder + 'static,
+    Args: FromRequest + 'static,
+{
+    web::resource(path)
+        .route(web::get().to(handler.clone()))
+        .route(web::head().to(handler))
+}
+
+/// Whether the process can still help itself.
+async fn healthz(views: web::Data<Views>) -> HttpResponse {
+    if views.supervisor.is_live() {
+        HttpResponse::Ok().body("alive\n")
+    } else {
+        HttpResponse::ServiceUnavailable()
+            .body("a thread is blocked or an actor was given up: see /api/v1/actors\n")
+    }
+}
+
+/// The actors as the supervisor sees them.
+async fn actors(views: web::Data<Views>) -> HttpResponse {
+    HttpResponse::Ok()
+        .json(json!({ "live": views.supervisor.is_live(), "actors": views.supervisor.statuses() }))
+}
+
+/// Makes an actor panic, stop, hang or block, if the node was started with `--fault-injection`.
+async fn inject(views: web::Data<Views>, path: web::Path<(String, String)>) -> HttpResponse {
+    let (name, fault) = path.into_inner();
+    let fault: Fault = match fault.parse() {
+        Ok(fault) => fault,
+        Err(error) => return HttpResponse::BadRequest().json(json!({ "error": format!("{error}") })),
+    };
+    match views.supervisor.inject(&name, fault) {
+        Ok(()) => HttpResponse::Accepted().json(json!({ "actor": name, "fault": format!("{fault:?}") })),
+        Err(error) => {
+            let remedy = match error {
+                InjectError::Disabled => ": start the node with --fault-injection",
+                InjectError::UnknownActor { .. } | InjectError::NotRunning { .. } => "",
+            };
+            let body = json!({ "error": format!("{error}{remedy}") });
+            match error {
+                InjectError::Disabled => HttpResponse::Forbidden().json(body),
+                InjectError::UnknownActor { .. } => HttpResponse::NotFound().json(body),
+                InjectError::NotRunning { .. } => HttpResponse::Conflict().json(body),
+            }
+        }
+    }
 }

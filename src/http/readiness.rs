@@ -4,7 +4,7 @@ use quorate_actors::aggregator::FeedStatus;
 use quorate_protocol::UnixMillis;
 use serde::{Serialize, Serializer};
 
-use crate::prices::rfc3339;
+use crate::show::rfc3339;
 
 /// What must hold, in the order in which it comes about after a start.
 pub(super) const CONDITIONS: [&str; 4] = ["listening", "database", "price", "peers"];

@@ -6,9 +6,8 @@ use libp2p::PeerId;
 use quorate_protocol::Address;
 
 use super::{
-    hex_file, keystore,
-    load::{KeyFileError, is_keystore},
-    peer_id, private_file,
+    key_file::{KeyFileError, from_hex, is_keystore},
+    keystore, peer_id, private_file,
 };
 use crate::secret::{Secret, shown};
 
@@ -61,7 +60,7 @@ pub(crate) fn listed(argument: &str, password: Option<&Secret>) -> Result<Listed
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let text = private_file::read(path).map_err(KeyFileError::from)?.text;
     let key = match (is_keystore(&text), password) {
-        (false, _) => hex_file::decode(&text).ok_or_else(|| KeyFileError::NoKey(path.to_owned()))?,
+        (false, _) => from_hex(&text).ok_or_else(|| KeyFileError::NoKey(path.to_owned()))?,
         (true, Some(password)) => keystore::decrypt(&text, password, path)?,
         (true, None) => {
             let address = keystore::named_address(&text).or_else(|| written_beside(path));

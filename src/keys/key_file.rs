@@ -1,4 +1,4 @@
-//! Reading a key file of either form, if it has been kept well.
+//! A key file of either form: `0x` and 64 hex digits on a line, or an encrypted keystore. Read only if it has been kept well.
 
 use std::{
     io,
@@ -6,9 +6,10 @@ use std::{
 };
 
 use quorate_protocol::NodeKey;
+use zeroize::Zeroizing;
 
 use super::{
-    hex_file, keystore,
+    keystore,
     private_file::{self, PrivateFileError, PrivateText},
 };
 use crate::secret::{Secret, mask, shown};
@@ -91,7 +92,7 @@ pub(crate) fn load(path: &Path, password: Option<&Secret>) -> Result<LoadedKey, 
         let password = password.ok_or_else(|| KeyFileError::NoPassword(path.to_owned()))?;
         keystore::decrypt(&text, password, path)?
     } else {
-        hex_file::decode(&text).ok_or_else(|| KeyFileError::NoKey(path.to_owned()))?
+        from_hex(&text).ok_or_else(|| KeyFileError::NoKey(path.to_owned()))?
     };
     Ok(LoadedKey { key, group_can_read })
 }
@@ -101,12 +102,55 @@ pub(super) fn is_keystore(text: &str) -> bool {
     text.trim_start().starts_with('{')
 }
 
+/// How a new key is written.
+#[derive(Debug, Clone)]
+pub(crate) enum Format {
+    /// `0x` and 64 hex digits; protected by the file's mode alone.
+    Hex,
+    /// An Ethereum V3 keystore, encrypted with this password.
+    Keystore(Secret),
+}
+
+/// Writes the key to a new file that only its owner can read. Never replaces a file.
+pub(crate) fn save(key: &NodeKey, path: &Path, format: &Format) -> Result<(), KeyFileError> {
+    let unwritable = |error| KeyFileError::Unwritable {
+        path: path.to_owned(),
+        error,
+    };
+    let text = match format {
+        Format::Hex => to_hex(key),
+        Format::Keystore(password) => keystore::encrypt(key, password)
+            .map_err(|error| unwritable(error.into()))?
+            .into(),
+    };
+    private_file::create(path, &text).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => KeyFileError::Exists(path.to_owned()),
+        _ => unwritable(error),
+    })
+}
+
+/// The key as a line.
+fn to_hex(key: &NodeKey) -> Zeroizing<String> {
+    let digits = Zeroizing::new(const_hex::encode_prefixed(key.secret_bytes()));
+    // As long as it gets, so that it does not grow and leave copies behind.
+    let mut line = Zeroizing::new(String::with_capacity(digits.len() + 1));
+    line.push_str(&digits);
+    line.push('\n');
+    line
+}
+
+/// The key in a line, with or without the `0x`. `None`: it is none; nothing is said of what it is, since it may nearly be one.
+pub(super) fn from_hex(text: &str) -> Option<NodeKey> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    const_hex::decode_to_slice(text.trim(), bytes.as_mut_slice()).ok()?;
+    NodeKey::from_bytes(*bytes).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
-    use crate::keys::{Format, save};
 
     fn folder() -> tempfile::TempDir {
         tempfile::tempdir().unwrap()
@@ -165,5 +209,28 @@ mod tests {
         let error = load(&path, None).unwrap_err();
         assert!(matches!(error, KeyFileError::NoKey(_)));
         assert!(!format!("{error} {error:?}").contains("abab"));
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let key = NodeKey::generate();
+        let text = to_hex(&key);
+        assert_eq!(text.len(), 2 + 64 + 1);
+        assert_eq!(from_hex(&text).unwrap().address(), key.address());
+        assert_eq!(from_hex(text[2..].trim()).unwrap().address(), key.address());
+    }
+
+    #[test]
+    fn a_line_that_is_no_key_is_refused() {
+        for text in [
+            "",
+            "0x",
+            "0x1234",
+            &"0".repeat(64),
+            &"f".repeat(64),
+            &"g".repeat(64),
+        ] {
+            assert!(from_hex(text).is_none(), "{text}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{HttpResponse, get, web};
+use actix_web::{HttpResponse, web};
 use quorate_actors::aggregator::{AggregatorMessage, FeedStatus};
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, time::timeout};
@@ -47,7 +47,7 @@ pub(super) fn look(views: &Views, feeds: Option<&[FeedStatus]>, shared: &Shared)
     readiness.clone()
 }
 
-#[get("/readyz")]
+/// `/readyz`: 200 when it is ready, else 503.
 pub(super) async fn readyz(views: web::Data<Views>, shared: Shared) -> HttpResponse {
     let feeds = statuses(&views).await;
     let readiness = look(&views, feeds.as_deref(), &shared);
@@ -65,7 +65,7 @@ pub(super) async fn readyz(views: web::Data<Views>, shared: Shared) -> HttpRespo
     }
 }
 
-#[get("/api/v1/status")]
+/// `/api/v1/status`.
 pub(super) async fn status(views: web::Data<Views>) -> HttpResponse {
     let Some(feeds) = statuses(&views).await else {
         return HttpResponse::ServiceUnavailable().json(json!({ "error": "the Aggregator does not answer" }));

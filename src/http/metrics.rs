@@ -1,0 +1,425 @@
+//! `/metrics` in the text format of Prometheus: what the registry keeps, and what follows from the state at this moment. Each
+//! metric of the latter is declared here, once. Labels come from fixed sets, from the configuration, and from signatures that
+//! were verified, within bounds. What each metric means for an operator stands in docs/metrics.md.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, web};
+use prometheus::{
+    CounterVec, Error, GaugeVec, Opts, Registry, TEXT_FORMAT, TextEncoder,
+    core::{Collector, MetricVec, MetricVecBuilder},
+    proto::MetricFamily,
+};
+use quorate_actors::{
+    NAMESPACE,
+    aggregator::FeedStatus,
+    gossip_bridge::CountsSnapshot,
+    supervisor::{ActorStatus, Phase},
+};
+use quorate_protocol::UnixMillis;
+
+use super::{
+    Views,
+    readiness::{Condition, Readiness},
+    status::{self, Shared, statuses},
+};
+
+/// A metric with a value for each `T`.
+struct Metric<T> {
+    kind: Kind,
+    name: &'static str,
+    help: &'static str,
+    value: fn(&T) -> u64,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    /// It only grows; its name ends in `_total`.
+    Counter,
+    /// A number of this moment.
+    Gauge,
+}
+
+const fn counter<T>(name: &'static str, help: &'static str, value: fn(&T) -> u64) -> Metric<T> {
+    let kind = Kind::Counter;
+    Metric {
+        kind,
+        name,
+        help,
+        value,
+    }
+}
+
+const fn gauge<T>(name: &'static str, help: &'static str, value: fn(&T) -> u64) -> Metric<T> {
+    let kind = Kind::Gauge;
+    Metric {
+        kind,
+        name,
+        help,
+        value,
+    }
+}
+
+const OF_CONDITIONS: [Metric<Condition>; 1] = [gauge(
+    "condition",
+    "Whether a condition of readiness holds",
+    |condition| condition.ok.into(),
+)];
+
+const OF_MESSAGES: [Metric<CountsSnapshot>; 10] = [
+    counter(
+        "signatures_verified_total",
+        "Signatures in messages that were recovered, true or not",
+        |counts| counts.recovered,
+    ),
+    counter(
+        "published_total",
+        "Messages of this node that went out",
+        |counts| counts.published,
+    ),
+    counter(
+        "published_bytes_total",
+        "Bytes of these messages, once each",
+        |counts| counts.published_bytes,
+    ),
+    counter(
+        "publish_failures_total",
+        "Messages that went to nobody",
+        |counts| counts.publish_failures,
+    ),
+    counter(
+        "received_bytes_total",
+        "Bytes of the messages that were judged",
+        |counts| counts.received_bytes,
+    ),
+    counter(
+        "message_copies_total",
+        "Copies of messages that came in, known ones included",
+        |counts| counts.copies,
+    ),
+    counter("bans_total", "Peers banned for breaking the protocol", |counts| {
+        counts.bans
+    }),
+    gauge("peers", "Peers that are connected and listen", |counts| {
+        counts.peers
+    }),
+    gauge(
+        "mesh_peers",
+        "Those of them that messages go to directly",
+        |counts| counts.mesh,
+    ),
+    gauge(
+        "listening_addresses",
+        "Addresses that the node listens on for peers",
+        |counts| counts.listening,
+    ),
+];
+
+const OF_ACTORS: [Metric<ActorStatus>; 5] = [
+    gauge(
+        "actor_blocked",
+        "Whether an actor's thread stands still",
+        |actor| actor.blocked.into(),
+    ),
+    counter("actor_restarts_total", "Restarts by the supervisor", |actor| {
+        actor.restarts
+    }),
+    counter(
+        "actor_messages_total",
+        "Messages that were delivered to actors",
+        |actor| actor.messages,
+    ),
+    gauge(
+        "mailbox_messages",
+        "Messages that wait in an actor's mailbox",
+        |actor| actor.waiting,
+    ),
+    counter(
+        "mailbox_dropped_total",
+        "Messages that did not fit into an actor's mailbox",
+        |actor| actor.dropped,
+    ),
+];
+
+const OF_FEEDS: [Metric<FeedStatus>; 8] = [
+    counter(
+        "observations_total",
+        "Prices that this node had of its own",
+        |feed| feed.observations,
+    ),
+    counter("records_total", "Records seen written, by whomever", |feed| {
+        feed.records
+    }),
+    counter("cosigned_total", "Reports of others vouched for", |feed| {
+        feed.cosigned
+    }),
+    counter("refused_total", "Reports of others not vouched for", |feed| {
+        feed.refused
+    }),
+    counter("superseded_total", "Certificates replaced unwritten", |feed| {
+        feed.superseded
+    }),
+    gauge("live_nodes", "Nodes known to be alive", |feed| feed.live as u64),
+    gauge("required_signatures", "Signatures of a quorum", |feed| {
+        feed.required as u64
+    }),
+    gauge("database_up", "Whether the database answers", |feed| {
+        u64::from(feed.knows_window && feed.database_lost_at.is_none())
+    }),
+];
+
+pub(super) async fn metrics(views: web::Data<Views>, shared: Shared) -> HttpResponse {
+    let feeds = statuses(&views).await;
+    let readiness = status::look(&views, feeds.as_deref(), &shared);
+    match render(&views, &readiness, &feeds.unwrap_or_default()) {
+        Ok(text) => HttpResponse::Ok().content_type(TEXT_FORMAT).body(text),
+        // A defect: two metrics of one name, or a name that is none.
+        Err(error) => {
+            log::error!("metrics cannot be shown: reason=\"{error}\"");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}
+
+fn render(views: &Views, readiness: &Readiness, feeds: &[FeedStatus]) -> Result<String, Error> {
+    let page = Page::new(&views.registry);
+    of_the_process(&page, views, readiness)?;
+    of_messages(&page, &views.counts.snapshot())?;
+    of_actors(&page, &views.supervisor.statuses())?;
+    of_feeds(&page, feeds)?;
+    page.text()
+}
+
+fn of_the_process(page: &Page, views: &Views, readiness: &Readiness) -> Result<(), Error> {
+    let build = [
+        env!("CARGO_PKG_VERSION").to_owned(),
+        views.network.as_str().to_owned(),
+        views.address.to_string(),
+    ];
+    page.gauges(
+        "build_info",
+        "Always 1; the labels say what runs where",
+        ["version", "network", "node"],
+        [(build, 1.0)],
+    )?;
+    let live = gauge(
+        "live",
+        "Whether the process can still help itself, as /healthz tells",
+        |views: &Views| views.supervisor.is_live().into(),
+    );
+    page.each(&[live], [], [views], |_| [])?;
+    let ready = gauge(
+        "ready",
+        "Whether the node can help to bring records about, as /readyz tells",
+        |readiness: &Readiness| readiness.is_ready().into(),
+    );
+    page.each(&[ready], [], [readiness], |_| [])?;
+    page.each(&OF_CONDITIONS, ["condition"], &readiness.0, |condition| {
+        [condition.name.to_owned()]
+    })
+}
+
+fn of_messages(page: &Page, counts: &CountsSnapshot) -> Result<(), Error> {
+    page.counters(
+        "messages_total",
+        "Gossip messages by what was found in them",
+        ["finding"],
+        labelled(&counts.findings),
+    )?;
+    page.counters(
+        "verdicts_total",
+        "Gossip messages by what gossipsub was told about them",
+        ["verdict"],
+        labelled(&counts.verdicts),
+    )?;
+    page.counters(
+        "turned_away_total",
+        "Connections refused at the gate, by the reason",
+        ["reason"],
+        labelled(&counts.turned_away),
+    )?;
+    page.counters(
+        "network_bytes_total",
+        "Bytes of all connections to peers, without what encryption, TCP and IP add",
+        ["direction"],
+        labelled(&[("in", counts.wire_in), ("out", counts.wire_out)]),
+    )?;
+    page.each(&OF_MESSAGES, [], [counts], |_| [])
+}
+
+fn labelled(samples: &[(&'static str, u64)]) -> impl Iterator<Item = Sample<1>> {
+    samples
+        .iter()
+        .map(|(label, count)| ([(*label).to_owned()], *count as f64))
+}
+
+fn of_actors(page: &Page, actors: &[ActorStatus]) -> Result<(), Error> {
+    let states = actors.iter().flat_map(|actor| {
+        let is = actor.phase.label();
+        Phase::LABELS.map(|label| {
+            let value = if label == is { 1.0 } else { 0.0 };
+            ([actor.name.to_owned(), label.to_owned()], value)
+        })
+    });
+    page.gauges(
+        "actor_state",
+        "1 for the state that an actor is in, 0 for the others",
+        ["actor", "state"],
+        states,
+    )?;
+    page.each(&OF_ACTORS, ["actor"], actors, |actor| [actor.name.to_owned()])
+}
+
+fn of_feeds(page: &Page, feeds: &[FeedStatus]) -> Result<(), Error> {
+    page.each(&OF_FEEDS, ["feed"], feeds, |feed| [feed.feed.to_string()])?;
+    let writes = feeds.iter().flat_map(|feed| {
+        let outcomes = feed.writes.iter();
+        outcomes.map(|(outcome, count)| ([feed.feed.to_string(), (*outcome).to_owned()], *count as f64))
+    });
+    page.counters(
+        "writes_total",
+        "What came of this node's own writes",
+        ["feed", "outcome"],
+        writes,
+    )?;
+    let refusals = feeds.iter().flat_map(|feed| {
+        feed.refusals.iter().flat_map(move |(observer, reasons)| {
+            reasons.iter().map(move |(reason, count)| {
+                let labels = [feed.feed.to_string(), observer.to_string(), (*reason).to_owned()];
+                (labels, *count as f64)
+            })
+        })
+    });
+    page.counters(
+        "refusals_total",
+        "Reports not vouched for, by whose they are and why",
+        ["feed", "observer", "reason"],
+        refusals,
+    )?;
+    let last = feeds.iter().filter_map(|feed| {
+        let at = Duration::from_millis(feed.last_record_at.map(UnixMillis::get)?);
+        Some(([feed.feed.to_string()], at.as_secs_f64()))
+    });
+    page.gauges(
+        "last_record_timestamp_seconds",
+        "When a record was last seen written",
+        ["feed"],
+        last,
+    )
+}
+
+/// The values of a sample's labels, and its own.
+type Sample<const N: usize> = ([String; N], f64);
+
+/// Metric families in the making.
+struct Page {
+    kept: Vec<MetricFamily>,
+    /// Of this moment. A registry, for it puts samples in order.
+    made: Registry,
+}
+
+impl Page {
+    /// Begins with what the registry keeps.
+    fn new(registry: &Registry) -> Self {
+        Self {
+            kept: registry.gather(),
+            made: Registry::new(),
+        }
+    }
+
+    /// Each metric with a sample for each thing.
+    fn each<'a, T: 'a, const N: usize>(
+        &self,
+        metrics: &[Metric<T>],
+        names: [&str; N],
+        things: impl IntoIterator<Item = &'a T> + Clone,
+        labels: fn(&T) -> [String; N],
+    ) -> Result<(), Error> {
+        for metric in metrics {
+            let samples = things
+                .clone()
+                .into_iter()
+                .map(|thing| (labels(thing), (metric.value)(thing) as f64));
+            match metric.kind {
+                Kind::Counter => self.counters(metric.name, metric.help, names, samples),
+                Kind::Gauge => self.gauges(metric.name, metric.help, names, samples),
+            }?;
+        }
+        Ok(())
+    }
+
+    fn counters<const N: usize>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: [&str; N],
+        samples: impl IntoIterator<Item = Sample<N>>,
+    ) -> Result<(), Error> {
+        let family = CounterVec::new(options(name, help), &labels)?;
+        self.add(family, samples, |counter, count| counter.inc_by(count))
+    }
+
+    fn gauges<const N: usize>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: [&str; N],
+        samples: impl IntoIterator<Item = Sample<N>>,
+    ) -> Result<(), Error> {
+        let family = GaugeVec::new(options(name, help), &labels)?;
+        self.add(family, samples, |gauge, number| gauge.set(number))
+    }
+
+    fn add<B: MetricVecBuilder, const N: usize>(
+        &self,
+        family: MetricVec<B>,
+        samples: impl IntoIterator<Item = Sample<N>>,
+        set: fn(&B::M, f64),
+    ) -> Result<(), Error>
+    where
+        MetricVec<B>: Collector + 'static,
+    {
+        for (values, value) in samples {
+            set(&family.with_label_values(&values), value);
+        }
+        self.made.register(Box::new(family))
+    }
+
+    /// The text, in the order of names and labels. A family without samples is not in it.
+    fn text(self) -> Result<String, Error> {
+        let mut families = self.kept;
+        families.extend(self.made.gather());
+        families.sort_by(|a, b| a.name().cmp(b.name()));
+        TextEncoder::new().encode_to_string(&families)
+    }
+}
+
+fn options(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace(NAMESPACE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_labels_are_in_order_and_what_has_no_sample_is_left_out() {
+        let page = Page::new(&Registry::new());
+        let metrics = [
+            gauge("up", "It is", |_: &(&str, u64)| 1),
+            counter("things_total", "Things", |(_, count)| *count),
+        ];
+        page.each(&metrics, ["kind"], &[("b", 2), ("a", 1)], |(kind, _)| {
+            [(*kind).to_owned()]
+        })
+        .unwrap();
+        page.counters("nothing_total", "Nothing", ["kind"], []).unwrap();
+        assert_eq!(
+            page.text().unwrap(),
+            "# HELP quorate_things_total Things\n# TYPE quorate_things_total counter\n\
+             quorate_things_total{kind=\"a\"} 1\nquorate_things_total{kind=\"b\"} 2\n\
+             # HELP quorate_up It is\n# TYPE quorate_up gauge\n\
+             quorate_up{kind=\"a\"} 1\nquorate_up{kind=\"b\"} 1\n"
+        );
+    }
+}
