@@ -25,7 +25,7 @@ other. At most 22 characters then, so that "-simulated" fits into 32; longer nam
 {{- $ports := list -}}
 {{- if not .Values.exchange.simulated -}}
   {{- range .Values.nodes.sources -}}
-    {{- $port := regexFind "^[a-z]+=https?://[^/]*:[0-9]+" . | regexFind "[0-9]+$" -}}
+    {{- $port := regexFind "^[a-z]+=https?://[^/]*" . | regexFind ":[0-9]+$" | trimPrefix ":" -}}
     {{- $ports = append $ports ($port | default (ternary "80" "443" (contains "=http://" .))) -}}
   {{- end -}}
 {{- end -}}
