@@ -8,9 +8,6 @@ pub mod gossip_bridge;
 mod histogram;
 pub mod price_fetcher;
 pub mod signer;
-mod sink;
 
 pub use clock::Clock;
 pub use histogram::NAMESPACE;
-pub use quorate_supervisor as supervisor;
-pub use sink::Sink;

@@ -12,12 +12,13 @@ use std::{
 
 use folder::{Folder, Plan};
 use processes::Processes;
-use quorate_actors::{price_fetcher::SourceSpec, supervisor::termination};
+use quorate_actors::price_fetcher::SourceSpec;
 use quorate_protocol::{Address, NodeKey, UnixMillis};
 use quorate_store::{
     DatabaseUrl, MigrateOptions, NODE_ROLE, Order, PrivateOptions, PrivatePostgres, Record, RecordQuery,
     Secret, Store, StoreConfig,
 };
+use quorate_supervisor::termination;
 
 use crate::{
     config::devnet::DevnetConfig,

@@ -10,13 +10,9 @@ use prometheus::{
     core::{Collector, MetricVec, MetricVecBuilder},
     proto::MetricFamily,
 };
-use quorate_actors::{
-    NAMESPACE,
-    aggregator::FeedStatus,
-    gossip_bridge::CountsSnapshot,
-    supervisor::{ActorStatus, Phase},
-};
+use quorate_actors::{NAMESPACE, aggregator::FeedStatus, gossip_bridge::CountsSnapshot};
 use quorate_protocol::UnixMillis;
+use quorate_supervisor::{ActorStatus, Phase};
 
 use super::{
     Views,

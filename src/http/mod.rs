@@ -8,13 +8,9 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use actix_web::{App, FromRequest, Handler, HttpResponse, HttpServer, Resource, Responder, dev::Server, web};
 use prometheus::Registry;
-use quorate_actors::{
-    Clock, Sink,
-    aggregator::AggregatorMessage,
-    gossip_bridge::Counts,
-    supervisor::{Fault, InjectError, Supervisor},
-};
+use quorate_actors::{Clock, aggregator::AggregatorMessage, gossip_bridge::Counts};
 use quorate_protocol::{Address, Network};
+use quorate_supervisor::{Fault, InjectError, Mailbox, Supervisor};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -30,7 +26,7 @@ pub(crate) struct Views {
     /// The actors' states.
     pub(crate) supervisor: Supervisor,
     /// Tells the feeds' states.
-    pub(crate) aggregator: Sink<AggregatorMessage>,
+    pub(crate) aggregator: Mailbox<AggregatorMessage>,
     /// How long things take.
     pub(crate) registry: Registry,
     /// The process's clock.

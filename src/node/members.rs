@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use quorate_actors::{
-    Sink, aggregator::AggregatorMessage, db_writer::DbWriterMessage, gossip_bridge::BridgeMessage,
+    aggregator::AggregatorMessage, db_writer::DbWriterMessage, gossip_bridge::BridgeMessage,
 };
 use quorate_protocol::{Address, Committee, Members, QuorumRule};
+use quorate_supervisor::Mailbox;
 use tokio::sync::watch;
 
 use crate::{
@@ -16,9 +17,9 @@ use crate::{
 /// Whom a change of the members concerns.
 pub(super) struct Concerned {
     pub(super) me: Address,
-    pub(super) gossip_bridge: Sink<BridgeMessage>,
-    pub(super) aggregator: Sink<AggregatorMessage>,
-    pub(super) db_writer: Sink<DbWriterMessage>,
+    pub(super) gossip_bridge: Mailbox<BridgeMessage>,
+    pub(super) aggregator: Mailbox<AggregatorMessage>,
+    pub(super) db_writer: Mailbox<DbWriterMessage>,
     /// The API.
     pub(super) names: watch::Sender<Names>,
 }

@@ -9,12 +9,12 @@ use std::{error::Error, io, process::ExitCode, sync::Arc, thread, time::Duration
 
 use prometheus::Registry;
 use quorate_actors::{
-    Clock, Sink,
+    Clock,
     aggregator::AggregatorMessage,
     gossip_bridge::{BridgeMessage, Counts},
-    supervisor::{SHUTDOWN_GRACE, Supervisor},
 };
 use quorate_protocol::{Address, Network};
+use quorate_supervisor::{Mailbox, SHUTDOWN_GRACE, Supervisor};
 use tokio::sync::{oneshot, watch};
 
 use crate::{
@@ -36,8 +36,8 @@ struct Node {
     supervisor: Supervisor,
     address: Address,
     network: Network,
-    aggregator: Sink<AggregatorMessage>,
-    gossip_bridge: Sink<BridgeMessage>,
+    aggregator: Mailbox<AggregatorMessage>,
+    gossip_bridge: Mailbox<BridgeMessage>,
     registry: Registry,
     clock: Clock,
     counts: Arc<Counts>,

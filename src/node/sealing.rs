@@ -1,7 +1,8 @@
 //! The network's secret, changed while the node runs.
 
-use quorate_actors::{Sink, gossip_bridge::BridgeMessage};
+use quorate_actors::gossip_bridge::BridgeMessage;
 use quorate_protocol::Network;
+use quorate_supervisor::Mailbox;
 
 use crate::{
     config::network_secret::NetworkSecretConfig,
@@ -10,7 +11,7 @@ use crate::{
 };
 
 /// Tells the bridge whenever the file holds other secrets.
-pub(super) fn watch_secret(secret: NetworkSecretConfig, network: Network, bridge: Sink<BridgeMessage>) {
+pub(super) fn watch_secret(secret: NetworkSecretConfig, network: Network, bridge: Mailbox<BridgeMessage>) {
     let file = Watched {
         what: "network secret",
         path: secret.path,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use quorate_actors::{
-    Clock, Sink,
+    Clock,
     aggregator::AggregatorMessage,
     db_writer::Terms,
     gossip_bridge::BridgeConfig,
@@ -20,6 +20,7 @@ use quorate_protocol::{
     rounds::{Settings, Timing},
 };
 use quorate_store::{Store, StoreConfig};
+use quorate_supervisor::Mailbox;
 
 use crate::config::{members::MemberList, node::NodeConfig};
 
@@ -86,7 +87,7 @@ pub(super) fn fetcher(
     config: &NodeConfig,
     clock: Clock,
     registry: &Registry,
-    aggregator: Sink<AggregatorMessage>,
+    aggregator: Mailbox<AggregatorMessage>,
 ) -> Result<PriceFetcherSettings, prometheus::Error> {
     let pricing = &config.pricing;
     Ok(PriceFetcherSettings {

@@ -10,9 +10,9 @@ use quorate_actors::{
     gossip_bridge::{Counts, GossipBridge},
     price_fetcher::PriceFetcher,
     signer::{self, Signer},
-    supervisor::{ActorSpec, Supervisor, SupervisorConfig},
 };
 use quorate_protocol::one_window;
+use quorate_supervisor::{ActorSpec, Supervisor, SupervisorConfig};
 use tokio::sync::watch;
 
 use super::{
@@ -34,17 +34,17 @@ pub(super) fn wire(
         fault_injection: config.api.fault_injection,
         ..SupervisorConfig::default()
     })?;
-    let fetcher_slot = supervisor.reserve::<PriceFetcher>(ActorSpec::new("PriceFetcher"))?;
-    let signer_slot = supervisor.reserve::<Signer>(ActorSpec::new("Signer"))?;
-    let bridge_slot = supervisor.reserve::<GossipBridge>(ActorSpec::new("GossipBridge"))?;
-    let aggregator_slot =
+    let reserved_fetcher = supervisor.reserve::<PriceFetcher>(ActorSpec::new("PriceFetcher"))?;
+    let reserved_signer = supervisor.reserve::<Signer>(ActorSpec::new("Signer"))?;
+    let reserved_bridge = supervisor.reserve::<GossipBridge>(ActorSpec::new("GossipBridge"))?;
+    let reserved_aggregator =
         supervisor.reserve::<Aggregator>(ActorSpec::new("Aggregator").mailbox(AGGREGATOR_MAILBOX))?;
-    let writer_slot = supervisor.reserve::<DbWriter>(ActorSpec::new("DbWriter"))?;
-    let price_fetcher = fetcher_slot.mailbox().sink();
-    let signer = signer_slot.mailbox().sink();
-    let gossip_bridge = bridge_slot.mailbox().sink();
-    let aggregator = aggregator_slot.mailbox().sink();
-    let db_writer = writer_slot.mailbox().sink();
+    let reserved_writer = supervisor.reserve::<DbWriter>(ActorSpec::new("DbWriter"))?;
+    let price_fetcher = reserved_fetcher.mailbox();
+    let signer = reserved_signer.mailbox();
+    let gossip_bridge = reserved_bridge.mailbox();
+    let aggregator = reserved_aggregator.mailbox();
+    let db_writer = reserved_writer.mailbox();
 
     let (clock, registry) = (Clock::system(), Registry::new());
     let (me, network) = (config.key.key.address(), config.gossip.network.clone());
@@ -60,7 +60,7 @@ pub(super) fn wire(
         aggregator: aggregator.clone(),
         misfit,
     };
-    writer_slot.run(move |_| DbWriter::new(store, me, writer_network, terms, committee, to))?;
+    reserved_writer.run(move |_| DbWriter::new(store, me, writer_network, terms, committee, to))?;
 
     let bridge = settings::bridge(&config, listed.as_ref().map(|(_, list)| list));
     let bridge = GossipBridge::new(
@@ -70,7 +70,7 @@ pub(super) fn wire(
         aggregator.clone(),
         std::sync::Arc::clone(&counts),
     )?;
-    bridge_slot.run(move |_| bridge)?;
+    reserved_bridge.run(move |_| bridge)?;
 
     let to = signer::Neighbours {
         aggregator: aggregator.clone(),
@@ -78,7 +78,7 @@ pub(super) fn wire(
     };
     let (key, signer_network) = (config.key.key.clone(), network.clone());
     let window = one_window(config.agreement.write_interval);
-    signer_slot.run(move |_| Signer::new(key, signer_network, window, clock, to))?;
+    reserved_signer.run(move |_| Signer::new(key, signer_network, window, clock, to))?;
 
     let feeds = settings::rounds(&config, clock.now());
     let to = aggregator::Neighbours {
@@ -87,10 +87,10 @@ pub(super) fn wire(
         gossip_bridge: gossip_bridge.clone(),
         db_writer: db_writer.clone(),
     };
-    aggregator_slot.run(move |_| Aggregator::new(feeds, clock, to, measures))?;
+    reserved_aggregator.run(move |_| Aggregator::new(feeds, clock, to, measures))?;
 
     let settings = settings::fetcher(&config, clock, &registry, aggregator.clone())?;
-    fetcher_slot.run(move |_| PriceFetcher::new(settings))?;
+    reserved_fetcher.run(move |_| PriceFetcher::new(settings))?;
 
     if let Some((path, list)) = listed {
         let concerned = Concerned {

@@ -10,6 +10,7 @@
 //! ```
 //! use actix::prelude::*;
 //! use quorate_supervisor::{ActorSpec, Mailbox, SupervisedActor, Supervisor, SupervisorConfig};
+//! use tokio::sync::oneshot;
 //!
 //! struct Counter {
 //!     sum: u64,
@@ -25,20 +26,36 @@
 //! impl SupervisedActor for Counter {}
 //!
 //! #[derive(Message)]
-//! #[rtype(result = "u64")]
-//! struct Add(u64);
-//! # impl Handler<Add> for Counter {
-//! #     type Result = u64;
-//! #     fn handle(&mut self, Add(number): Add, _: &mut Context<Self>) -> u64 { self.sum += number; self.sum }
-//! # }
+//! #[rtype(result = "()")]
+//! enum CounterMessage {
+//!     Add(u64),
+//!     AskSum(oneshot::Sender<u64>),
+//! }
+//!
+//! impl Handler<CounterMessage> for Counter {
+//!     type Result = ();
+//!
+//!     fn handle(&mut self, message: CounterMessage, _: &mut Context<Self>) {
+//!         match message {
+//!             CounterMessage::Add(number) => self.sum += number,
+//!             CounterMessage::AskSum(asker) => {
+//!                 let _nobody_waits = asker.send(self.sum);
+//!             }
+//!         }
+//!     }
+//! }
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! System::new().block_on(async {
 //!     let supervisor = Supervisor::new(SupervisorConfig::default())?;
-//!     let counter = supervisor.reserve::<Counter>(ActorSpec::new("Counter"))?;
-//!     let add: Mailbox<Add> = counter.mailbox().sink();
-//!     counter.run(|_| Counter { sum: 0 })?;
-//!     assert_eq!(add.send(Add(2)).await?, 2);
+//!     let reserved = supervisor.reserve::<Counter>(ActorSpec::new("Counter"))?;
+//!     let counter: Mailbox<CounterMessage> = reserved.mailbox();
+//!     reserved.run(|_| Counter { sum: 0 })?;
+//!
+//!     counter.send_or_log("two", CounterMessage::Add(2));
+//!     let (asker, sum) = oneshot::channel();
+//!     counter.send_or_log("question", CounterMessage::AskSum(asker));
+//!     assert_eq!(sum.await?, 2);
 //!     // Then usually: supervisor.run_until_end(&["Counter"], SHUTDOWN_GRACE).await
 //!     Ok(())
 //! })
@@ -80,8 +97,8 @@ mod watchdog;
 pub use contained::SupervisedActor;
 pub use failure::{Cause, EXIT_GAVE_UP, GivenUp, PanicReport};
 pub use fault::{Fault, InjectError, ParseFaultError};
-pub use mailbox::{Mailbox, Sink, pass_on};
-pub use reserved::{ActorSpec, Mailboxes, Reserved, StartError};
+pub use mailbox::Mailbox;
+pub use reserved::{ActorSpec, Reserved, StartError};
 pub use restart_policy::RestartPolicy;
 pub use shutdown::{ExitReason, SHUTDOWN_GRACE, ShutdownReport, StepOutcome, TerminationSignal, termination};
 pub use status::{ActorStatus, LastFailure, Phase};

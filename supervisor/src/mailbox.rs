@@ -8,28 +8,22 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
-use actix::{
-    Message, Recipient,
-    prelude::{RecipientRequest, SendError},
-};
+use actix::{Message, Recipient, prelude::SendError};
 
-/// The one typed way to an actor whose messages are `M`, before, between and after its runs. Clones lead to the same actor.
-pub struct Mailbox<M>
-where
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
+/// How often who waits for room looks again: soon against what a mailbox holds, seldom enough to cost nothing.
+const ROOM_CHECK: Duration = Duration::from_millis(10);
+
+/// The one typed way to an actor whose messages are `M`, before, between and after its runs. Clones lead to the same actor. A
+/// question is a message that holds a `oneshot` sender for the answer.
+pub struct Mailbox<M: Message<Result = ()> + Send + 'static> {
     recipient: Recipient<M>,
     counts: Arc<MailCounts>,
 }
 
-impl<M> Mailbox<M>
-where
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
+impl<M: Message<Result = ()> + Send + 'static> Mailbox<M> {
     pub(crate) fn new(recipient: Recipient<M>, counts: Arc<MailCounts>) -> Self {
         Self { recipient, counts }
     }
@@ -64,33 +58,33 @@ where
         }
     }
 
-    /// For what must not be dropped, and for questions: waits for room, then until the message was handled, and gives the answer.
-    /// The caller sets a timeout: the actor may be waiting for its restart.
+    /// For what must not be dropped: waits until there is room, also through a restart of the actor.
     ///
     /// # Errors
-    /// [`MailboxError::Closed`](actix::MailboxError::Closed): the actor failed while it handled the message, whose outcome is
-    /// unknown, or has stopped for good.
-    pub fn send(&self, message: M) -> RecipientRequest<M> {
-        self.counts.accept();
-        self.recipient.send(message)
+    /// The message, if its actor has stopped for good.
+    pub async fn send(&self, mut message: M) -> Result<(), M> {
+        loop {
+            match self.recipient.try_send(message) {
+                Ok(()) => {
+                    self.counts.accept();
+                    return Ok(());
+                }
+                Err(SendError::Full(unsent)) => message = unsent,
+                Err(SendError::Closed(unsent)) => return Err(unsent),
+            }
+            // actix wakes nobody who waits for room.
+            tokio::time::sleep(ROOM_CHECK).await;
+        }
     }
 }
 
-impl<M> Clone for Mailbox<M>
-where
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
+impl<M: Message<Result = ()> + Send + 'static> Clone for Mailbox<M> {
     fn clone(&self) -> Self {
         Self::new(self.recipient.clone(), Arc::clone(&self.counts))
     }
 }
 
-impl<M> fmt::Debug for Mailbox<M>
-where
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
+impl<M: Message<Result = ()> + Send + 'static> fmt::Debug for Mailbox<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailbox")
             .field("counts", &self.counts)
@@ -99,11 +93,7 @@ where
 }
 
 /// To an actor that no supervisor keeps: nobody reads what is counted.
-impl<M> From<Recipient<M>> for Mailbox<M>
-where
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
+impl<M: Message<Result = ()> + Send + 'static> From<Recipient<M>> for Mailbox<M> {
     fn from(recipient: Recipient<M>) -> Self {
         Self::new(recipient, Arc::default())
     }
@@ -143,16 +133,4 @@ impl MailCounts {
     pub(crate) fn waiting(&self) -> u64 {
         self.accepted.load(Relaxed).saturating_sub(self.delivered())
     }
-}
-
-/// The former name, until its users say `Mailbox`.
-pub type Sink<M> = Mailbox<M>;
-
-/// The former name of [`Mailbox::send_or_log`].
-pub fn pass_on<M>(what: &str, to: &Mailbox<M>, message: M) -> bool
-where
-    M: Message + Send + 'static,
-    M::Result: Send,
-{
-    to.send_or_log(what, message)
 }

@@ -4,17 +4,14 @@ use std::{io, sync::Arc, time::Duration};
 
 use actix::{
     Actor, Addr, Arbiter, Context, Handler, Message, System,
-    dev::{
-        ToEnvelope,
-        channel::{AddressReceiver, channel},
-    },
+    dev::channel::{AddressReceiver, channel},
 };
 use tokio::sync::mpsc;
 
 use crate::{
     contained::{Contained, SupervisedActor},
     failure,
-    mailbox::{MailCounts, Mailbox},
+    mailbox::Mailbox,
     status::{Phase, SharedStatus},
     supervision::{self, Inputs},
     supervisor::{Registered, Registry},
@@ -117,12 +114,14 @@ impl<A: SupervisedActor> Reserved<A> {
         self.addr.clone()
     }
 
-    /// The same, bounded and counted.
-    pub fn mailbox(&self) -> Mailboxes<A> {
-        Mailboxes {
-            addr: self.addr.clone(),
-            counts: self.inputs.status.mail(),
-        }
+    /// The way to the actor for messages of one type, bounded and counted. An actor has one such type, an enum of all that it is
+    /// told.
+    pub fn mailbox<M>(&self) -> Mailbox<M>
+    where
+        A: Handler<M>,
+        M: Message<Result = ()> + Send + 'static,
+    {
+        Mailbox::new(self.addr.clone().recipient(), self.inputs.status.mail())
     }
 
     /// Runs the actor on a thread of its own. `build` makes it there, once: the actor need not be `Send`, and must not wait for
@@ -175,24 +174,5 @@ impl<A: SupervisedActor> Reserved<A> {
             Contained::build(receiver, status, build)
         }));
         addr
-    }
-}
-
-/// The way to an actor for messages of several types, until each actor has one.
-pub struct Mailboxes<A: Actor> {
-    addr: Addr<A>,
-    counts: Arc<MailCounts>,
-}
-
-impl<A: Actor> Mailboxes<A> {
-    /// For messages of one type.
-    pub fn sink<M>(&self) -> Mailbox<M>
-    where
-        A: Handler<M>,
-        A::Context: ToEnvelope<A, M>,
-        M: Message + Send + 'static,
-        M::Result: Send,
-    {
-        Mailbox::new(self.addr.clone().recipient(), Arc::clone(&self.counts))
     }
 }

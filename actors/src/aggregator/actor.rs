@@ -9,16 +9,12 @@ use quorate_protocol::{
     judge::Verified,
     rounds::{Effect, HEARTBEAT_INTERVAL, Note, Now, Rounds, Settings, WriteOutcome},
 };
+use quorate_supervisor::{Mailbox, SupervisedActor};
 
 use super::{AggregatorMeasures, AggregatorMessage, FeedStatus, notes};
 use crate::{
-    clock::Clock,
-    db_writer::DbWriterMessage,
-    gossip_bridge::BridgeMessage,
-    price_fetcher::FetcherMessage,
+    clock::Clock, db_writer::DbWriterMessage, gossip_bridge::BridgeMessage, price_fetcher::FetcherMessage,
     signer::SignerMessage,
-    sink::{Sink, pass_on},
-    supervisor::SupervisedActor,
 };
 
 /// How often it is looked at whether a sign of life is due: newcomers wait for no longer.
@@ -53,13 +49,13 @@ struct Machine {
 #[derive(Debug, Clone)]
 pub struct Neighbours {
     /// Told when a price is needed.
-    pub price_fetcher: Sink<FetcherMessage>,
+    pub price_fetcher: Mailbox<FetcherMessage>,
     /// Signs, and publishes what it signs.
-    pub signer: Sink<SignerMessage>,
+    pub signer: Mailbox<SignerMessage>,
     /// Publishes what needs no signature of this node.
-    pub gossip_bridge: Sink<BridgeMessage>,
+    pub gossip_bridge: Mailbox<BridgeMessage>,
     /// Writes certificates and proofs, and knows the last record.
-    pub db_writer: Sink<DbWriterMessage>,
+    pub db_writer: Mailbox<DbWriterMessage>,
 }
 
 impl Aggregator {
@@ -139,14 +135,12 @@ impl Aggregator {
                 Effect::Accuse(proof) => self.publish(Message::Equivocation(proof.to_claim())),
                 Effect::AskLastRecord => {
                     let question = DbWriterMessage::AskLastRecord(feed);
-                    pass_on("question", &self.to.db_writer, question);
+                    self.to.db_writer.send_or_log("question", question);
                 }
                 Effect::KeepEvidence(proof) => {
-                    pass_on(
-                        "evidence",
-                        &self.to.db_writer,
-                        DbWriterMessage::KeepEvidence(proof),
-                    );
+                    self.to
+                        .db_writer
+                        .send_or_log("evidence", DbWriterMessage::KeepEvidence(proof));
                 }
                 Effect::Write(certificate) => self.write(&feed, certificate),
                 Effect::Note(note) => self.take_note(&feed, &note),
@@ -155,15 +149,17 @@ impl Aggregator {
     }
 
     fn fetch(&self, wish: FetcherMessage) {
-        pass_on("wish for a price", &self.to.price_fetcher, wish);
+        self.to.price_fetcher.send_or_log("wish for a price", wish);
     }
 
     fn sign(&self, request: SignerMessage) {
-        pass_on("request to sign", &self.to.signer, request);
+        self.to.signer.send_or_log("request to sign", request);
     }
 
     fn publish(&self, message: Message) {
-        pass_on("message", &self.to.gossip_bridge, BridgeMessage::Publish(message));
+        self.to
+            .gossip_bridge
+            .send_or_log("message", BridgeMessage::Publish(message));
     }
 
     fn take_note(&mut self, feed: &Feed, note: &Note) {
@@ -211,11 +207,11 @@ impl Aggregator {
     /// A certificate on its way to the database may not be lost: what cannot be handed over is tried again.
     fn write(&mut self, feed: &Feed, certificate: quorate_protocol::Certificate) {
         let digest = certificate.digest();
-        if !pass_on(
-            "certificate",
-            &self.to.db_writer,
-            DbWriterMessage::Write(certificate),
-        ) {
+        if !self
+            .to
+            .db_writer
+            .send_or_log("certificate", DbWriterMessage::Write(certificate))
+        {
             let now = self.now();
             let outcome = WriteOutcome::Unavailable("the writer does not take more".to_owned());
             let effects = self

@@ -8,14 +8,11 @@ use quorate_protocol::{
     rounds::{LastRecord, WriteOutcome},
 };
 use quorate_store::{Member, Outcome, Store, StoreError};
+use quorate_supervisor::{Mailbox, SupervisedActor};
 use tokio::sync::watch;
 
 use super::DbWriterMessage;
-use crate::{
-    aggregator::AggregatorMessage,
-    sink::{Sink, pass_on},
-    supervisor::SupervisedActor,
-};
+use crate::aggregator::AggregatorMessage;
 
 /// What the node was told, to be held against the database's settings.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +41,7 @@ pub struct DbWriter {
 #[derive(Debug, Clone)]
 pub struct Neighbours {
     /// Gets the answers.
-    pub aggregator: Sink<AggregatorMessage>,
+    pub aggregator: Mailbox<AggregatorMessage>,
     /// Whoever ends the process when the database's settings are not the node's.
     pub misfit: watch::Sender<Option<String>>,
 }
@@ -146,13 +143,13 @@ impl DbWriter {
             digest,
             outcome,
         };
-        pass_on("write outcome", &self.to.aggregator, message);
+        self.to.aggregator.send_or_log("write outcome", message);
     }
 
     fn answer_question(&self, feed: Feed, answer: Result<Option<LastRecord>, String>) {
         self.arrive(&OnItsWay::Question(feed.clone()));
         let message = AggregatorMessage::LastRecordIs { feed, answer };
-        pass_on("last record", &self.to.aggregator, message);
+        self.to.aggregator.send_or_log("last record", message);
     }
 }
 

@@ -10,7 +10,7 @@ use quorate_protocol::{
 };
 
 use super::{GossipBridge, admit::is_closed, standing::Offence};
-use crate::{aggregator::AggregatorMessage, sink::pass_on};
+use crate::aggregator::AggregatorMessage;
 
 impl GossipBridge {
     pub(super) fn on_message(&mut self, source: &PeerId, id: &MessageId, data: &[u8]) {
@@ -26,7 +26,7 @@ impl GossipBridge {
                 self.log_refusal(source, &finding, verdict);
                 if let Finding::Equivocation(proof) = finding {
                     let message = AggregatorMessage::Contradicted(*proof);
-                    pass_on("contradiction", &self.aggregator, message);
+                    self.aggregator.send_or_log("contradiction", message);
                 }
                 verdict
             }

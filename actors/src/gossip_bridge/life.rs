@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Supervised};
 use quorate_protocol::judge::{Finding, Judge};
+use quorate_supervisor::SupervisedActor;
 
 use super::{
     GossipBridge,
@@ -15,7 +16,6 @@ use super::{
     redial::Redial,
     swarm,
 };
-use crate::supervisor::SupervisedActor;
 
 /// How often schedules are looked at: as fine as the shortest pause before a redial.
 const TICK: Duration = Duration::from_millis(250);

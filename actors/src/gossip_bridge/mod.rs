@@ -51,6 +51,7 @@ use peers::Peers;
 pub use peers::Via;
 pub use query::{ConnectedPeer, ConnectedPeers, ListenAddresses};
 use quorate_protocol::{Address, KeyError, NodeKey, judge::Judge};
+use quorate_supervisor::Mailbox;
 use redial::Redial;
 use roster::Roster;
 use sampled::Sampled;
@@ -62,7 +63,7 @@ use told::Told;
 
 use actix::{Context, Handler};
 
-use crate::{aggregator::AggregatorMessage, clock::Clock, sink::Sink};
+use crate::{aggregator::AggregatorMessage, clock::Clock};
 
 /// The actor. Everything about connections is built in `started` and dropped in `restarting`; what outlives a restart are the
 /// configuration with the members and the keys, how peers stand, the counters and what the Aggregator was told.
@@ -71,7 +72,7 @@ pub struct GossipBridge {
     keypair: Keypair,
     address: Address,
     clock: Clock,
-    aggregator: Sink<AggregatorMessage>,
+    aggregator: Mailbox<AggregatorMessage>,
     counts: Arc<Counts>,
     standing: Standing,
     seals: Seals,
@@ -102,7 +103,7 @@ impl GossipBridge {
         config: BridgeConfig,
         key: &NodeKey,
         clock: Clock,
-        aggregator: Sink<AggregatorMessage>,
+        aggregator: Mailbox<AggregatorMessage>,
         counts: Arc<Counts>,
     ) -> Result<Self, KeyError> {
         let keypair = identity::keypair(key)?;

@@ -9,6 +9,7 @@ use std::{
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, Supervised, WrapFuture};
 use awc::Client;
 use quorate_protocol::{Feed, Instant, rounds::Quoted};
+use quorate_supervisor::SupervisedActor;
 
 use super::{
     client,
@@ -18,7 +19,7 @@ use super::{
     round::{Outcome, Round},
     settings::PriceFetcherSettings,
 };
-use crate::{aggregator::AggregatorMessage, sink::pass_on, supervisor::SupervisedActor};
+use crate::aggregator::AggregatorMessage;
 
 /// Fetches every feed once an interval, in the phase that the Aggregator asks for, and tells its observers what the
 /// exchanges agree on. Says nothing when they do not.
@@ -134,7 +135,7 @@ impl PriceFetcher {
                     observed: agreed.observed_instant,
                 };
                 let message = AggregatorMessage::Quoted { feed, quoted };
-                pass_on("price", &self.settings.aggregator, message);
+                self.settings.aggregator.send_or_log("price", message);
             }
             Err(reason) => log::warn!(
                 "no price: feed={feed} reason=\"{reason}\" asked={asked} resting={} took_ms={}",

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use quorate_protocol::{Feed, MAX_QUOTES};
+use quorate_supervisor::Mailbox;
 
 use super::{
     agreement::Agreement,
@@ -10,7 +11,7 @@ use super::{
     source::{SourceKind, UnsupportedFeed},
     source_spec::SourceSpec,
 };
-use crate::{Clock, Sink, aggregator::AggregatorMessage};
+use crate::{Clock, aggregator::AggregatorMessage};
 
 /// For how long one source may take altogether: a TLS handshake and an answer on a bad line take 1 s.
 pub const DEFAULT_SOURCE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -40,7 +41,7 @@ pub struct PriceFetcherSettings {
     /// The process's clock.
     pub clock: Clock,
     /// Who gets the prices.
-    pub aggregator: Sink<AggregatorMessage>,
+    pub aggregator: Mailbox<AggregatorMessage>,
     /// What is measured.
     pub measures: SourceMeasures,
 }

@@ -7,15 +7,10 @@ use quorate_protocol::{
     Attestation, Digest, Feed, Message, Network, NodeKey, Observation, RefusalNotice, VerifiedReport,
     Written, cosign::SigningJournal, rounds::Quoted,
 };
+use quorate_supervisor::{Mailbox, SupervisedActor};
 
 use super::SignerMessage;
-use crate::{
-    aggregator::AggregatorMessage,
-    clock::Clock,
-    gossip_bridge::BridgeMessage,
-    sink::{Sink, pass_on},
-    supervisor::SupervisedActor,
-};
+use crate::{aggregator::AggregatorMessage, clock::Clock, gossip_bridge::BridgeMessage};
 
 /// Signs this node's observations, the observations of others that the Aggregator vouches for, and news.
 pub struct Signer {
@@ -32,9 +27,9 @@ pub struct Signer {
 #[derive(Debug, Clone)]
 pub struct Neighbours {
     /// Learns what was signed.
-    pub aggregator: Sink<AggregatorMessage>,
+    pub aggregator: Mailbox<AggregatorMessage>,
     /// Publishes it.
-    pub gossip_bridge: Sink<BridgeMessage>,
+    pub gossip_bridge: Mailbox<BridgeMessage>,
 }
 
 impl Signer {
@@ -61,7 +56,7 @@ impl Signer {
             Ok(report) => {
                 self.publish(Message::Report(report.to_report()));
                 let message = AggregatorMessage::OwnReport(report);
-                pass_on("own report", &self.to.aggregator, message);
+                self.to.aggregator.send_or_log("own report", message);
             }
             Err(error) => log::error!("own observation not signed: reason=\"{error}\""),
         }
@@ -75,11 +70,13 @@ impl Signer {
         });
         let feed = observation.feed().clone();
         let message = AggregatorMessage::CoSigned { feed, digest, answer };
-        pass_on("co-signature", &self.to.aggregator, message);
+        self.to.aggregator.send_or_log("co-signature", message);
     }
 
     fn publish(&self, message: Message) {
-        pass_on("message", &self.to.gossip_bridge, BridgeMessage::Publish(message));
+        self.to
+            .gossip_bridge
+            .send_or_log("message", BridgeMessage::Publish(message));
     }
 }
 

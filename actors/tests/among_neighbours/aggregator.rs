@@ -5,10 +5,9 @@ use std::time::Duration;
 use actix::{Addr, AsyncContext, Context, Recipient, dev::channel::channel, prelude::SendError};
 use prometheus::Registry;
 use quorate_actors::{
-    Clock, Sink,
+    Clock,
     aggregator::{self, Aggregator, AggregatorMeasures, AggregatorMessage, FeedStatus},
     db_writer::DbWriterMessage,
-    supervisor::{ActorSpec, Supervisor},
 };
 use quorate_protocol::{
     Committee, Digest, Feed, Members, Message, NodeKey, Observation, ProvenEquivocation, QuorumRule,
@@ -17,6 +16,7 @@ use quorate_protocol::{
     judge::Verified,
     rounds::{LastRecord, Quoted, Settings, Timing, WriteOutcome},
 };
+use quorate_supervisor::{ActorSpec, Mailbox, Supervisor};
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep},
@@ -68,7 +68,7 @@ impl Bench {
         Self::start(feeds, None)
     }
 
-    fn start(feeds: &[Feed], writer: Option<Sink<DbWriterMessage>>) -> Self {
+    fn start(feeds: &[Feed], writer: Option<Mailbox<DbWriterMessage>>) -> Self {
         let [b, c, me] = by_rank(anchor());
         let settings = feeds
             .iter()
@@ -91,10 +91,10 @@ impl Bench {
         let began = Instant::now();
         let (clock, neighbours, supervisor) = (Clock::starting_at(NOON), Neighbours::start(), supervisor());
         let to = aggregator::Neighbours {
-            price_fetcher: neighbours.sink(),
-            signer: neighbours.sink(),
-            gossip_bridge: neighbours.sink(),
-            db_writer: writer.unwrap_or_else(|| neighbours.sink()),
+            price_fetcher: neighbours.mailbox(),
+            signer: neighbours.mailbox(),
+            gossip_bridge: neighbours.mailbox(),
+            db_writer: writer.unwrap_or_else(|| neighbours.mailbox()),
         };
         let measures = AggregatorMeasures::new(&Registry::new(), feeds).unwrap();
         let slot = supervisor

@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use actix::Addr;
-use quorate_actors::{
-    db_writer::{self, DbWriter, DbWriterMessage, Terms},
-    supervisor::{ActorSpec, Fault, StepOutcome, Supervisor},
-};
+use quorate_actors::db_writer::{self, DbWriter, DbWriterMessage, Terms};
 use quorate_protocol::{Certificate, Committee, ProvenEquivocation, UnixMillis, rounds::WriteOutcome};
 use quorate_store::{DatabaseUrl, EquivocationQuery, RecordQuery, Store, StoreConfig};
+use quorate_supervisor::{ActorSpec, Fault, StepOutcome, Supervisor};
 use tokio::sync::watch;
 
 use crate::{
@@ -38,7 +36,7 @@ impl Bench {
         let (neighbours, supervisor) = (Neighbours::start(), supervisor());
         let (sender, misfit) = watch::channel(None);
         let to = db_writer::Neighbours {
-            aggregator: neighbours.sink(),
+            aggregator: neighbours.mailbox(),
             misfit: sender,
         };
         let store = Store::new(StoreConfig::new(url.clone()));

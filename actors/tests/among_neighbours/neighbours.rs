@@ -7,7 +7,7 @@ use std::{
 
 use actix::{Actor, Addr, Context, Handler};
 use quorate_actors::{
-    Sink, aggregator::AggregatorMessage, db_writer::DbWriterMessage, gossip_bridge::BridgeMessage,
+    aggregator::AggregatorMessage, db_writer::DbWriterMessage, gossip_bridge::BridgeMessage,
     price_fetcher::FetcherMessage, signer::SignerMessage,
 };
 use quorate_protocol::{
@@ -16,6 +16,7 @@ use quorate_protocol::{
     cosign::Refusal,
     rounds::{LastRecord, Quoted, WriteOutcome},
 };
+use quorate_supervisor::Mailbox;
 use tokio::time::Instant;
 
 use crate::running::eventually;
@@ -199,7 +200,7 @@ impl Neighbours {
     }
 
     /// A neighbour that is told such messages.
-    pub(crate) fn sink<M>(&self) -> Sink<M>
+    pub(crate) fn mailbox<M>(&self) -> Mailbox<M>
     where
         M: actix::Message<Result = ()> + Send + 'static,
         Recorder: Handler<M>,

@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use actix::System;
-use quorate_actors::supervisor::{Fault, Phase, Supervisor, SupervisorConfig};
+use quorate_supervisor::{Fault, Phase, Supervisor, SupervisorConfig};
 use tokio::time::{Instant, sleep};
 
 /// Generous: the machine may be busy. In paused time it costs nothing.

@@ -6,12 +6,12 @@ use actix::Addr;
 use quorate_actors::{
     Clock,
     signer::{self, Signer, SignerMessage},
-    supervisor::{ActorSpec, Supervisor},
 };
 use quorate_protocol::{
     Address, Digest, Heartbeat, Message, NodeKey, Observation, Signature, UnixMillis, cosign::Refusal,
     rounds::Quoted,
 };
+use quorate_supervisor::{ActorSpec, Supervisor};
 use tokio::time::sleep;
 
 use crate::{
@@ -40,8 +40,8 @@ impl Bench {
     fn with_key(key: NodeKey) -> Self {
         let (clock, neighbours, supervisor) = (Clock::starting_at(NOON), Neighbours::start(), supervisor());
         let to = signer::Neighbours {
-            aggregator: neighbours.sink(),
-            gossip_bridge: neighbours.sink(),
+            aggregator: neighbours.mailbox(),
+            gossip_bridge: neighbours.mailbox(),
         };
         let slot = supervisor.reserve(ActorSpec::new("Signer")).unwrap();
         let signer = Signer::new(key.clone(), network(), WINDOW, clock, to);

@@ -1,27 +1,44 @@
-use actix::prelude::*;
-use quorate_supervisor::{ActorSpec, Supervisor};
+use actix::prelude::{Addr, SendError};
+use quorate_supervisor::{ActorSpec, Mailbox, Reserved, Supervisor};
 
-use crate::subject::{Diary, Say, Subject, act, eventually, in_paused_time, status, supervisor};
+use crate::subject::{Diary, Do, Subject, act, eventually, in_paused_time, status, supervisor};
+
+fn reserve_three(supervisor: &Supervisor) -> (Reserved<Subject>, Mailbox<Do>) {
+    let reserved = supervisor.reserve(ActorSpec::new("Subject").mailbox(3)).unwrap();
+    let mailbox = reserved.mailbox();
+    (reserved, mailbox)
+}
+
+fn run(reserved: Reserved<Subject>) -> (Diary, Addr<Subject>) {
+    let diary = Diary::default();
+    let subject = Subject::new(&diary);
+    (diary, reserved.run_here(move |_| subject))
+}
+
+fn note(text: &'static str) -> Do {
+    act(move |subject, _| subject.diary.note(text))
+}
+
+/// How many messages it takes.
+fn fill(mailbox: &Mailbox<Do>) -> usize {
+    (0..20).filter(|_| mailbox.try_send(note("note")).is_ok()).count()
+}
 
 #[test]
 fn a_full_mailbox_refuses_and_is_full_again_after_a_restart() {
     in_paused_time(async {
         let supervisor = supervisor();
-        let diary = Diary::default();
-        let reserved = supervisor.reserve(ActorSpec::new("Subject").mailbox(3)).unwrap();
-        let addr = reserved.address();
-        let accepted = |addr: &Addr<Subject>| (0..20).filter(|_| addr.try_send(Say(1)).is_ok()).count();
-        assert_eq!(accepted(&addr), 3, "before the actor runs");
-        let subject = Subject::new(&diary);
-        reserved.run_here(move |_| subject);
-        eventually("the mail", || diary.count("said 1") == 3).await;
-        addr.do_send(act(|_, ctx| ctx.stop()));
+        let (reserved, mailbox) = reserve_three(&supervisor);
+        assert_eq!(fill(&mailbox), 3, "before the actor runs");
+        let (diary, _addr) = run(reserved);
+        eventually("the mail", || diary.count("note") == 3).await;
+        mailbox.try_send(act(|_, _| panic!("now"))).unwrap();
         eventually("the failure", || {
             status(&supervisor, "Subject").phase.label() == "backing_off"
         })
         .await;
-        assert_eq!(accepted(&addr), 3, "while it backs off");
-        eventually("the mail", || diary.count("said 1") == 6).await;
+        assert_eq!(fill(&mailbox), 3, "while it backs off");
+        eventually("the mail", || diary.count("note") == 6).await;
     });
 }
 
@@ -29,20 +46,55 @@ fn a_full_mailbox_refuses_and_is_full_again_after_a_restart() {
 fn what_waits_in_a_mailbox_and_what_did_not_fit_is_counted() {
     in_paused_time(async {
         let supervisor = supervisor();
-        let diary = Diary::default();
-        let reserved = supervisor.reserve(ActorSpec::new("Subject").mailbox(3)).unwrap();
-        let say = reserved.mailbox().sink::<Say>();
-        for _ in 0..20 {
-            let _full = say.try_send(Say(1));
-        }
-        let counted = |supervisor: &Supervisor| {
-            let status = status(supervisor, "Subject");
+        let (reserved, mailbox) = reserve_three(&supervisor);
+        let counted = || {
+            let status = status(&supervisor, "Subject");
             (status.messages, status.waiting, status.dropped)
         };
-        assert_eq!(counted(&supervisor), (0, 3, 17));
-        let subject = Subject::new(&diary);
-        reserved.run_here(move |_| subject);
-        eventually("the mail", || diary.count("said 1") == 3).await;
-        assert_eq!(counted(&supervisor), (3, 0, 17));
+        fill(&mailbox);
+        assert_eq!(counted(), (0, 3, 17));
+        assert!(!mailbox.send_or_log("one more", note("note")));
+        assert_eq!(counted(), (0, 3, 18));
+        let (diary, _addr) = run(reserved);
+        eventually("the mail", || diary.count("note") == 3).await;
+        assert_eq!(counted(), (3, 0, 18));
+        assert!(mailbox.send_or_log("one more", note("note")));
+    });
+}
+
+#[test]
+fn what_must_not_be_dropped_waits_for_room() {
+    in_paused_time(async {
+        let supervisor = supervisor();
+        let (reserved, mailbox) = reserve_three(&supervisor);
+        fill(&mailbox);
+        let another = mailbox.clone();
+        let sent = actix::spawn(async move {
+            for text in ["fourth", "fifth"] {
+                another.send(note(text)).await.map_err(|_| text)?;
+            }
+            Ok::<_, &str>(())
+        });
+        tokio::task::yield_now().await;
+        assert!(!sent.is_finished());
+        let (diary, _addr) = run(reserved);
+        assert_eq!(sent.await.unwrap(), Ok(()));
+        eventually("the mail", || diary.has("fifth")).await;
+        assert_eq!(diary.events()[1..], ["note", "note", "note", "fourth", "fifth"]);
+    });
+}
+
+#[test]
+fn the_mailbox_of_an_actor_that_has_stopped_for_good_gives_the_message_back() {
+    in_paused_time(async {
+        let supervisor = supervisor();
+        let (reserved, mailbox) = reserve_three(&supervisor);
+        drop(reserved);
+        assert!(matches!(
+            mailbox.try_send(note("lost")),
+            Err(SendError::Closed(_))
+        ));
+        assert!(mailbox.send(note("lost")).await.is_err());
+        assert_eq!(status(&supervisor, "Subject").dropped, 0);
     });
 }
