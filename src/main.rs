@@ -30,7 +30,7 @@ use quorate_protocol::NodeKey;
 
 use crate::{
     cli::{Command, Invocation, Refusal},
-    config::{environment::Environment, keys::NewFormat},
+    config::{keys::NewFormat, layers::Environment},
     keys::Format,
 };
 
@@ -42,8 +42,10 @@ const WRONGLY_CALLED: u8 = 2;
 fn main() -> ExitCode {
     // Before any key is read.
     let memory = hardening::keep_memory_private();
-    let environment = Environment::new(env::vars_os()).at_terminal(io::stdin().is_terminal());
-    match cli::parse(env::args_os(), environment, Clock::system().unix_now()) {
+    let environment = Environment::new(env::vars_os());
+    let has_terminal = io::stdin().is_terminal();
+    let now = Clock::system().unix_now();
+    match cli::parse(env::args_os(), environment, now, has_terminal) {
         Ok(mut invocation) => {
             invocation.warnings.extend(memory.err());
             run(invocation)

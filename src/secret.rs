@@ -1,44 +1,8 @@
 //! Values that must not be seen, and how they are kept out of logs, errors and listings.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 pub(crate) use quorate_store::Secret;
-use zeroize::Zeroizing;
-
-/// Why a file gave no secret. Never holds any of the file's content.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SecretFileError {
-    /// It is not there, or not readable by this user.
-    #[error("{path} cannot be read ({error})", path = shown(path))]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// It holds nothing, or only a line end.
-    #[error("{path} is empty", path = shown(.0))]
-    Empty(PathBuf),
-}
-
-/// Reads a file and drops one line end at its end, which editors and `echo` leave there.
-pub(crate) fn read(path: &Path) -> Result<Secret, SecretFileError> {
-    let text = fs::read_to_string(path)
-        .map(Zeroizing::new)
-        .map_err(|error| SecretFileError::Unreadable {
-            path: path.to_owned(),
-            error,
-        })?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    if line.is_empty() {
-        return Err(SecretFileError::Empty(path.to_owned()));
-    }
-    Ok(Secret::new(line))
-}
 
 /// Hides what looks like a secret in a text that a user typed in the wrong place: the credentials of a URL, `password=…`,
 /// and 64 hex digits, which may be a key.
@@ -95,27 +59,6 @@ fn mask_hex(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_loses_one_line_end_and_must_hold_something() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("secret");
-        for (content, secret) in [
-            ("a b", "a b"),
-            ("a b\n", "a b"),
-            ("a b\r\n", "a b"),
-            (" a\n\n", " a\n"),
-        ] {
-            fs::write(&path, content).unwrap();
-            assert_eq!(read(&path).unwrap().reveal(), secret);
-        }
-        for empty in ["", "\n", "\r\n"] {
-            fs::write(&path, empty).unwrap();
-            assert!(matches!(read(&path), Err(SecretFileError::Empty(_))));
-        }
-        let missing = read(&folder.path().join("missing"));
-        assert!(matches!(missing, Err(SecretFileError::Unreadable { .. })));
-    }
 
     #[test]
     fn what_looks_like_a_secret_is_masked_in_any_text() {

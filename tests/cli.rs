@@ -116,8 +116,8 @@ fn five_wrong_values_are_five_problems_and_exit_code_2() {
     assert_eq!(
         stderr,
         "error: 5 problems with the configuration of `quorate node`
-  --write-interval: \"30\" is not a duration: write a unit, like 30s
   --feed: \"eth-usd\" is not a feed: expected two codes of 2 to 10 capital letters or digits with a slash between, like ETH/USD
+  --write-interval: \"30\" is not a duration: write a unit, like 30s
   --min-signatures: \"none\" is not a whole number: write a number from 1 to 128
   --database-url-file: \"/nowhere/url\" cannot be read (No such file or directory (os error 2)): name a file that this user can read and that holds the secret alone
   --api-listen: \"8080\" is not an address to listen on: write IP:PORT, like 127.0.0.1:8080, or off

@@ -2,112 +2,21 @@
 
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
+use clap::Args;
 use quorate_protocol::{Address, Committee, Fraction, MAX_ATTESTATIONS, Members, QuorumRule};
 
 use super::{
     members::{self, MemberList},
-    problem::{Shown, wrong},
-    reader::Reader,
-    setting::{Kind, Setting},
-    value::{duration, number, parsed},
+    problems::{Problems, Shown},
+    values::{duration, number, parsed, path, wrong},
 };
-
-const HEADING: &str = "Agreement";
-
-/// `--write-interval`
-pub(crate) const WRITE_INTERVAL: Setting = Setting {
-    name: "write-interval",
-    kind: Kind::Value,
-    value_name: "DURATION",
-    default: Some("30s"),
-    heading: HEADING,
-    help: "The least time between two records of a feed, whichever node writes them. The database holds the nodes to it: give \
-           `quorate migrate` the same",
-};
-/// `--min-signatures`
-pub(crate) const MIN_SIGNATURES: Setting = Setting {
-    name: "min-signatures",
-    kind: Kind::Value,
-    value_name: "N",
-    default: Some("3"),
-    heading: HEADING,
-    help: "A record has at least this many signatures, the observer's own included",
-};
-/// `--quorum-fraction`
-pub(crate) const QUORUM_FRACTION: Setting = Setting {
-    name: "quorum-fraction",
-    kind: Kind::Value,
-    value_name: "FRACTION",
-    default: None,
-    heading: HEADING,
-    help: "A record has signatures of more than this share of the members too, like 2/3 or 0.5",
-};
-/// `--members`
-pub(crate) const MEMBERS: Setting = Setting {
-    name: "members",
-    kind: Kind::Value,
-    value_name: "FILE",
-    default: None,
-    heading: HEADING,
-    help: "The members, whose signatures and connections count: a TOML table [[member]] for each, with address, name, and if \
-           wanted endpoint and validator = true (`quorate keys members` makes one). It is read again when it changes. Without it \
-           anybody counts: for a trusted local network only",
-};
-/// `--validator`
-pub(crate) const VALIDATOR: Setting = Setting {
-    name: "validator",
-    kind: Kind::List,
-    value_name: "ADDRESS",
-    default: None,
-    heading: HEADING,
-    help: "A validator, besides those of --members: if there are any, each record needs signatures of --min-validators of \
-           them. Repeatable",
-};
-/// `--min-validators`
-pub(crate) const MIN_VALIDATORS: Setting = Setting {
-    name: "min-validators",
-    kind: Kind::Value,
-    value_name: "N",
-    default: Some("1"),
-    heading: HEADING,
-    help: "If there are validators, a record has signatures of at least this many of them",
-};
-/// `--max-deviation-bps`
-pub(crate) const MAX_DEVIATION_BPS: Setting = Setting {
-    name: "max-deviation-bps",
-    kind: Kind::Value,
-    value_name: "BPS",
-    default: Some("50"),
-    heading: HEADING,
-    help: "Sign no price that differs from this node's own by more than this (100 bps are 1 %)",
-};
-
-/// `--quarantine`
-pub(crate) const QUARANTINE: Setting = Setting {
-    name: "quarantine",
-    kind: Kind::Value,
-    value_name: "DURATION",
-    default: Some("10m"),
-    heading: HEADING,
-    help: "How long nobody here signs for an observer that made two statements for one window, or believes a node that announced \
-           a record which it had not written",
-};
-
-/// Everything here, in the order of the help.
-pub(crate) const SETTINGS: [&Setting; 8] = [
-    &WRITE_INTERVAL,
-    &MIN_SIGNATURES,
-    &QUORUM_FRACTION,
-    &MEMBERS,
-    &VALIDATOR,
-    &MIN_VALIDATORS,
-    &MAX_DEVIATION_BPS,
-    &QUARANTINE,
-];
 
 /// Under a second, gossip and the database's commit have no time to settle; over a day it is no feed.
-pub(crate) const WRITE_INTERVALS: RangeInclusive<Duration> =
+pub(super) const WRITE_INTERVALS: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_hours(24);
+
+/// How many signatures can be asked for: a message carries no more.
+pub(super) const SIGNATURES: RangeInclusive<usize> = 1..=MAX_ATTESTATIONS;
 
 /// Shorter than a second it is no quarantine; after a week an operator has seen to it.
 const QUARANTINES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 7);
@@ -117,6 +26,48 @@ const DEVIATIONS_BPS: RangeInclusive<u32> = 1..=1000;
 
 /// Fewer signatures than this let one or two keys decide; allowed, but said.
 const USUAL_SIGNATURES: usize = 3;
+
+/// What a node can be told of it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Agreement")]
+pub(super) struct AgreementArgs {
+    /// The least time between two records of a feed, whichever node writes them. The database holds the nodes to it: give `quorate
+    /// migrate` the same
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration(WRITE_INTERVALS))]
+    pub(super) write_interval: Duration,
+
+    /// A record has at least this many signatures, the observer's own included
+    #[arg(long, value_name = "N", default_value = "3", value_parser = number(SIGNATURES))]
+    min_signatures: usize,
+
+    /// A record has signatures of more than this share of the members too, like 2/3 or 0.5
+    #[arg(long, value_name = "FRACTION", value_parser = parsed::<Fraction>("a fraction"))]
+    quorum_fraction: Option<Fraction>,
+
+    /// The members, whose signatures and connections count: a TOML table [[member]] for each, with address, name, and if wanted
+    /// endpoint and validator = true (`quorate keys members` makes one). It is read again when it changes. Without it anybody
+    /// counts: for a trusted local network only
+    #[arg(long, value_name = "FILE", value_parser = path)]
+    members: Option<PathBuf>,
+
+    /// A validator, besides those of --members: if there are any, each record needs signatures of --min-validators of them.
+    /// Repeatable
+    #[arg(long = "validator", value_name = "ADDRESS", value_parser = parsed::<Address>("an address"))]
+    validators: Vec<Address>,
+
+    /// If there are validators, a record has signatures of at least this many of them
+    #[arg(long, value_name = "N", default_value = "1", value_parser = number(SIGNATURES))]
+    min_validators: usize,
+
+    /// Sign no price that differs from this node's own by more than this (100 bps are 1 %)
+    #[arg(long, value_name = "BPS", default_value = "50", value_parser = number(DEVIATIONS_BPS))]
+    max_deviation_bps: u32,
+
+    /// How long nobody here signs for an observer that made two statements for one window, or believes a node that announced a
+    /// record which it had not written
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration(QUARANTINES))]
+    quarantine: Duration,
+}
 
 /// When a report is quorate, who counts, and how often a record is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,84 +97,64 @@ impl AgreementConfig {
     }
 }
 
-/// Reads `--write-interval`.
-pub(crate) fn read_write_interval(reader: &mut Reader<'_>) -> Option<Duration> {
-    reader.value(&WRITE_INTERVAL, |text| duration(WRITE_INTERVALS, text))
+impl AgreementArgs {
+    /// Reads the members, and checks that a record could ever be written.
+    pub(super) fn resolve(self, problems: &mut Problems) -> Option<AgreementConfig> {
+        problems.reject_repeated("validator", &self.validators);
+        let members = match self.members {
+            Some(path) => Some((path.clone(), members::read(&path, problems)?)),
+            None => None,
+        };
+        let config = AgreementConfig {
+            write_interval: self.write_interval,
+            rule: QuorumRule {
+                min_signatures: self.min_signatures,
+                fraction: self.quorum_fraction,
+                validators: self.validators.into_iter().collect(),
+                min_validators: self.min_validators,
+            },
+            members,
+            max_deviation_bps: self.max_deviation_bps,
+            quarantine: self.quarantine,
+        };
+        check_validators(&config, problems);
+        check_quorum(&config, problems);
+        Some(config)
+    }
 }
 
-/// Reads `--min-signatures`.
-pub(crate) fn read_min_signatures(reader: &mut Reader<'_>) -> Option<usize> {
-    reader.value(&MIN_SIGNATURES, |text| number(1..=MAX_ATTESTATIONS, text))
-}
-
-/// Reads `--quorum-fraction`.
-pub(crate) fn read_quorum_fraction(reader: &mut Reader<'_>) -> Option<Option<Fraction>> {
-    reader.optional(&QUORUM_FRACTION, |text| parsed("a fraction", text))
-}
-
-/// Reads [`SETTINGS`]; `write_interval` has been read already, since the fetch interval depends on it.
-pub(crate) fn read(reader: &mut Reader<'_>, write_interval: Option<Duration>) -> Option<AgreementConfig> {
-    let min_signatures = read_min_signatures(reader);
-    let fraction = read_quorum_fraction(reader);
-    let members = members::read(reader, &MEMBERS);
-    let validators = reader.distinct(
-        &VALIDATOR,
-        |text| parsed("an address", text),
-        |address: &Address| *address,
-    );
-    let min_validators = reader.value(&MIN_VALIDATORS, |text| number(1..=MAX_ATTESTATIONS, text));
-    let max_deviation_bps = reader.value(&MAX_DEVIATION_BPS, |text| number(DEVIATIONS_BPS, text));
-    let quarantine = reader.value(&QUARANTINE, |text| duration(QUARANTINES, text));
-
-    let config = AgreementConfig {
-        write_interval: write_interval?,
-        rule: QuorumRule {
-            min_signatures: min_signatures?,
-            fraction: fraction?,
-            validators: validators?.into_iter().collect(),
-            min_validators: min_validators?,
-        },
-        members: members?,
-        max_deviation_bps: max_deviation_bps?,
-        quarantine: quarantine?,
-    };
-    check_validators(reader, &config);
-    check_quorum(reader, &config);
-    Some(config)
-}
-
-fn check_validators(reader: &mut Reader<'_>, config: &AgreementConfig) {
+fn check_validators(config: &AgreementConfig, problems: &mut Problems) {
     let Committee { members, rule } = config.committee();
-    for stranger in config
+    let strangers = config
         .rule
         .validators
         .iter()
-        .filter(|address| !members.admit(address))
-    {
-        let remedy = "add it to the file, or name a member";
-        reader.reject_as(
-            &VALIDATOR,
-            Shown::Text(stranger.to_string()),
-            wrong("is not listed in --members", remedy),
+        .filter(|address| !members.admit(address));
+    for stranger in strangers {
+        let wrong = wrong(
+            "is not listed in --members",
+            "add it to the file, or name a member",
         );
+        problems.reject_as("validator", Shown::Text(stranger.to_string()), wrong);
     }
     let (asked, there) = (rule.min_validators, rule.validators.len());
-    if there > 0 && asked > there {
+    if problems.are_right(&["validator", "min-validators"]) && there > 0 && asked > there {
         let rule = format!("asks for signatures of {asked} validators, and there are {there}");
-        reader.reject(
-            &MIN_VALIDATORS,
-            wrong(rule, "lower it, or name more: no record could ever be written"),
-        );
+        let remedy = "lower it, or name more: no record could ever be written";
+        problems.reject("min-validators", wrong(rule, remedy));
     }
 }
 
-fn check_quorum(reader: &mut Reader<'_>, config: &AgreementConfig) {
+fn check_quorum(config: &AgreementConfig, problems: &mut Problems) {
+    if !problems.are_right(&["min-signatures", "quorum-fraction", "members"]) {
+        return;
+    }
     let Committee {
         members,
         rule: quorum,
     } = config.committee();
     match members.count() {
-        None => reader.warn(
+        None => problems.warn(
             "open network: anybody who can connect counts towards the quorum; name the members with --members unless this \
              network is trusted",
         ),
@@ -233,16 +164,16 @@ fn check_quorum(reader: &mut Reader<'_>, config: &AgreementConfig) {
             let rule = format!("asks for {required} signatures of {count} members");
             if quorum.min_signatures > count {
                 let remedy = "lower it, or list more members: no record could ever be written";
-                reader.reject(&MIN_SIGNATURES, wrong(rule, remedy));
+                problems.reject("min-signatures", wrong(rule, remedy));
             } else if required > MAX_ATTESTATIONS {
                 let remedy = format!("lower it: a message carries at most {MAX_ATTESTATIONS}");
-                reader.reject(&QUORUM_FRACTION, wrong(rule, remedy));
+                problems.reject("quorum-fraction", wrong(rule, remedy));
             }
         }
     }
-    if quorum.min_signatures < USUAL_SIGNATURES {
-        let few = quorum.min_signatures;
-        reader.warn(format!(
+    let few = quorum.min_signatures;
+    if few < USUAL_SIGNATURES {
+        problems.warn(format!(
             "few signatures make a record: min_signatures={few} recommended={USUAL_SIGNATURES}"
         ));
     }
@@ -259,68 +190,53 @@ mod tests {
     const TWO: &str = "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359";
     const THREE: &str = "0xdbF03B407c01E7cD3CBea99509d93f8DDDC8C6FB";
 
-    fn read_with(
-        members: &[&str],
-        flags: &[(&'static str, &[&str])],
-    ) -> Result<crate::config::reader::Resolved<AgreementConfig>, Vec<String>> {
+    fn read(members: &[&str], words: &[&str]) -> Result<(AgreementConfig, Vec<String>), Vec<String>> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("members");
         fs::write(&path, testing::members(members)).unwrap();
-        let listed = [path.to_str().unwrap()];
-        let mut flags = flags.to_vec();
-        if !members.is_empty() {
-            flags.push(("members", &listed));
-        }
-        testing::read(&flags, |reader| {
-            let write_interval = read_write_interval(reader);
-            read(reader, write_interval)
-        })
+        let file = format!("--members={}", path.display());
+        let listed = (!members.is_empty()).then_some(file.as_str());
+        let words: Vec<&str> = words.iter().copied().chain(listed).collect();
+        testing::read(&words, AgreementArgs::resolve)
     }
 
     #[test]
     fn the_defaults_are_the_requirements_and_an_open_network_is_said() {
-        let resolved = read_with(&[], &[]).unwrap();
-        assert_eq!(resolved.config.write_interval, Duration::from_secs(30));
-        assert_eq!(resolved.config.rule.min_signatures, 3);
-        assert_eq!(resolved.config.committee().members, Members::Open);
-        assert_eq!(resolved.config.max_deviation_bps, 50);
-        assert!(
-            resolved.warnings[0].starts_with("open network"),
-            "{:?}",
-            resolved.warnings
-        );
+        let (config, warnings) = read(&[], &[]).unwrap();
+        assert_eq!(config.write_interval, Duration::from_secs(30));
+        assert_eq!(config.rule.min_signatures, 3);
+        assert_eq!(config.committee().members, Members::Open);
+        assert_eq!(config.max_deviation_bps, 50);
+        assert!(warnings[0].starts_with("open network"), "{warnings:?}");
     }
 
     #[test]
     fn a_closed_network_needs_no_warning() {
-        let resolved = read_with(&[ONE, TWO, THREE], &[("validator", &[ONE])]).unwrap();
-        assert_eq!(resolved.warnings, [""; 0]);
-        assert_eq!(resolved.config.committee().members.count(), Some(3));
+        let (config, warnings) = read(&[ONE, TWO, THREE], &["--validator", ONE]).unwrap();
+        assert_eq!(warnings, [""; 0]);
+        assert_eq!(config.committee().members.count(), Some(3));
     }
 
     #[test]
     fn a_quorum_that_the_members_can_never_reach_is_refused() {
         assert_eq!(
-            read_with(&[ONE, TWO], &[]).unwrap_err(),
+            read(&[ONE, TWO], &[]).unwrap_err(),
             [
                 "--min-signatures: \"3\" asks for 3 signatures of 2 members: lower it, or list more members: no record could \
               ever be written"
             ]
         );
         assert!(
-            read_with(&[ONE, TWO, THREE], &[("quorum-fraction", &["0.99"])]).is_ok(),
+            read(&[ONE, TWO, THREE], &["--quorum-fraction", "0.99"]).is_ok(),
             "all of them is possible"
         );
     }
 
     #[test]
     fn a_validator_of_a_closed_network_is_a_member() {
+        let words = ["--min-signatures", "2", "--validator", ONE, "--validator", THREE];
         assert_eq!(
-            read_with(
-                &[ONE, TWO],
-                &[("min-signatures", &["2"]), ("validator", &[ONE, THREE])]
-            )
-            .unwrap_err(),
+            read(&[ONE, TWO], &words).unwrap_err(),
             [format!(
                 "--validator: {THREE:?} is not listed in --members: add it to the file, or name a member"
             )]
@@ -329,9 +245,9 @@ mod tests {
 
     #[test]
     fn more_validators_than_there_are_is_refused_with_both_numbers() {
-        let flags: [(&str, &[&str]); 2] = [("validator", &[ONE]), ("min-validators", &["2"])];
+        let words = ["--validator", ONE, "--min-validators", "2"];
         assert_eq!(
-            read_with(&[ONE, TWO, THREE], &flags).unwrap_err(),
+            read(&[ONE, TWO, THREE], &words).unwrap_err(),
             [
                 "--min-validators: \"2\" asks for signatures of 2 validators, and there are 1: lower it, or name more: no record \
               could ever be written"
@@ -341,9 +257,7 @@ mod tests {
 
     #[test]
     fn few_signatures_are_allowed_and_said() {
-        let warnings = read_with(&[ONE, TWO], &[("min-signatures", &["2"])])
-            .unwrap()
-            .warnings;
+        let (_, warnings) = read(&[ONE, TWO], &["--min-signatures", "2"]).unwrap();
         assert_eq!(
             warnings,
             ["few signatures make a record: min_signatures=2 recommended=3"]
@@ -352,17 +266,17 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_reported_at_once() {
-        let flags: [(&str, &[&str]); 7] = [
-            ("write-interval", &["30"]),
-            ("min-signatures", &["0"]),
-            ("quorum-fraction", &["1"]),
-            ("validator", &["0x12"]),
-            ("min-validators", &["0"]),
-            ("max-deviation-bps", &["5000"]),
-            ("quarantine", &["1ms"]),
+        let words = [
+            "--write-interval=30",
+            "--min-signatures=0",
+            "--quorum-fraction=1",
+            "--validator=0x12",
+            "--min-validators=0",
+            "--max-deviation-bps=5000",
+            "--quarantine=1ms",
         ];
         assert_eq!(
-            read_with(&[], &flags).unwrap_err(),
+            read(&[], &words).unwrap_err(),
             [
                 "--write-interval: \"30\" is not a duration: write a unit, like 30s",
                 "--min-signatures: \"0\" is out of range: write a number from 1 to 128",
@@ -370,7 +284,7 @@ mod tests {
                 "--validator: \"0x12\" is not an address: expected 40 hex digits after 0x, found 2",
                 "--min-validators: \"0\" is out of range: write a number from 1 to 128",
                 "--max-deviation-bps: \"5000\" is out of range: write a number from 1 to 1000",
-                "--quarantine: \"1ms\" is out of range: write a duration from 1s to 168h",
+                "--quarantine: \"1ms\" is out of range: write a duration from 1s to 7days",
             ]
         );
     }

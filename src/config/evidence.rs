@@ -1,37 +1,34 @@
 //! `quorate evidence`: which proofs to show, and how.
 
+use clap::Args;
 use quorate_protocol::Address;
 use quorate_store::{DatabaseUrl, MAX_EQUIVOCATIONS};
 
 use super::{
-    database,
-    prices::{FULL, OUTPUT},
-    reader::Reader,
-    setting::{Kind, Setting},
-    value::{choice, number, parsed},
+    database::DatabaseArgs,
+    prices::OutputArgs,
+    problems::Problems,
+    values::{number, parsed},
 };
 use crate::show::Output;
 
-const HEADING: &str = "Proofs";
+/// Everything that can be asked, in the order of the help.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Proofs")]
+pub(crate) struct EvidenceArgs {
+    /// Only proofs against this node
+    #[arg(long, value_name = "ADDRESS", value_parser = parsed::<Address>("an address"))]
+    observer: Option<Address>,
 
-/// `--observer`
-pub(crate) const OBSERVER: Setting = Setting {
-    name: "observer",
-    kind: Kind::Value,
-    value_name: "ADDRESS",
-    default: None,
-    heading: HEADING,
-    help: "Only proofs against this node",
-};
-/// `--limit`
-pub(crate) const LIMIT: Setting = Setting {
-    name: "limit",
-    kind: Kind::Value,
-    value_name: "N",
-    default: Some("20"),
-    heading: HEADING,
-    help: "At most this many, the newest",
-};
+    /// At most this many, the newest
+    #[arg(long, value_name = "N", default_value = "20", value_parser = number(1..=MAX_EQUIVOCATIONS))]
+    limit: u32,
+
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
 
 /// Which proofs to show, and how.
 #[derive(Debug, Clone)]
@@ -46,35 +43,16 @@ pub(crate) struct EvidenceConfig {
     pub(crate) output: Output,
 }
 
-/// Everything that can be asked, in the order of the help.
-pub(crate) fn settings() -> Vec<&'static Setting> {
-    [
-        [&OBSERVER, &LIMIT, &OUTPUT, &FULL].as_slice(),
-        &database::SETTINGS,
-    ]
-    .concat()
-}
-
-/// Reads [`settings`].
-pub(crate) fn read(reader: &mut Reader<'_>) -> Option<EvidenceConfig> {
-    let observer = reader.optional(&OBSERVER, |text| parsed("an address", text));
-    let limit = reader.value(&LIMIT, |text| number(1..=MAX_EQUIVOCATIONS, text));
-    let full = reader.switch(&FULL);
-    let output = full.and_then(|full| {
-        let outputs = [
-            ("table", Output::Table { full }),
-            ("json", Output::Json),
-            ("csv", Output::Csv),
-        ];
-        reader.value(&OUTPUT, |text| choice(&outputs, text))
-    });
-    let database_url = database::read(reader);
-    Some(EvidenceConfig {
-        database_url: database_url?,
-        observer: observer?,
-        limit: limit?,
-        output: output?,
-    })
+impl EvidenceArgs {
+    /// Reads the database's address.
+    pub(crate) fn resolve(self, problems: &mut Problems) -> Option<EvidenceConfig> {
+        Some(EvidenceConfig {
+            database_url: self.database.resolve(problems)?,
+            observer: self.observer,
+            limit: self.limit,
+            output: self.output.resolve(),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -82,11 +60,14 @@ mod tests {
     use super::*;
     use crate::config::testing;
 
-    const DATABASE: (&str, &[&str]) = ("database-url", &["postgres://db"]);
+    fn read(words: &[&str]) -> Result<EvidenceConfig, Vec<String>> {
+        let words = [&["--database-url", "postgres://db"], words].concat();
+        testing::read(&words, EvidenceArgs::resolve).map(|(config, _)| config)
+    }
 
     #[test]
     fn the_newest_twenty_against_anybody_as_a_table() {
-        let config = testing::read(&[DATABASE], read).unwrap().config;
+        let config = read(&[]).unwrap();
         assert_eq!(
             (config.observer, config.limit, config.output),
             (None, 20, Output::Table { full: false })
@@ -95,14 +76,8 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_reported_at_once() {
-        let flags: [(&str, &[&str]); 4] = [
-            DATABASE,
-            ("observer", &["0x12"]),
-            ("limit", &["1001"]),
-            ("output", &["xml"]),
-        ];
         assert_eq!(
-            testing::read(&flags, read).unwrap_err(),
+            read(&["--observer=0x12", "--limit=1001", "--output=xml"]).unwrap_err(),
             [
                 "--observer: \"0x12\" is not an address: expected 40 hex digits after 0x, found 2",
                 "--limit: \"1001\" is out of range: write a number from 1 to 1000",

@@ -9,8 +9,8 @@ use std::{
 use toml::{Table, Value};
 
 use super::{
-    problem::{Origin, Problem, Shown, wrong},
-    suggest::did_you_mean,
+    problems::{Origin, Problem, Shown, did_you_mean},
+    values::wrong,
 };
 
 /// What the file says, as the texts that flags would have.
@@ -21,7 +21,7 @@ pub(crate) struct ConfigFile {
     entries: BTreeMap<String, Entry>,
 }
 
-/// One key's value.
+/// The value of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
     /// A string, number, boolean or date.
@@ -32,7 +32,7 @@ pub(crate) enum Entry {
 
 impl ConfigFile {
     /// Reads the file. The keys of any command are known: one file may serve several.
-    pub(crate) fn read(path: &Path, origin: Origin, known: &[&str]) -> (Option<Self>, Vec<Problem>) {
+    pub(crate) fn read(path: &Path, origin: Origin, known: &[String]) -> (Option<Self>, Vec<Problem>) {
         match fs::read_to_string(path) {
             Ok(text) => Self::parse(path, &text, known),
             Err(error) => {
@@ -48,7 +48,7 @@ impl ConfigFile {
     }
 
     /// Reads the file's text. What can be used is, so that the rest can be checked too.
-    pub(crate) fn parse(path: &Path, text: &str, known: &[&str]) -> (Option<Self>, Vec<Problem>) {
+    pub(crate) fn parse(path: &Path, text: &str, known: &[String]) -> (Option<Self>, Vec<Problem>) {
         let table: Table = match toml::from_str(text) {
             Ok(table) => table,
             Err(error) => return (None, vec![syntax_problem(path, text, &error)]),
@@ -62,7 +62,7 @@ impl ConfigFile {
                 value: Shown::Nothing,
                 wrong,
             };
-            if !known.contains(&key.as_str()) {
+            if !known.contains(&key) {
                 let remedy = match did_you_mean(&key, known) {
                     Some(name) => format!("did you mean {name}?"),
                     None => "keys are the names of the flags without --; remove it".to_owned(),
@@ -134,7 +134,8 @@ mod tests {
             "mdns",
             "quorum-fraction",
             "min-signatures",
-        ];
+        ]
+        .map(str::to_owned);
         let (file, problems) = ConfigFile::parse(Path::new("q.toml"), text, &known);
         (file, problems.iter().map(ToString::to_string).collect())
     }

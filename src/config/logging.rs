@@ -1,37 +1,9 @@
 //! What is logged, and in which form.
 
+use clap::Args;
 use log::LevelFilter;
 
-use super::{
-    reader::Reader,
-    setting::{Kind, Setting},
-    value::choice,
-};
-
-const HEADING: &str = "Logging";
-
-/// `--log-level`
-pub(crate) const LOG_LEVEL: Setting = Setting {
-    name: "log-level",
-    kind: Kind::Value,
-    value_name: "LEVEL",
-    default: Some("info"),
-    heading: HEADING,
-    help: "off, error, warn, info, debug or trace, for quorate itself; libraries log warnings, gossipsub errors. RUST_LOG \
-           wins, like quorate=debug,libp2p=info",
-};
-/// `--log-format`
-pub(crate) const LOG_FORMAT: Setting = Setting {
-    name: "log-format",
-    kind: Kind::Value,
-    value_name: "FORMAT",
-    default: Some("text"),
-    heading: HEADING,
-    help: "text, or json: one object a line. Logs go to standard error",
-};
-
-/// Everything here, in the order of the help.
-pub(crate) const SETTINGS: [&Setting; 2] = [&LOG_LEVEL, &LOG_FORMAT];
+use super::values::choice;
 
 /// The form of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,41 +14,29 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+const LEVELS: &[(&str, LevelFilter)] = &[
+    ("off", LevelFilter::Off),
+    ("error", LevelFilter::Error),
+    ("warn", LevelFilter::Warn),
+    ("info", LevelFilter::Info),
+    ("debug", LevelFilter::Debug),
+    ("trace", LevelFilter::Trace),
+];
+
+const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+
 /// What is logged, and in which form.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Logging")]
 pub(crate) struct LogConfig {
-    /// For quorate itself.
+    /// off, error, warn, info, debug or trace, for quorate itself; libraries log warnings, gossipsub errors. RUST_LOG wins, like
+    /// quorate=debug,libp2p=info
+    #[arg(id = "log-level", long, global = true, value_name = "LEVEL", default_value = "info", value_parser = choice(LEVELS))]
     pub(crate) level: LevelFilter,
-    /// The form.
+
+    /// text, or json: one object a line. Logs go to standard error
+    #[arg(id = "log-format", long, global = true, value_name = "FORMAT", default_value = "text", value_parser = choice(FORMATS))]
     pub(crate) format: LogFormat,
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self {
-            level: LevelFilter::Info,
-            format: LogFormat::Text,
-        }
-    }
-}
-
-/// Reads [`SETTINGS`].
-pub(crate) fn read(reader: &mut Reader<'_>) -> Option<LogConfig> {
-    let levels: Vec<(String, LevelFilter)> = LevelFilter::iter()
-        .map(|level| (level.as_str().to_ascii_lowercase(), level))
-        .collect();
-    let levels: Vec<(&str, LevelFilter)> = levels
-        .iter()
-        .map(|(name, level)| (name.as_str(), *level))
-        .collect();
-    let level = reader.value(&LOG_LEVEL, |text| choice(&levels, text));
-    let format = reader.value(&LOG_FORMAT, |text| {
-        choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)], text)
-    });
-    Some(LogConfig {
-        level: level?,
-        format: format?,
-    })
 }
 
 #[cfg(test)]
@@ -84,20 +44,25 @@ mod tests {
     use super::*;
     use crate::config::testing;
 
+    fn read(words: &[&str]) -> Result<LogConfig, Vec<String>> {
+        testing::read(words, |config: LogConfig, _| Some(config)).map(|(config, _)| config)
+    }
+
     #[test]
     fn info_as_text_by_default() {
-        let config = testing::read(&[], read).unwrap().config;
+        let expected = LogConfig {
+            level: LevelFilter::Info,
+            format: LogFormat::Text,
+        };
+        assert_eq!(read(&[]).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_wrong_word_is_answered_with_the_right_ones() {
         assert_eq!(
-            config,
-            LogConfig {
-                level: LevelFilter::Info,
-                format: LogFormat::Text
-            }
-        );
-        assert_eq!(
-            testing::read(&[("log-level", &["loud"]), ("log-format", &["xml"])], read).unwrap_err(),
+            read(&["--log-level", "verbose", "--log-format", "xml"]).unwrap_err(),
             [
-                "--log-level: \"loud\" is not one of the choices: write off, error, warn, info, debug, trace",
+                "--log-level: \"verbose\" is not one of the choices: write off, error, warn, info, debug, trace",
                 "--log-format: \"xml\" is not one of the choices: write text or json",
             ]
         );

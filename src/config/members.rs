@@ -3,25 +3,21 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use libp2p::Multiaddr;
 use quorate_protocol::{Address, Committee, MAX_ATTESTATIONS, Members, QuorumRule};
-use toml::{Table, Value};
+use serde::{Deserialize, de::IgnoredAny};
+use toml::Value;
 
 use super::{
-    problem::{Shown, Wrong, wrong},
-    reader::Reader,
-    setting::Setting,
-    suggest::did_you_mean,
-    value::peer_multiaddr,
+    problems::{Problems, Shown, did_you_mean},
+    values::{Wrong, peer_multiaddr, wrong},
 };
 
 /// A file of a thousand members is a tenth of this.
 const MAX_BYTES: u64 = 1 << 20;
-
-const KEYS: [&str; 4] = ["address", "name", "endpoint", "validator"];
 
 /// What members are called.
 pub(crate) type Names = BTreeMap<Address, String>;
@@ -102,25 +98,21 @@ impl MemberList {
     }
 }
 
-/// The list in the file that `setting` names and the file's path; `None` inside: it names none. All that is wrong is reported.
-pub(crate) fn read(reader: &mut Reader<'_>, setting: &Setting) -> Option<Option<(PathBuf, MemberList)>> {
-    let Some(path) = reader.path(setting)? else {
-        return Some(None);
+/// The list in the file that `--members` names. All that is wrong is reported.
+pub(crate) fn read(path: &Path, problems: &mut Problems) -> Option<MemberList> {
+    let misfits = match load(path) {
+        Ok(list) => return Some(list),
+        Err(misfits) => misfits,
     };
-    let list = load(&path);
-    match list {
-        Ok(list) => Some(Some((path, list))),
-        Err(misfits) => {
-            for Misfit { place, wrong } in misfits {
-                let shown = match place {
-                    Some(place) => format!("{}: {place}", path.display()),
-                    None => path.display().to_string(),
-                };
-                reader.reject_as(setting, Shown::Text(shown), wrong);
-            }
-            None
-        }
+    for Misfit { place, wrong } in misfits {
+        let place = place.map_or(String::new(), |place| format!(": {place}"));
+        problems.reject_as(
+            "members",
+            Shown::Text(format!("{}{place}", path.display())),
+            wrong,
+        );
     }
+    None
 }
 
 /// Reads and parses the file.
@@ -139,40 +131,38 @@ pub(crate) fn load(path: &Path) -> Result<MemberList, Vec<Misfit>> {
 
 /// The members that a file's text lists, or everything that is wrong with it.
 pub(crate) fn parse(text: &str) -> Result<MemberList, Vec<Misfit>> {
-    let table: Table = toml::from_str(text).map_err(|error| vec![syntax_misfit(text, &error)])?;
-    let mut misfits = Vec::new();
-    for key in table.keys().filter(|key| *key != "member") {
-        let rule = format!("has the unknown key {key}");
+    let listing: Listing = toml::from_str(text).map_err(|error| vec![syntax_misfit(text, &error)])?;
+    let mut misfits: Vec<Misfit> = (listing.unknown.keys())
+        .map(|key| {
+            let rule = format!("has the unknown key {key}");
+            Misfit::of_file(wrong(rule, "write a [[member]] table for each member"))
+        })
+        .collect();
+    let entries = match listing.member {
+        Some(Field::Right(entries)) => entries,
+        Some(Field::Other(_)) | None => Vec::new(),
+    };
+    if entries.is_empty() {
         misfits.push(Misfit::of_file(wrong(
-            rule,
-            "write a [[member]] table for each member",
+            "lists no member",
+            "write a [[member]] table for each, or leave --members out for an open network",
         )));
     }
     let mut members = Vec::new();
-    match table.get("member") {
-        Some(Value::Array(entries)) if !entries.is_empty() => {
-            for (index, entry) in entries.iter().enumerate() {
-                let (member, wrongs) = entry.as_table().map_or_else(
-                    || {
-                        (
-                            None,
-                            vec![wrong("is no table", "write a [[member]] table for each member")],
-                        )
-                    },
-                    member,
-                );
-                let place = Some(format!("member {}", index + 1));
-                misfits.extend(wrongs.into_iter().map(|wrong| Misfit {
-                    place: place.clone(),
-                    wrong,
-                }));
-                members.extend(member.map(|member| (index + 1, member)));
+    for (index, entry) in entries.into_iter().enumerate() {
+        let (member, wrongs) = match entry {
+            Field::Right(entry) => entry.understood(),
+            Field::Other(_) => {
+                let wrong = wrong("is no table", "write a [[member]] table for each member");
+                (None, vec![wrong])
             }
-        }
-        _ => misfits.push(Misfit::of_file(wrong(
-            "lists no member",
-            "write a [[member]] table for each, or leave --members out for an open network",
-        ))),
+        };
+        let place = format!("member {}", index + 1);
+        misfits.extend(wrongs.into_iter().map(|wrong| Misfit {
+            place: Some(place.clone()),
+            wrong,
+        }));
+        members.extend(member.map(|member| (index + 1, member)));
     }
     misfits.extend(repetitions(&members));
     if misfits.is_empty() {
@@ -201,78 +191,106 @@ fn syntax_misfit(text: &str, error: &toml::de::Error) -> Misfit {
     }
 }
 
-/// One member, as far as it can be read, and what is wrong with it.
-fn member(table: &Table) -> (Option<Listed>, Vec<Wrong>) {
-    let mut wrongs = Vec::new();
-    for key in table.keys().filter(|key| !KEYS.contains(&key.as_str())) {
-        let remedy = match did_you_mean(key, &KEYS) {
-            Some(name) => format!("did you mean {name}?"),
-            None => format!("a member has {}", KEYS.join(", ")),
+/// The file as it is written. What does not fit is kept, so that all of it can be told at once.
+#[derive(Deserialize)]
+struct Listing {
+    member: Option<Field<Vec<Field<Entry>>>>,
+    #[serde(flatten)]
+    unknown: BTreeMap<String, IgnoredAny>,
+}
+
+/// A value of the type that belongs there, or another.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Field<T> {
+    Right(T),
+    Other(Value),
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    address: Option<Field<String>>,
+    name: Option<Field<String>>,
+    endpoint: Option<Field<String>>,
+    validator: Option<Field<bool>>,
+    #[serde(flatten)]
+    unknown: BTreeMap<String, IgnoredAny>,
+}
+
+impl Entry {
+    /// The member, as far as it can be read, and what is wrong with it.
+    fn understood(self) -> (Option<Listed>, Vec<Wrong>) {
+        let mut wrongs: Vec<Wrong> = self.unknown.keys().map(|key| unknown_key(key)).collect();
+        let mut text = |key: &str, field: Option<Field<String>>, missing: Option<&str>| match (field, missing)
+        {
+            (Some(Field::Right(text)), _) => Some(text),
+            (Some(Field::Other(_)), _) => {
+                let rule = format!("has a {key} that is no string");
+                wrongs.push(wrong(rule, "write it in quotes"));
+                None
+            }
+            (None, missing) => {
+                wrongs.extend(missing.map(|remedy| wrong(format!("has no {key}"), remedy)));
+                None
+            }
         };
-        wrongs.push(wrong(format!("has the unknown key {key}"), remedy));
+        let address = text("address", self.address, Some("write address = \"0x…\""));
+        let name = text(
+            "name",
+            self.name,
+            Some("write name = \"node-1\", or what you call it"),
+        );
+        let endpoint = text("endpoint", self.endpoint, None);
+        let mut right = |wrong: Wrong| wrongs.push(wrong);
+        let validator = match self.validator {
+            None => false,
+            Some(Field::Right(validator)) => validator,
+            Some(Field::Other(other)) => {
+                right(wrong(format!("has validator = {other}"), "write true or false"));
+                false
+            }
+        };
+        let address = address.and_then(|text| understood_address(&text).map_err(&mut right).ok());
+        let name = name.and_then(|text| understood_name(text).map_err(&mut right).ok());
+        let endpoint = endpoint.and_then(|text| understood_endpoint(&text).map_err(&mut right).ok());
+        let listed = address.zip(name).map(|(address, name)| Listed {
+            address,
+            name,
+            endpoint,
+            validator,
+        });
+        (listed, wrongs)
     }
-    let mut text = |key: &'static str, needed: Option<&str>| match (table.get(key), needed) {
-        (Some(Value::String(text)), _) => Some(text.clone()),
-        (None, None) => None,
-        (None, Some(remedy)) => {
-            wrongs.push(wrong(format!("has no {key}"), remedy));
-            None
-        }
-        (Some(_), _) => {
-            wrongs.push(wrong(
-                format!("has a {key} that is no string"),
-                "write it in quotes",
-            ));
-            None
-        }
+}
+
+fn unknown_key(key: &str) -> Wrong {
+    const KEYS: [&str; 4] = ["address", "name", "endpoint", "validator"];
+    let remedy = match did_you_mean(key, &KEYS) {
+        Some(name) => format!("did you mean {name}?"),
+        None => format!("a member has {}", KEYS.join(", ")),
     };
-    let address = text("address", Some("write address = \"0x…\""));
-    let name = text("name", Some("write name = \"node-1\", or what you call it"));
-    let endpoint = text("endpoint", None);
-    let validator = match table.get("validator") {
-        None => false,
-        Some(Value::Boolean(validator)) => *validator,
-        Some(other) => {
-            wrongs.push(wrong(format!("has validator = {other}"), "write true or false"));
-            false
-        }
-    };
-    let address = address.and_then(|text| {
-        let error = |error| {
-            wrong(
-                format!("has the address {text:?}: {error}"),
-                "write 0x and 40 hex digits",
-            )
-        };
-        text.parse::<Address>().map_err(|e| wrongs.push(error(e))).ok()
-    });
-    let name = name.and_then(|name| {
-        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        let is_name = (1..=32).contains(&name.len()) && name.chars().all(fits);
-        if !is_name {
-            wrongs.push(wrong(
-                format!("has the name {name:?}"),
-                "write 1 to 32 of A-Z, a-z, 0-9, -, _ and .",
-            ));
-        }
-        is_name.then_some(name)
-    });
-    let endpoint = endpoint.and_then(|text| {
-        let error = |wrong: Wrong| {
-            super::problem::wrong(
-                format!("has the endpoint {text:?}, which {}", wrong.rule),
-                wrong.remedy,
-            )
-        };
-        peer_multiaddr(&text).map_err(|e| wrongs.push(error(e))).ok()
-    });
-    let listed = address.zip(name).map(|(address, name)| Listed {
-        address,
-        name,
-        endpoint,
-        validator,
-    });
-    (listed, wrongs)
+    wrong(format!("has the unknown key {key}"), remedy)
+}
+
+fn understood_address(text: &str) -> Result<Address, Wrong> {
+    text.parse().map_err(|error| {
+        let rule = format!("has the address {text:?}: {error}");
+        wrong(rule, "write 0x and 40 hex digits")
+    })
+}
+
+fn understood_name(name: String) -> Result<String, Wrong> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if (1..=32).contains(&name.len()) && name.chars().all(fits) {
+        return Ok(name);
+    }
+    let rule = format!("has the name {name:?}");
+    Err(wrong(rule, "write 1 to 32 of A-Z, a-z, 0-9, -, _ and ."))
+}
+
+fn understood_endpoint(text: &str) -> Result<Multiaddr, Wrong> {
+    peer_multiaddr(text)
+        .map_err(|Wrong { rule, remedy }| wrong(format!("has the endpoint {text:?}, which {rule}"), remedy))
 }
 
 /// Addresses and names that stand twice.

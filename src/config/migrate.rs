@@ -2,63 +2,78 @@
 
 use std::{path::Path, time::Duration};
 
+use clap::Args;
 use quorate_protocol::MAX_ATTESTATIONS;
 use quorate_store::{DatabaseUrl, Member};
 
 use super::{
-    agreement, database,
+    agreement::{SIGNATURES, WRITE_INTERVALS},
+    database::DatabaseArgs,
     members::{self, Listed, Misfit},
-    problem::{Wrong, wrong},
-    reader::Reader,
-    setting::{Kind, Setting},
-    value::{duration, number},
+    problems::Problems,
+    values::{SecretFile, Wrong, duration, number, secret_file, wrong},
 };
 use crate::secret::Secret;
-
-/// `--node-password-file`
-pub(crate) const NODE_PASSWORD_FILE: Setting = Setting {
-    name: "node-password-file",
-    kind: Kind::Value,
-    value_name: "FILE",
-    default: None,
-    heading: "Database",
-    help: "A file that holds the password to give to the role quorate_node. Without it the role's password stays as it is",
-};
-
-/// `--members`, as a migration takes it
-pub(crate) const MEMBERS: Setting = Setting {
-    name: "members",
-    kind: Kind::Value,
-    value_name: "FILE|none",
-    default: None,
-    heading: "Agreement",
-    help: "The members, so that the database itself refuses everybody else's signatures; none opens the network. Without it \
-           the list in the database stays as it is",
-};
-/// `--min-validators`, as a migration takes it
-pub(crate) const MIN_VALIDATORS: Setting = Setting {
-    name: "min-validators",
-    kind: Kind::Value,
-    value_name: "N",
-    default: Some("1"),
-    heading: "Agreement",
-    help: "If the members in the database include validators, a record has at least this many of their signatures",
-};
-/// `--wait`
-pub(crate) const WAIT: Setting = Setting {
-    name: "wait",
-    kind: Kind::Value,
-    value_name: "DURATION",
-    default: Some("0s"),
-    heading: "Database",
-    help: "How long to try again while the server cannot be reached, like 5m for one that is being started",
-};
 
 /// The longest wait: an orchestrator tries again itself.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// In place of a file: nobody is listed.
 const NOBODY: &str = "none";
+
+/// Everything that a migration can be told, in the order of the help.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Agreement")]
+pub(crate) struct MigrateArgs {
+    /// The least time between two records of a feed, whichever node writes them: the nodes' --write-interval
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration(WRITE_INTERVALS))]
+    write_interval: Duration,
+
+    /// A record has at least this many signatures, the observer's own included
+    #[arg(long, value_name = "N", default_value = "3", value_parser = number(SIGNATURES))]
+    min_signatures: usize,
+
+    /// If the members in the database include validators, a record has at least this many of their signatures
+    #[arg(long, value_name = "N", default_value = "1", value_parser = number(0..=MAX_ATTESTATIONS))]
+    min_validators: usize,
+
+    /// The members, so that the database itself refuses everybody else's signatures; none opens the network. Without it the list
+    /// in the database stays as it is
+    #[arg(long, value_name = "FILE|none", value_parser = new_members)]
+    members: Option<NewMembers>,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// A file that holds the password to give to the role quorate_node. Without it the role's password stays as it is
+    #[arg(long, value_name = "FILE", value_parser = secret_file, help_heading = "Database")]
+    node_password_file: Option<SecretFile>,
+
+    /// How long to try again while the server cannot be reached, like 5m for one that is being started
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration(Duration::ZERO..=LONGEST_WAIT), help_heading = "Database")]
+    wait: Duration,
+}
+
+/// The members from now on.
+#[derive(Debug, Clone)]
+struct NewMembers(Vec<Member>);
+
+/// The same file as a node's.
+fn new_members(text: &str) -> Result<NewMembers, Wrong> {
+    if text == NOBODY {
+        return Ok(NewMembers(vec![]));
+    }
+    let list = members::load(Path::new(text)).map_err(|misfits| {
+        let all: Vec<String> = misfits.iter().map(Misfit::in_words).collect();
+        wrong(all.join("; "), "or write none to open the network")
+    })?;
+    let to_member = |listed: &Listed| Member {
+        address: listed.address,
+        name: listed.name.clone(),
+        validator: listed.validator,
+    };
+    Ok(NewMembers(list.iter().map(to_member).collect()))
+}
 
 /// What the database is brought to.
 #[derive(Debug, Clone)]
@@ -79,54 +94,19 @@ pub(crate) struct MigrateConfig {
     pub(crate) wait: Duration,
 }
 
-/// Everything that a migration can be told, in the order of the help.
-pub(crate) fn settings() -> Vec<&'static Setting> {
-    let mut settings = vec![
-        &agreement::WRITE_INTERVAL,
-        &agreement::MIN_SIGNATURES,
-        &MIN_VALIDATORS,
-        &MEMBERS,
-    ];
-    settings.extend(database::SETTINGS);
-    settings.extend([&NODE_PASSWORD_FILE, &WAIT]);
-    settings
-}
-
-/// Reads [`settings`].
-pub(crate) fn read(reader: &mut Reader<'_>) -> Option<MigrateConfig> {
-    let write_interval = agreement::read_write_interval(reader);
-    let min_signatures = agreement::read_min_signatures(reader);
-    let min_validators = reader.value(&MIN_VALIDATORS, |text| number(0..=MAX_ATTESTATIONS, text));
-    let members = reader.optional(&MEMBERS, |text| match text {
-        NOBODY => Ok(vec![]),
-        path => read_members(Path::new(path)),
-    });
-    let database_url = database::read(reader);
-    let node_password = reader.secret_file(&NODE_PASSWORD_FILE);
-    let wait = reader.value(&WAIT, |text| duration(Duration::ZERO..=LONGEST_WAIT, text));
-    Some(MigrateConfig {
-        database_url: database_url?,
-        write_interval: write_interval?,
-        min_signatures: min_signatures?,
-        min_validators: min_validators?,
-        members: members?,
-        node_password: node_password?,
-        wait: wait?,
-    })
-}
-
-/// The same file as a node's.
-fn read_members(path: &Path) -> Result<Vec<Member>, Wrong> {
-    let list = members::load(path).map_err(|misfits| {
-        let all: Vec<String> = misfits.iter().map(Misfit::in_words).collect();
-        wrong(all.join("; "), "or write none to open the network")
-    })?;
-    let to_member = |listed: &Listed| Member {
-        address: listed.address,
-        name: listed.name.clone(),
-        validator: listed.validator,
-    };
-    Ok(list.iter().map(to_member).collect())
+impl MigrateArgs {
+    /// Reads the database's address.
+    pub(crate) fn resolve(self, problems: &mut Problems) -> Option<MigrateConfig> {
+        Some(MigrateConfig {
+            database_url: self.database.resolve(problems)?,
+            write_interval: self.write_interval,
+            min_signatures: self.min_signatures,
+            min_validators: self.min_validators,
+            members: self.members.map(|NewMembers(members)| members),
+            node_password: self.node_password_file.map(|file| file.secret),
+            wait: self.wait,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -136,11 +116,14 @@ mod tests {
     use super::*;
     use crate::config::testing;
 
+    fn read(words: &[&str]) -> Result<MigrateConfig, Vec<String>> {
+        let words = [&["--database-url", "postgres://db"], words].concat();
+        testing::read(&words, MigrateArgs::resolve).map(|(config, _)| config)
+    }
+
     #[test]
     fn the_defaults_are_those_of_a_node() {
-        let config = testing::read(&[("database-url", &["postgres://db"])], read)
-            .unwrap()
-            .config;
+        let config = read(&[]).unwrap();
         assert_eq!(
             (config.write_interval, config.min_signatures),
             (Duration::from_secs(30), 3)
@@ -153,9 +136,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("members.toml");
         fs::write(&path, members).unwrap();
-        let path = path.to_str().unwrap();
-        let flags: [(&str, &[&str]); 2] = [("database-url", &["postgres://db"]), ("members", &[path])];
-        testing::read(&flags, read).map(|resolved| resolved.config.members)
+        read(&["--members", path.to_str().unwrap()]).map(|config| config.members)
     }
 
     #[test]
@@ -173,8 +154,7 @@ mod tests {
 
     #[test]
     fn nobody_is_said_in_so_many_words() {
-        let flags: [(&str, &[&str]); 2] = [("database-url", &["postgres://db"]), ("members", &["none"])];
-        assert_eq!(testing::read(&flags, read).unwrap().config.members, Some(vec![]));
+        assert_eq!(read(&["--members", "none"]).unwrap().members, Some(vec![]));
         assert!(read_with_members("member = []").unwrap_err()[0].contains("lists no member"));
     }
 
@@ -200,14 +180,10 @@ mod tests {
         let path = folder.path().join("password");
         fs::write(&path, "\n").unwrap();
         let path = path.to_str().unwrap();
-        let flags: [(&str, &[&str]); 2] = [
-            ("database-url", &["postgres://db"]),
-            ("node-password-file", &[path]),
-        ];
         assert_eq!(
-            testing::read(&flags, read).unwrap_err(),
+            read(&["--node-password-file", path]).unwrap_err(),
             [format!(
-                "--node-password-file: {path:?} is empty: name a file that this user can read and that holds the secret alone"
+                "--node-password-file: {path:?} is empty: write the secret into it, or name the file that holds it"
             )]
         );
     }

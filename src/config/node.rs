@@ -1,20 +1,54 @@
 //! `quorate node`: the parts together, and the rules between them.
 
+use std::net::SocketAddr;
+
+use clap::Args;
 use quorate_protocol::Members;
 use quorate_store::DatabaseUrl;
 
 use super::{
-    agreement::{self, AgreementConfig, MEMBERS},
-    api::{self, ApiConfig},
-    database,
-    gossip::{self, GossipConfig},
-    key::{self, KEY_FILE, KeyConfig},
-    lifetime,
-    pricing::{self, PricingConfig},
-    problem::wrong,
-    reader::Reader,
-    setting::Setting,
+    agreement::{AgreementArgs, AgreementConfig},
+    database::DatabaseArgs,
+    gossip::{GossipArgs, GossipConfig},
+    keys::{KeyConfig, NodeKeyArgs},
+    pricing::PricingConfig,
+    problems::Problems,
+    values::{listen_address, wrong},
 };
+
+/// Everything that a node can be told, in the order of the help.
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    #[command(flatten)]
+    pricing: PricingConfig,
+    #[command(flatten)]
+    agreement: AgreementArgs,
+    #[command(flatten)]
+    gossip: GossipArgs,
+    #[command(flatten)]
+    key: NodeKeyArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    api: ApiConfig,
+
+    /// Stop in order when standard input is closed: the node ends with the program that started it, however that ends
+    #[arg(long, help_heading = "Process")]
+    stop_with_stdin: bool,
+}
+
+/// The HTTP API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+#[command(next_help_heading = "API")]
+pub(crate) struct ApiConfig {
+    /// Where API, health and metrics listen; `off` for none, 0.0.0.0:8080 in a container
+    #[arg(id = "api-listen", long, value_name = "IP:PORT", default_value = "127.0.0.1:8080", value_parser = listen_address)]
+    pub(crate) listen: std::option::Option<SocketAddr>,
+
+    /// Let the API make actors fail, to see them recover. For tests: only with an API on a loopback address
+    #[arg(long)]
+    pub(crate) fault_injection: bool,
+}
 
 /// One node.
 #[derive(Debug, Clone)]
@@ -35,61 +69,60 @@ pub(crate) struct NodeConfig {
     pub(crate) stop_with_stdin: bool,
 }
 
-/// Everything that a node can be told, in the order of the help.
-pub(crate) fn settings() -> Vec<&'static Setting> {
-    [
-        pricing::SETTINGS.as_slice(),
-        &agreement::SETTINGS,
-        &gossip::SETTINGS,
-        &key::NODE_SETTINGS,
-        &database::SETTINGS,
-        &api::SETTINGS,
-        &lifetime::SETTINGS,
-    ]
-    .concat()
-}
-
-/// Reads [`settings`]. The key is loaded here, so that what is wrong with it is reported with the rest.
-pub(crate) fn read(reader: &mut Reader<'_>) -> Option<NodeConfig> {
-    let write_interval = agreement::read_write_interval(reader);
-    let pricing = pricing::read(reader, write_interval);
-    let agreement = agreement::read(reader, write_interval);
-    let gossip = gossip::read(reader);
-    let key = key::load_or_generate(reader);
-    let database_url = database::read(reader);
-    let api = api::read(reader);
-    let stop_with_stdin = lifetime::read(reader);
-    if let (Some(key), Some(agreement)) = (&key, &agreement) {
-        check_own_membership(reader, key, &agreement.committee().members);
+impl NodeArgs {
+    /// Loads what the settings name, and checks the rules between them. Each part is looked at, so that all problems are reported.
+    pub(crate) fn resolve(self, problems: &mut Problems) -> Option<NodeConfig> {
+        let pricing = self.pricing.resolve(self.agreement.write_interval, problems);
+        let agreement = self.agreement.resolve(problems);
+        let gossip = self.gossip.resolve(problems);
+        let key = self.key.resolve(problems);
+        let database_url = self.database.resolve(problems);
+        self.api.check(problems);
+        if let (Some(key), Some(agreement)) = (&key, &agreement) {
+            check_own_membership(key, &agreement.committee().members, problems);
+        }
+        Some(NodeConfig {
+            gossip: gossip?,
+            key: key?,
+            pricing,
+            agreement: agreement?,
+            database_url: database_url?,
+            api: self.api,
+            stop_with_stdin: self.stop_with_stdin,
+        })
     }
-    Some(NodeConfig {
-        gossip: gossip?,
-        key: key?,
-        pricing: pricing?,
-        agreement: agreement?,
-        database_url: database_url?,
-        api: api?,
-        stop_with_stdin: stop_with_stdin?,
-    })
 }
 
-fn check_own_membership(reader: &mut Reader<'_>, key: &KeyConfig, members: &Members) {
+impl ApiConfig {
+    fn check(&self, problems: &mut Problems) {
+        let is_local = self.listen.is_some_and(|address| address.ip().is_loopback());
+        if self.fault_injection && !is_local && problems.are_right(&["api-listen"]) {
+            let remedy = "use --api-listen 127.0.0.1:8080, or leave it out";
+            problems.reject(
+                "fault-injection",
+                wrong("needs an API on a loopback address", remedy),
+            );
+        }
+    }
+}
+
+fn check_own_membership(key: &KeyConfig, members: &Members, problems: &mut Problems) {
     let address = key.key.address();
     match (&key.file, members.admit(&address)) {
         (None, false) => {
             let rule = "is missing, and the new key that a node makes without it is no member";
-            reader.reject(
-                &KEY_FILE,
+            problems.reject(
+                "key-file",
                 wrong(rule, "name the key file of a member of --members"),
             );
         }
         (Some(_), false) => {
             let rule = format!("does not list this node's address {address}");
-            reader.reject(&MEMBERS, wrong(rule, "add it, or name another --key-file"));
+            problems.reject("members", wrong(rule, "add it, or name another --key-file"));
         }
         (None, true) => {
             let remedy = "quorate keys new --out node.key, then --key-file node.key";
-            reader.warn(format!(
+            problems.warn(format!(
                 "key made for this run only: address={address} remedy=\"{remedy}\""
             ));
         }
@@ -109,19 +142,18 @@ mod tests {
         keys::{Format, save},
     };
 
-    const DATABASE: (&str, &[&str]) = ("database-url", &["postgres://q:hunter2@db/prices"]);
+    const DATABASE: &str = "--database-url=postgres://q:hunter2@db/prices";
     const STRANGER: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+
+    fn read(words: &[&str]) -> Result<(NodeConfig, Vec<String>), Vec<String>> {
+        testing::read(&[&[DATABASE], words].concat(), NodeArgs::resolve)
+    }
 
     #[test]
     fn a_database_is_all_that_a_node_must_be_told() {
-        let resolved = testing::read(&[DATABASE], read).unwrap();
-        assert_eq!(
-            resolved.warnings.len(),
-            2,
-            "open network, key for this run: {:?}",
-            resolved.warnings
-        );
-        assert!(!format!("{resolved:?}").contains("hunter2"));
+        let (config, warnings) = read(&[]).unwrap();
+        assert_eq!(warnings.len(), 2, "open network, key for this run: {warnings:?}");
+        assert!(!format!("{config:?}").contains("hunter2"));
     }
 
     #[test]
@@ -133,12 +165,11 @@ mod tests {
         save(&key, key_file.as_ref(), &Format::Hex).unwrap();
         let with = |listed: &str, with_key: bool| {
             fs::write(&members, testing::members(&[listed])).unwrap();
-            let (members, key_file) = ([members.as_str()], [key_file.as_str()]);
-            let mut flags = vec![DATABASE, ("min-signatures", &["1"]), ("members", &members)];
+            let mut words = vec!["--min-signatures", "1", "--members", &members];
             if with_key {
-                flags.push(("key-file", &key_file));
+                words.extend(["--key-file", &key_file]);
             }
-            testing::read(&flags, read)
+            read(&words)
         };
         let own = key.address().to_string();
         assert!(with(&own, true).is_ok());
@@ -155,5 +186,29 @@ mod tests {
               member of --members"
             ]
         );
+    }
+
+    #[test]
+    fn the_api_is_local_unless_it_is_opened() {
+        let local = ApiConfig {
+            listen: "127.0.0.1:8080".parse().ok(),
+            fault_injection: false,
+        };
+        assert_eq!(read(&[]).unwrap().0.api, local);
+        assert_eq!(read(&["--api-listen", "off"]).unwrap().0.api.listen, None);
+    }
+
+    #[test]
+    fn faults_can_be_injected_from_this_machine_only() {
+        assert!(read(&["--fault-injection"]).unwrap().0.api.fault_injection);
+        for listen in ["0.0.0.0:8080", "off"] {
+            assert_eq!(
+                read(&["--fault-injection", "--api-listen", listen]).unwrap_err(),
+                [
+                    "--fault-injection: \"true\" needs an API on a loopback address: use --api-listen 127.0.0.1:8080, or \
+                  leave it out"
+                ]
+            );
+        }
     }
 }

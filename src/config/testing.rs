@@ -1,26 +1,28 @@
 //! For the tests of this folder: a configuration from flags alone.
 
+use std::ffi::OsString;
+
+use clap::{Args, Command};
+
 use super::{
-    layers::Layers,
-    problem::Problem,
-    reader::{Reader, Resolved},
+    layers::{self, Environment},
+    problems::{Problem, Problems},
 };
 
-/// Reads with these flags; the problems as the lines that a user sees.
-pub(crate) fn read<T>(
-    flags: &[(&'static str, &[&str])],
-    resolve: impl FnOnce(&mut Reader<'_>) -> Option<T>,
-) -> Result<Resolved<T>, Vec<String>> {
-    let flags = flags
-        .iter()
-        .map(|(name, values)| (*name, values.iter().map(ToString::to_string).collect()));
-    let layers = Layers {
-        flags: flags.collect(),
-        ..Layers::default()
-    };
-    let mut reader = Reader::new(&layers, Vec::new());
-    let config = resolve(&mut reader);
-    reader
+/// Reads with these words of a command line; a configuration and its warnings, or the problems as the lines that a user sees.
+pub(crate) fn read<A: Args, T>(
+    words: &[&str],
+    resolve: impl FnOnce(A, &mut Problems) -> Option<T>,
+) -> Result<(T, Vec<String>), Vec<String>> {
+    let declared = A::augment_args(Command::new("test"));
+    let line = ["test"].iter().chain(words).map(OsString::from);
+    let layers::Read {
+        matches,
+        mut problems,
+        ..
+    } = layers::read(declared, line, Environment::default()).unwrap();
+    let config = resolve(A::from_arg_matches(&matches).unwrap(), &mut problems);
+    problems
         .finish(config)
         .map_err(|problems| problems.iter().map(Problem::to_string).collect())
 }

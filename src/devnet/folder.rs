@@ -5,12 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use humantime::format_duration;
 use quorate_protocol::NodeKey;
 use quorate_store::{Member, PrivatePostgres, Secret};
 use toml::{Table, Value};
 
 use crate::{
-    config::{devnet::DevnetConfig, value::show_duration},
+    config::devnet::DevnetConfig,
     keys::{self, Format},
 };
 
@@ -130,11 +131,11 @@ fn node_config(config: &DevnetConfig, plan: &Plan, folder: &Path, index: usize) 
         ("source".to_owned(), list(plan.sources.clone())),
         (
             "fetch-interval".to_owned(),
-            text(&show_duration(config.fetch_interval)),
+            text(&format_duration(config.fetch_interval)),
         ),
         (
             "write-interval".to_owned(),
-            text(&show_duration(config.write_interval)),
+            text(&format_duration(config.write_interval)),
         ),
         (
             "min-signatures".to_owned(),

@@ -33,10 +33,10 @@ const POLL: Duration = Duration::from_millis(200);
 pub(crate) async fn run(config: DevnetConfig) -> Result<(), Box<dyn Error>> {
     let nodes = config.nodes;
     output::print(&format!("starting a private Postgres and {nodes} nodes …\n"))?;
-    let exchange = config
-        .simulate
-        .then(|| exchange::start(&config.exchange))
-        .transpose()?;
+    let exchange = match config.simulate {
+        true => Some(exchange::start(&config.exchange()?)?),
+        false => None,
+    };
     let postgres = PrivatePostgres::start(&PrivateOptions::default())?;
     let node_password = Secret::new(random_password());
     let keys: Vec<NodeKey> = (0..nodes).map(|_| NodeKey::generate()).collect();

@@ -5,7 +5,7 @@ use quorate_protocol::Network;
 use quorate_supervisor::Mailbox;
 
 use crate::{
-    config::network_secret::NetworkSecretConfig,
+    config::gossip::NetworkSecretConfig,
     keys::network_secret,
     watch::{Watched, watch},
 };
