@@ -3,8 +3,8 @@
 use std::{error::Error, time::Duration};
 
 use quorate_actors::Clock;
-use quorate_protocol::{Feed, UnixMillis};
-use quorate_store::{Record, RecordQuery, Store, StoreConfig};
+use quorate_protocol::{Feed, Record, UnixMillis};
+use quorate_store::{RecordQuery, Store, StoreConfig};
 use serde_json::{Value, json};
 
 use crate::{

@@ -24,7 +24,7 @@ use quorate_actors::{
         SourceMeasures,
     },
 };
-use quorate_protocol::{Feed, Instant, rounds::Quoted};
+use quorate_protocol::{AgreedPrice, Feed, Instant, rounds::FetchRequest};
 use tokio::time::{sleep, timeout};
 
 /// What a source does when asked. Where an answer is refused its price would fit, so that nothing but the refusal keeps it out.
@@ -155,7 +155,7 @@ fn body(kind: SourceKind, price: &str, base: &str, now: u64) -> String {
 
 /// Keeps what it is told.
 #[derive(Clone, Default)]
-struct Observer(Arc<Mutex<Vec<Quoted>>>);
+struct Observer(Arc<Mutex<Vec<AgreedPrice>>>);
 
 impl Actor for Observer {
     type Context = Context<Self>;
@@ -165,7 +165,7 @@ impl Handler<AggregatorMessage> for Observer {
     type Result = ();
     fn handle(&mut self, message: AggregatorMessage, _: &mut Self::Context) {
         match message {
-            AggregatorMessage::Quoted { quoted, .. } => self.0.lock().unwrap().push(quoted),
+            AggregatorMessage::Price(price) => self.0.lock().unwrap().push(price),
             other => panic!("the fetcher does not say this: {other:?}"),
         }
     }
@@ -195,7 +195,7 @@ impl Observer {
         self.0.lock().unwrap().len()
     }
 
-    fn last(&self) -> Quoted {
+    fn last(&self) -> AgreedPrice {
         self.0.lock().unwrap().last().unwrap().clone()
     }
 
@@ -583,10 +583,10 @@ async fn answers_are_in_about_when_the_aggregator_wants_them() {
     let scene = Scene::start(rules, &[]);
     scene.price().await;
     let wanted = scene.clock.now() + LONGEST_LEAD + Duration::from_millis(500);
-    scene.fetcher.do_send(FetcherMessage::FetchFor {
+    scene.fetcher.do_send(FetcherMessage(FetchRequest::By {
         feed: feed(),
         at: wanted,
-    });
+    }));
     scene
         .until("the second price", |scene| scene.observer.count() == 2)
         .await;
@@ -618,14 +618,14 @@ async fn for_a_time_that_has_passed_it_fetches_at_once() {
         })
         .await;
     let other_feed = "BTC/USD".parse().unwrap();
-    scene.fetcher.do_send(FetcherMessage::FetchFor {
+    scene.fetcher.do_send(FetcherMessage(FetchRequest::By {
         feed: other_feed,
         at: soonest,
-    });
-    scene.fetcher.do_send(FetcherMessage::FetchFor {
+    }));
+    scene.fetcher.do_send(FetcherMessage(FetchRequest::By {
         feed: feed(),
         at: soonest,
-    });
+    }));
     scene
         .until("the second price", |scene| scene.observer.count() == 2)
         .await;

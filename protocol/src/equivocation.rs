@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use crate::{
     address::Address,
     names::Network,
-    report::{Report, VerifiedReport, VerifyError},
+    report::{Report, VerifiedReport},
+    signing::VerifyError,
 };
 
 /// How far apart two observations of one observer are that do not contradict each other: half a write window, and never

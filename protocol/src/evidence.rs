@@ -7,8 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use crate::{
     digest::{Digest, keccak256},
     encoding::bounded_list,
+    names::Feed,
     price::Price,
-    time::UnixMillis,
+    time::{Instant, UnixMillis},
 };
 
 /// Most quotes that an observation may carry.
@@ -159,6 +160,26 @@ fn median(mut prices: Vec<Price>) -> Price {
         prices[upper - 1].midpoint(prices[upper])
     } else {
         prices[upper]
+    }
+}
+
+/// What the exchanges' quotes agreed on, before the node has put its name to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgreedPrice {
+    /// What is priced.
+    pub feed: Feed,
+    /// The quotes; the price is their median.
+    pub evidence: Evidence,
+    /// When the last answer was in, by this node's calendar.
+    pub observed_at: UnixMillis,
+    /// The same moment on the stopwatch.
+    pub observed: Instant,
+}
+
+impl AgreedPrice {
+    /// The price.
+    pub fn price(&self) -> Price {
+        self.evidence.median()
     }
 }
 

@@ -1,14 +1,26 @@
 //! A node's sign of life.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
-    address::Address, digest::Digest, digest::eip712, encoding::bounded_list, names::Feed, names::Network,
-    signing::NodeKey, signing::Signature, time::UnixMillis,
+    address::Address,
+    digest::{Digest, eip712},
+    encoding::bounded_list,
+    names::{Feed, Network},
+    signing::{NodeKey, Signature},
+    time::{Instant, UnixMillis},
 };
 
 const HEARTBEAT_TYPE: &str = "Heartbeat(address node,string version,string[] feeds,uint64 sentAt,uint64 lastObservation,\
 bytes32 lastRecord,uint64 uptime)";
+
+/// How often a node says that it is alive, if it has said nothing else.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
+
+/// A node that says other things all the time tells its version and its clock so often all the same.
+const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 
 /// Most feeds that a node may announce.
 pub const MAX_FEEDS: usize = 16;
@@ -115,5 +127,81 @@ impl<'de> Deserialize<'de> for Heartbeat {
             uptime_s,
             signature,
         })
+    }
+}
+
+/// When a node's next sign of life is due: when it has said nothing else for a while, when somebody came who has not heard
+/// one, and now and then for what only a sign of life tells.
+#[derive(Debug, Default)]
+pub struct HeartbeatSchedule {
+    /// When this node last said anything that others know it to be alive by.
+    spoke: Option<Instant>,
+    /// When it last gave a sign of life.
+    sent: Option<Instant>,
+    /// Whether somebody came since.
+    has_newcomers: bool,
+}
+
+impl HeartbeatSchedule {
+    /// The node published an observation of its own.
+    pub fn on_observation(&mut self, now: Instant) {
+        self.spoke = Some(now);
+    }
+
+    /// A peer came.
+    pub fn on_peer_up(&mut self) {
+        self.has_newcomers = true;
+    }
+
+    /// Whether a sign of life is due; then it is taken for given.
+    pub fn take_due(&mut self, now: Instant) -> bool {
+        let is_over = |since: Option<Instant>, wait| since.is_none_or(|since| now.since(since) >= wait);
+        let is_due = self.has_newcomers
+            || is_over(self.spoke, HEARTBEAT_INTERVAL)
+            || is_over(self.sent, LONGEST_SILENCE);
+        if is_due {
+            (self.spoke, self.sent, self.has_newcomers) = (Some(now), Some(now), false);
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::after_start(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_silent_node_says_every_fifteen_seconds_that_it_is_alive() {
+        let mut schedule = HeartbeatSchedule::default();
+        let due: Vec<u64> = (0..=45).filter(|second| schedule.take_due(at(*second))).collect();
+        assert_eq!(due, [0, 15, 30, 45]);
+    }
+
+    #[test]
+    fn observations_are_signs_of_life_but_one_a_minute_tells_the_rest() {
+        let mut schedule = HeartbeatSchedule::default();
+        let due: Vec<u64> = (0..=130)
+            .filter(|second| {
+                if second % 10 == 0 {
+                    schedule.on_observation(at(*second));
+                }
+                schedule.take_due(at(*second))
+            })
+            .collect();
+        assert_eq!(due, [0, 60, 120]);
+    }
+
+    #[test]
+    fn a_newcomer_gets_to_know_a_node_at_once() {
+        let mut schedule = HeartbeatSchedule::default();
+        assert!(schedule.take_due(at(0)));
+        assert!(!schedule.take_due(at(1)));
+        schedule.on_peer_up();
+        assert!(schedule.take_due(at(2)));
+        assert!(!schedule.take_due(at(3)));
     }
 }

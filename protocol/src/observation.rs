@@ -3,8 +3,12 @@
 use serde::{Deserialize, Serialize, de::Error as _};
 
 use crate::{
-    address::Address, digest::Digest, digest::eip712, evidence::Evidence, names::Feed, names::Network,
-    price::Price, time::UnixMillis,
+    address::Address,
+    digest::{Digest, eip712},
+    evidence::Evidence,
+    names::{Feed, Network},
+    price::Price,
+    time::UnixMillis,
 };
 
 /// The EIP-712 type of what is signed; part of the contract with every verifier.

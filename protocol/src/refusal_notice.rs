@@ -3,7 +3,10 @@
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
-    address::Address, digest::Digest, digest::eip712, names::Network, signing::NodeKey, signing::Signature,
+    address::Address,
+    digest::{Digest, eip712},
+    names::Network,
+    signing::{NodeKey, Signature},
     time::UnixMillis,
 };
 

@@ -11,8 +11,7 @@ use crate::{
     encoding::bounded_list,
     names::Network,
     observation::Observation,
-    signing::Attestation,
-    signing::{Signature, SignatureError},
+    signing::{Attestation, NodeKey, Signature, VerifyError},
 };
 
 /// Most attestations that a report may carry: bounds the work that one message can cause (about 5 ms of recoveries).
@@ -26,27 +25,6 @@ pub const MAX_ATTESTATIONS: usize = 128;
 pub struct Report {
     observation: Observation,
     attestations: Vec<Attestation>,
-}
-
-/// A signature that does not prove what its report claims: whoever made this report broke the protocol.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum VerifyError {
-    /// It names no signer at all.
-    #[error("the signature of {signer} is invalid: {error}")]
-    Invalid {
-        /// Whose it claims to be.
-        signer: Address,
-        /// What is wrong with it.
-        error: SignatureError,
-    },
-    /// It is somebody else's, or over something else.
-    #[error("the signature of {claimed} recovers to {recovered}")]
-    OtherSigner {
-        /// Whose it claims to be.
-        claimed: Address,
-        /// Whose it would be.
-        recovered: Address,
-    },
 }
 
 impl Report {
@@ -81,7 +59,7 @@ impl Report {
             .iter()
             .filter(|attestation| !is_known(digest, attestation))
         {
-            check(digest, attestation)?;
+            attestation.verify(digest)?;
         }
         let signatures = self
             .attestations
@@ -93,18 +71,6 @@ impl Report {
             digest,
             signatures,
         })
-    }
-}
-
-fn check(digest: Digest, attestation: &Attestation) -> Result<(), VerifyError> {
-    let claimed = attestation.signer;
-    match attestation.signature.recover(digest) {
-        Ok(recovered) if recovered == claimed => Ok(()),
-        Ok(recovered) => Err(VerifyError::OtherSigner { claimed, recovered }),
-        Err(error) => Err(VerifyError::Invalid {
-            signer: claimed,
-            error,
-        }),
     }
 }
 
@@ -151,22 +117,28 @@ pub struct VerifiedReport {
 
 impl VerifiedReport {
     /// A report of one's own observation: signs it. The caller's key must be the observer's.
-    pub fn sign_own(
-        observation: Observation,
-        network: &Network,
-        key: &crate::NodeKey,
-    ) -> Result<Self, VerifyError> {
+    pub fn sign_own(observation: Observation, network: &Network, key: &NodeKey) -> Result<Self, VerifyError> {
         let digest = observation.digest(network);
         let (claimed, recovered) = (observation.observer(), key.address());
         if claimed != recovered {
             return Err(VerifyError::OtherSigner { claimed, recovered });
         }
-        let signatures = BTreeMap::from([(recovered, key.sign(digest))]);
-        Ok(Self {
+        Ok(Self::signed(observation, digest, key))
+    }
+
+    /// The same, with the digest of the observation at hand.
+    pub(crate) fn signed(observation: Observation, digest: Digest, key: &NodeKey) -> Self {
+        Self {
             observation,
             digest,
-            signatures,
-        })
+            signatures: BTreeMap::from([(key.address(), key.sign(digest))]),
+        }
+    }
+
+    /// The same with this node's own signature added, unless it carries as many as it may.
+    pub fn cosigned_by(mut self, key: &NodeKey) -> Self {
+        self.insert(key.address(), key.sign(self.digest));
+        self
     }
 
     /// What is reported.
@@ -189,7 +161,7 @@ impl VerifiedReport {
         if self.signatures.contains_key(&attestation.signer) {
             return Ok(false);
         }
-        check(self.digest, &attestation)?;
+        attestation.verify(self.digest)?;
         Ok(self.insert(attestation.signer, attestation.signature))
     }
 

@@ -4,12 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     address::Address,
-    digest::Digest,
-    digest::eip712,
+    digest::{Digest, eip712},
     names::Network,
     report::{Certificate, Report},
-    signing::NodeKey,
-    signing::Signature,
+    signing::{NodeKey, Signature},
     time::UnixMillis,
 };
 

@@ -5,10 +5,11 @@
 use std::time::Duration;
 
 use quorate_protocol::{
-    Attestation, Certificate, Committee, Digest, Evidence, Fraction, Instant, Members, Network, NodeKey,
-    Observation, ProvenEquivocation, QuorumRule, Quote, UnixMillis, VerifiedReport,
+    AgreedPrice, Attestation, Certificate, Committee, Digest, Evidence, Feed, Fraction, Instant, LastRecord,
+    Members, Message, Network, NodeKey, Observation, ProvenEquivocation, QuorumRule, Quote, UnixMillis,
+    VerifiedReport, WriteOutcome,
     cosign::CosignPolicy,
-    rounds::{Effect, LastRecord, Note, Now, Quoted, Rounds, Settings, Timing, WriteOutcome},
+    rounds::{Effect, FetchRequest, Note, Now, Rounds, Settings, SignRequest, StoreRequest, Timing},
 };
 
 const WINDOW: Duration = Duration::from_secs(30);
@@ -30,6 +31,10 @@ fn at(ms: u64) -> Now {
     }
 }
 
+fn feed() -> Feed {
+    "ETH/USD".parse().unwrap()
+}
+
 fn timing() -> Timing {
     Timing::for_interval(WINDOW)
 }
@@ -44,7 +49,7 @@ fn members() -> Members {
 
 fn settings(quorum: QuorumRule) -> Settings {
     Settings {
-        feed: "ETH/USD".parse().unwrap(),
+        feed: feed(),
         me: key(1).address(),
         committee: Committee {
             members: members(),
@@ -65,14 +70,9 @@ fn settings(quorum: QuorumRule) -> Settings {
 
 fn report(signers: &[u8], ms: u64) -> VerifiedReport {
     let when = at(ms).unix;
-    let quote = Quote {
-        source: "coinbase".parse().unwrap(),
-        price: "3000".parse().unwrap(),
-        at: when,
-    };
-    let evidence = Evidence::new(vec![quote]).unwrap();
+    let evidence = evidence_of("3000", when);
     let observer = key(signers[0]);
-    let observation = Observation::new("ETH/USD".parse().unwrap(), when, observer.address(), evidence);
+    let observation = Observation::new(feed(), when, observer.address(), evidence);
     let mut report = VerifiedReport::sign_own(observation, &network(), &observer).unwrap();
     for n in &signers[1..] {
         let signature = key(*n).sign(report.digest());
@@ -95,20 +95,17 @@ fn evidence_of(price: &str, at: UnixMillis) -> Evidence {
     Evidence::new(vec![quote]).unwrap()
 }
 
-fn quoted(ms: u64) -> Quoted {
-    let Now {
-        instant: observed,
-        unix: observed_at,
-    } = at(ms);
-    let quote = Quote {
-        source: "coinbase".parse().unwrap(),
-        price: "3000".parse().unwrap(),
-        at: observed_at,
-    };
-    Quoted {
-        evidence: Evidence::new(vec![quote]).unwrap(),
-        observed_at,
-        observed,
+fn agreed(ms: u64) -> AgreedPrice {
+    agreed_on("3000", ms)
+}
+
+fn agreed_on(price: &str, ms: u64) -> AgreedPrice {
+    let Now { instant, unix } = at(ms);
+    AgreedPrice {
+        feed: feed(),
+        evidence: evidence_of(price, unix),
+        observed_at: unix,
+        observed: instant,
     }
 }
 
@@ -123,13 +120,23 @@ fn certificate(signers: &[u8], ms: u64) -> Certificate {
 /// A machine that has heard from an empty database.
 fn ready(quorum: QuorumRule) -> Rounds {
     let (mut machine, effects) = Rounds::start(settings(quorum), at(0));
-    assert_eq!(effects, [Effect::AskLastRecord]);
+    assert_eq!(effects, [asks_last_record()]);
     machine.on_last_record(Ok(None), at(1));
     machine
 }
 
+fn asks_last_record() -> Effect {
+    Effect::Store(StoreRequest::LastRecord(feed()))
+}
+
 fn has_write(effects: &[Effect]) -> bool {
-    effects.iter().any(|effect| matches!(effect, Effect::Write(_)))
+    let is_write = |effect: &Effect| matches!(effect, Effect::Store(StoreRequest::Write(_)));
+    effects.iter().any(is_write)
+}
+
+fn asks_to_cosign(effects: &[Effect]) -> bool {
+    let is_request = |effect: &Effect| matches!(effect, Effect::Sign(SignRequest::CoSign(_)));
+    effects.iter().any(is_request)
 }
 
 /// Lets time pass until a write is asked for, and returns when.
@@ -137,7 +144,7 @@ fn next_write(machine: &mut Rounds, mut now: u64, until: u64) -> Option<(u64, Di
     while now <= until {
         let effects = machine.on_tick(at(now));
         for effect in effects {
-            if let Effect::Write(certificate) = effect {
+            if let Effect::Store(StoreRequest::Write(certificate)) = effect {
                 return Some((now, certificate.digest()));
             }
         }
@@ -161,7 +168,11 @@ fn nothing_is_written_before_the_window_opens() {
         digest: Digest::new([7; 32]),
         age: Duration::from_secs(25),
     };
-    machine.on_write_outcome(Digest::new([1; 32]), WriteOutcome::TooSoon(Some(last)), at(1000));
+    machine.on_write_outcome(
+        Digest::new([1; 32]),
+        WriteOutcome::TooSoon { last: Some(last) },
+        at(1000),
+    );
     machine.on_report(report(&[2, 3, 4], 5500), at(5500));
     let (when, _) = next_write(&mut machine, 5500, 8000).unwrap();
     assert!(
@@ -214,7 +225,7 @@ fn a_record_that_cannot_be_read_is_no_reason_to_try_again_at_once() {
     let digest = report(&[2, 3, 4], 100).digest();
     machine.on_report(report(&[2, 3, 4], 100), at(100));
     next_write(&mut machine, 100, 1200).unwrap();
-    let effects = machine.on_write_outcome(digest, WriteOutcome::TooSoon(None), at(1300));
+    let effects = machine.on_write_outcome(digest, WriteOutcome::TooSoon { last: None }, at(1300));
     assert!(!has_write(&effects));
     let (when, _) = next_write(&mut machine, 1300, 3000).unwrap();
     assert!(when >= 1550, "tried again at {when}");
@@ -235,7 +246,13 @@ fn a_refused_certificate_is_not_tried_again() {
     let mut machine = ready(rule(3));
     machine.on_report(report(&[2, 3, 4], 100), at(100));
     let (when, digest) = next_write(&mut machine, 100, 1200).unwrap();
-    let effects = machine.on_write_outcome(digest, WriteOutcome::Refused("check".into()), at(when + 1));
+    let effects = machine.on_write_outcome(
+        digest,
+        WriteOutcome::Refused {
+            reason: "check".into(),
+        },
+        at(when + 1),
+    );
     assert!(
         effects
             .iter()
@@ -253,7 +270,7 @@ fn news_of_a_record_cancels_the_wait_and_is_confirmed_within_bounds() {
     for ms in 102..6000 {
         let effects = machine.on_tick(at(ms));
         assert!(!has_write(&effects), "wrote at {ms} what is written");
-        if asked.is_none() && effects.contains(&Effect::AskLastRecord) {
+        if asked.is_none() && effects.contains(&asks_last_record()) {
             asked = Some(ms);
         }
     }
@@ -263,24 +280,21 @@ fn news_of_a_record_cancels_the_wait_and_is_confirmed_within_bounds() {
 #[test]
 fn nothing_is_added_to_a_certificate() {
     let mut machine = ready(rule(3));
-    machine.on_own_price(quoted(90), at(90));
+    machine.on_own_price(agreed(90), at(90));
     machine.on_report(report(&[2, 3], 100), at(100));
     // Asked to sign, and overtaken by somebody else's signature.
-    let asked = (100..400).any(|ms| {
-        machine
-            .on_tick(at(ms))
-            .iter()
-            .any(|effect| matches!(effect, Effect::CoSign { .. }))
-    });
-    assert!(asked);
+    assert!((100..400).any(|ms| asks_to_cosign(&machine.on_tick(at(ms)))));
     machine.on_report(report(&[2, 3, 4], 100), at(401));
-    let digest = report(&[2, 3], 100).digest();
-    let attestation = Attestation {
-        signer: key(1).address(),
-        signature: key(1).sign(digest),
-    };
-    let effects = machine.on_cosigned(digest, Ok(attestation), at(402));
-    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Publish(_))));
+    let ours = report(&[2, 3], 100).cosigned_by(&key(1));
+    let mut effects = machine.on_cosigned(ours.digest(), Ok(ours), at(402));
+    effects.extend((402..2000).flat_map(|ms| machine.on_tick(at(ms))));
+    let is_note = |effect: &Effect| matches!(effect, Effect::Note(Note::CoSigned { .. }));
+    assert!(!effects.iter().any(is_note), "{effects:?}");
+    let written = effects.iter().find_map(|effect| match effect {
+        Effect::Store(StoreRequest::Write(certificate)) => Some(certificate.report()),
+        _ => None,
+    });
+    assert_eq!(written, Some(&report(&[2, 3, 4], 100)), "ours is not among them");
 }
 
 #[test]
@@ -289,7 +303,7 @@ fn a_validator_is_waited_for_by_name() {
     quorum.validators.insert(key(5).address());
     let mut machine = ready(quorum);
     machine.on_report(report(&[2, 3, 4], 100), at(100));
-    machine.on_own_price(quoted(90), at(100));
+    machine.on_own_price(agreed(90), at(100));
     let waits = |effect: &Effect| {
         matches!(
             effect,
@@ -363,13 +377,7 @@ fn candidates_are_bounded_however_many_observers_there_are() {
         secret[..4].copy_from_slice(&n.to_be_bytes());
         let stranger = NodeKey::from_bytes(secret).unwrap();
         let when = at(u64::from(n)).unix;
-        let quote = Quote {
-            source: "coinbase".parse().unwrap(),
-            price: "3000".parse().unwrap(),
-            at: when,
-        };
-        let evidence = Evidence::new(vec![quote]).unwrap();
-        let own = Observation::new("ETH/USD".parse().unwrap(), when, stranger.address(), evidence);
+        let own = Observation::new(feed(), when, stranger.address(), evidence_of("3000", when));
         machine.on_report(
             VerifiedReport::sign_own(own, &network(), &stranger).unwrap(),
             at(u64::from(n)),
@@ -383,7 +391,7 @@ fn in_an_open_window_a_price_is_asked_for_every_few_seconds_until_one_comes() {
     let mut machine = ready(rule(3));
     let mut wishes = vec![];
     let mut take = |ms: u64, effects: Vec<Effect>| {
-        let is_wish = |effect: &Effect| matches!(effect, Effect::FetchFor(_));
+        let is_wish = |effect: &Effect| matches!(effect, Effect::Fetch(FetchRequest::By { .. }));
         wishes.extend(effects.iter().filter(|effect| is_wish(effect)).map(|_| ms));
     };
     // Two nodes are no quorum: prices would come to nothing.
@@ -423,12 +431,12 @@ fn stated(machine: &mut Rounds, prices: &[u64], until: u64) -> Vec<(u64, u64)> {
     let mut stated = vec![];
     for ms in prices[0]..until {
         let effects = match prices.contains(&ms) {
-            true => machine.on_own_price(quoted(ms), at(ms)),
+            true => machine.on_own_price(agreed(ms), at(ms)),
             false => machine.on_tick(at(ms)),
         };
         for effect in effects {
-            if let Effect::State(quoted) = effect {
-                stated.push((ms, quoted.observed_at.get() - NOON));
+            if let Effect::Sign(SignRequest::State(price)) = effect {
+                stated.push((ms, price.observed_at.get() - NOON));
             }
         }
     }
@@ -465,7 +473,9 @@ fn a_price_waits_a_moment_for_enough_nodes_to_hear_it() {
     machine.on_peer_up(key(2).address(), at(600));
     let effects = machine.on_peer_up(key(3).address(), at(700));
     assert!(
-        effects.iter().any(|effect| matches!(effect, Effect::State(_))),
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Sign(SignRequest::State(_)))),
         "{effects:?}"
     );
 }
@@ -477,7 +487,11 @@ fn a_price_for_no_window_is_not_stated() {
         digest: Digest::new([7; 32]),
         age: Duration::ZERO,
     };
-    machine.on_write_outcome(Digest::new([1; 32]), WriteOutcome::TooSoon(Some(last)), at(10));
+    machine.on_write_outcome(
+        Digest::new([1; 32]),
+        WriteOutcome::TooSoon { last: Some(last) },
+        at(10),
+    );
     // The window opens at 30,010 ms; 3 s before, prices begin to serve it.
     assert_eq!(
         stated(&mut machine, &[10_000, 27_000, 27_010], 30_000),
@@ -519,16 +533,15 @@ fn an_observer_that_equivocated_is_not_cosigned_for_as_long_as_it_is_in_quaranti
     machine.on_report(one.clone(), at(150));
     let proof = ProvenEquivocation::of(&one, &other, Duration::from_secs(15)).unwrap();
     let effects = machine.on_equivocation(proof.clone(), true, at(201));
-    assert!(
-        effects.contains(&Effect::Accuse(proof.clone())) && effects.contains(&Effect::KeepEvidence(proof))
-    );
+    let claim = Effect::Publish(Message::Equivocation(proof.to_claim()));
+    let kept = Effect::Store(StoreRequest::KeepEquivocation(proof));
+    assert!(effects.contains(&claim) && effects.contains(&kept));
     assert_eq!(machine.candidates(), 0, "neither stays");
     let mut cosigned = vec![];
     for round in [20_000u64, 300_000, 599_000, 601_000] {
-        machine.on_own_price(quoted(round), at(round));
+        machine.on_own_price(agreed(round), at(round));
         machine.on_report(report(&[2], round), at(round));
-        let asked = |effect: &Effect| matches!(effect, Effect::CoSign { .. });
-        if (round..round + 500).any(|ms| machine.on_tick(at(ms)).iter().any(asked)) {
+        if (round..round + 500).any(|ms| asks_to_cosign(&machine.on_tick(at(ms)))) {
             cosigned.push(round);
         }
     }
@@ -544,15 +557,14 @@ fn a_validator_signs_when_its_name_is_all_that_is_missing_and_knows_the_others()
         for peer in heard {
             machine.on_peer_up(key(*peer).address(), at(2));
         }
-        machine.on_own_price(quoted(90), at(90));
+        machine.on_own_price(agreed(90), at(90));
         machine.on_report(report(&[2], 100), at(100));
-        let asked = |effect: &Effect| matches!(effect, Effect::CoSign { .. });
         (101..1000).find(|ms| {
             let effects = match ms {
                 290 => machine.on_report(report(&[2, 3], 100), at(290)),
                 _ => machine.on_tick(at(*ms)),
             };
-            effects.iter().any(asked)
+            asks_to_cosign(&effects)
         })
     };
     // Not at 250 ms, when the observation is settled and ordinary co-signers sign at once.
@@ -565,7 +577,7 @@ fn what_is_refused_is_told_to_the_network_unless_it_is_for_lack_of_knowledge() {
     let mut machine = with_two_peers(ready(rule(3)), 2);
     let reasons = |effects: Vec<Effect>| -> Vec<&'static str> {
         let reason = |effect| match effect {
-            Effect::Object { reason, .. } => Some(reason),
+            Effect::Sign(SignRequest::Refusal { reason, .. }) => Some(reason),
             _ => None,
         };
         effects.into_iter().filter_map(reason).collect()
@@ -574,11 +586,12 @@ fn what_is_refused_is_told_to_the_network_unless_it_is_for_lack_of_knowledge() {
     for ms in 100..1000 {
         assert_eq!(reasons(machine.on_tick(at(ms))), [""; 0], "no price of our own");
     }
-    let dear = Quoted {
-        evidence: evidence_of("3600", at(1000).unix),
-        ..quoted(1000)
-    };
+    let dear = agreed_on("3600", 1000);
     assert_eq!(reasons(machine.on_own_price(dear, at(1000))), ["price_deviates"]);
-    let marks: Vec<_> = machine.marks().collect();
-    assert_eq!(*marks[0].0, key(2).address());
+    let nodes = machine.status(at(1000)).nodes;
+    let of = nodes
+        .iter()
+        .find(|node| node.address == key(2).address())
+        .unwrap();
+    assert_eq!(of.findings, [("price_deviates", 1)].into());
 }

@@ -13,10 +13,10 @@ use std::{
 use folder::{Folder, Plan};
 use processes::Processes;
 use quorate_actors::price_fetcher::SourceSpec;
-use quorate_protocol::{Address, NodeKey, UnixMillis};
+use quorate_protocol::{Address, NodeKey, Record, UnixMillis};
 use quorate_store::{
-    DatabaseUrl, MigrateOptions, NODE_ROLE, Order, PrivateOptions, PrivatePostgres, Record, RecordQuery,
-    Secret, Store, StoreConfig,
+    DatabaseUrl, MigrateOptions, NODE_ROLE, Order, PrivateOptions, PrivatePostgres, RecordQuery, Secret,
+    Store, StoreConfig,
 };
 use quorate_supervisor::termination;
 

@@ -10,8 +10,8 @@ use prometheus::{
     core::{Collector, MetricVec, MetricVecBuilder},
     proto::MetricFamily,
 };
-use quorate_actors::{NAMESPACE, aggregator::FeedStatus, gossip_bridge::CountsSnapshot};
-use quorate_protocol::UnixMillis;
+use quorate_actors::{NAMESPACE, gossip_bridge::CountsSnapshot};
+use quorate_protocol::{UnixMillis, rounds::FeedStatus};
 use quorate_supervisor::{ActorStatus, Phase};
 
 use super::{
@@ -141,26 +141,26 @@ const OF_FEEDS: [Metric<FeedStatus>; 8] = [
     counter(
         "observations_total",
         "Prices that this node had of its own",
-        |feed| feed.observations,
+        |feed| feed.tally.observations,
     ),
     counter("records_total", "Records seen written, by whomever", |feed| {
-        feed.records
+        feed.tally.records
     }),
     counter("cosigned_total", "Reports of others vouched for", |feed| {
-        feed.cosigned
+        feed.tally.cosigned
     }),
     counter("refused_total", "Reports of others not vouched for", |feed| {
-        feed.refused
+        feed.tally.refused
     }),
     counter("superseded_total", "Certificates replaced unwritten", |feed| {
-        feed.superseded
+        feed.tally.superseded
     }),
     gauge("live_nodes", "Nodes known to be alive", |feed| feed.live as u64),
     gauge("required_signatures", "Signatures of a quorum", |feed| {
         feed.required as u64
     }),
     gauge("database_up", "Whether the database answers", |feed| {
-        u64::from(feed.knows_window && feed.database_lost_at.is_none())
+        u64::from(feed.knows_window && feed.tally.database_lost_at.is_none())
     }),
 ];
 
@@ -269,7 +269,7 @@ fn of_actors(page: &Page, actors: &[ActorStatus]) -> Result<(), Error> {
 fn of_feeds(page: &Page, feeds: &[FeedStatus]) -> Result<(), Error> {
     page.each(&OF_FEEDS, ["feed"], feeds, |feed| [feed.feed.to_string()])?;
     let writes = feeds.iter().flat_map(|feed| {
-        let outcomes = feed.writes.iter();
+        let outcomes = feed.tally.writes.iter();
         outcomes.map(|(outcome, count)| ([feed.feed.to_string(), (*outcome).to_owned()], *count as f64))
     });
     page.counters(
@@ -279,7 +279,7 @@ fn of_feeds(page: &Page, feeds: &[FeedStatus]) -> Result<(), Error> {
         writes,
     )?;
     let refusals = feeds.iter().flat_map(|feed| {
-        feed.refusals.iter().flat_map(move |(observer, reasons)| {
+        feed.tally.refusals.iter().flat_map(move |(observer, reasons)| {
             reasons.iter().map(move |(reason, count)| {
                 let labels = [feed.feed.to_string(), observer.to_string(), (*reason).to_owned()];
                 (labels, *count as f64)
@@ -293,7 +293,7 @@ fn of_feeds(page: &Page, feeds: &[FeedStatus]) -> Result<(), Error> {
         refusals,
     )?;
     let last = feeds.iter().filter_map(|feed| {
-        let at = Duration::from_millis(feed.last_record_at.map(UnixMillis::get)?);
+        let at = Duration::from_millis(feed.tally.last_record_at.map(UnixMillis::get)?);
         Some(([feed.feed.to_string()], at.as_secs_f64()))
     });
     page.gauges(

@@ -1,7 +1,6 @@
 //! Whether this node can help to bring records about: four conditions, each with its reason and since when. Pure.
 
-use quorate_actors::aggregator::FeedStatus;
-use quorate_protocol::UnixMillis;
+use quorate_protocol::{UnixMillis, rounds::FeedStatus};
 use serde::{Serialize, Serializer};
 
 use crate::show::rfc3339;
@@ -91,7 +90,7 @@ pub(super) fn problems(listening: u64, feeds: Option<&[FeedStatus]>) -> Problems
 }
 
 fn database(of: &FeedStatus) -> Option<String> {
-    match (&of.database_problem, of.knows_window) {
+    match (&of.tally.database_problem, of.knows_window) {
         (Some(problem), _) => Some(format!("the database does not answer: {problem}")),
         (None, false) => Some("the database has not answered yet".to_owned()),
         (None, true) => None,

@@ -6,7 +6,8 @@ use std::{
 };
 
 use actix_web::{HttpResponse, web};
-use quorate_actors::aggregator::{AggregatorMessage, FeedStatus};
+use quorate_actors::aggregator::AggregatorMessage;
+use quorate_protocol::rounds::FeedStatus;
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, time::timeout};
 

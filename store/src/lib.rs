@@ -3,16 +3,14 @@
 //!
 //! The database is the last judge: it refuses a second record within the write window, the same record twice, a record
 //! that its signatures do not sign, and one without enough of them, whatever a client does. This crate carries
-//! certificates to it and names what came of them ([`Outcome`]).
+//! certificates to it and names what came of them ([`quorate_protocol::WriteOutcome`]).
 
 mod connection;
 mod database_url;
 mod equivocation;
 mod error;
-mod last_record;
 mod member;
 mod migrate;
-mod outcome;
 mod pool;
 mod private_postgres;
 mod read;
@@ -29,13 +27,10 @@ mod write;
 pub use database_url::{DatabaseUrl, ParseDatabaseUrlError, SslMode};
 pub use equivocation::{Equivocation, EquivocationFault, EquivocationQuery, MAX_EQUIVOCATIONS, Statement};
 pub use error::StoreError;
-pub use last_record::LastRecord;
 pub use member::Member;
 pub use migrate::{MigrateError, MigrateOptions, Migrated, NODE_ROLE, migrate};
-pub use outcome::Outcome;
 pub use private_postgres::{OWNER, PrivateOptions, PrivatePostgres, PrivatePostgresError, ServerTls};
 pub use read::{MAX_RECORDS, Order, RecordQuery};
-pub use record::{Record, RecordFault};
 pub use secret::Secret;
 pub use settings::{Settings, SettingsMismatch};
 pub use store::{Store, StoreConfig};

@@ -1,9 +1,6 @@
 //! The questions that are asked of the database.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -15,14 +12,13 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures::FutureExt;
-use quorate_protocol::{Digest, Feed, UnixMillis};
+use quorate_protocol::{Digest, Feed, LastRecord, Record, UnixMillis};
 
 use crate::{
     error::StoreError,
-    last_record::LastRecord,
     migrate::MIGRATIONS,
     pool::Pool,
-    record::{Record, RecordRow, SignatureRow, address, unix_millis},
+    record::{RecordRow, SignatureRow},
     schema::{__diesel_schema_migrations, eth_price_signatures, eth_prices, quorate_settings},
     settings::{Settings, SettingsRow},
 };
@@ -167,42 +163,25 @@ pub(crate) async fn last_record_on(
     connection: &mut AsyncPgConnection,
     feed: &str,
 ) -> QueryResult<Result<Option<LastRecord>, StoreError>> {
-    type Row = (String, DateTime<Utc>, String, DateTime<Utc>);
-    let row: Option<Row> = eth_prices::table
+    let row: Option<(String, DateTime<Utc>, DateTime<Utc>)> = eth_prices::table
         .filter(eth_prices::feed.eq(feed))
         .order(eth_prices::written_at.desc())
-        .select((
-            eth_prices::digest,
-            eth_prices::written_at,
-            eth_prices::written_by,
-            clock_timestamp(),
-        ))
+        .select((eth_prices::digest, eth_prices::written_at, clock_timestamp()))
         .first(connection)
         .await
         .optional()?;
-    let Some((digest, written_at, written_by, now)) = row else {
+    let Some((digest, written_at, now)) = row else {
         return Ok(Ok(None));
     };
-    let damaged = |reason: String| StoreError::Damaged {
-        digest: digest.clone(),
-        reason,
-    };
-    let parsed: Result<Digest, _> = digest.parse();
-    Ok(match (parsed, address(&written_by)) {
-        (Ok(digest), Ok(written_by)) => Ok(Some(LastRecord {
-            digest,
-            age: age(written_at, now),
-            written_at: unix_millis(written_at),
-            written_by,
-        })),
-        (Err(error), _) => Err(damaged(format!("digest: {error}"))),
-        (_, Err(reason)) => Err(damaged(format!("written_by: {reason}"))),
-    })
-}
-
-/// Both times are the database's; zero if its clock was set back between them.
-pub(crate) fn age(written_at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
-    (now - written_at).to_std().unwrap_or_default()
+    let last = digest.parse().map(|digest| LastRecord {
+        digest,
+        // Both times are the database's; zero if its clock was set back between them.
+        age: (now - written_at).to_std().unwrap_or_default(),
+    });
+    Ok(last.map(Some).map_err(|error| StoreError::Damaged {
+        digest,
+        reason: format!("digest: {error}"),
+    }))
 }
 
 pub(crate) async fn digest_exists(connection: &mut AsyncPgConnection, digest: &str) -> QueryResult<bool> {
@@ -309,6 +288,7 @@ fn join(rows: Vec<RecordRow>, signatures: Vec<SignatureRow>) -> Result<Vec<Recor
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::unix_millis;
 
     #[test]
     fn only_the_programs_own_migrations_fit() {

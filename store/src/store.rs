@@ -2,19 +2,18 @@
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
-use quorate_protocol::{Address, Certificate, Digest, Feed, Network, ProvenEquivocation};
+use quorate_protocol::{
+    Address, Certificate, Digest, Feed, LastRecord, Network, ProvenEquivocation, Record, WriteOutcome,
+};
 
 use crate::{
     connection::Session,
     database_url::DatabaseUrl,
     equivocation::{self, Equivocation, EquivocationQuery},
     error::StoreError,
-    last_record::LastRecord,
     member::{self, Member},
-    outcome::Outcome,
     pool::Pool,
     read::{self, RecordQuery},
-    record::Record,
     settings::Settings,
     write,
 };
@@ -94,7 +93,7 @@ impl Store {
         writer: Address,
         network: &Network,
         validators: &BTreeSet<Address>,
-    ) -> Outcome {
+    ) -> WriteOutcome {
         write::write(&self.pool, certificate, writer, network, validators).await
     }
 

@@ -10,14 +10,12 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures::FutureExt;
-use quorate_protocol::{Address, Certificate, Network};
+use quorate_protocol::{Address, Certificate, LastRecord, Network, WriteOutcome};
 
 use crate::{
     error::{Failure, StoreError, classify},
-    last_record::LastRecord,
-    outcome::Outcome,
     pool::Pool,
-    read::{age, digest_exists, last_record_on, timestamp},
+    read::{digest_exists, last_record_on, timestamp},
     record::{evidence_to_json, unix_millis},
 };
 
@@ -33,14 +31,12 @@ const WRITE: &str = r#"
         SELECT record.digest, attestation.signer, attestation.signature, attestation.validator
         FROM record, unnest($9::text[], $10::text[], $11::boolean[]) AS attestation (signer, signature, validator)
     )
-    SELECT written_at, clock_timestamp() AS now FROM record"#;
+    SELECT written_at FROM record"#;
 
 #[derive(QueryableByName)]
 struct Written {
     #[diesel(sql_type = Timestamptz)]
     written_at: DateTime<Utc>,
-    #[diesel(sql_type = Timestamptz)]
-    now: DateTime<Utc>,
 }
 
 /// The certificate as the statement's parameters.
@@ -93,17 +89,17 @@ pub(crate) async fn write(
     writer: Address,
     network: &Network,
     validators: &BTreeSet<Address>,
-) -> Outcome {
+) -> WriteOutcome {
     let rows = match Rows::new(certificate, writer, network, validators) {
         Ok(rows) => rows,
         Err(error) => {
-            return Outcome::Refused {
+            return WriteOutcome::Refused {
                 reason: error.to_string(),
             };
         }
     };
     let attempt = pool.run(|connection| async move { Ok(attempt(connection, rows).await) }.boxed());
-    attempt.await.unwrap_or_else(|error| Outcome::Unavailable {
+    attempt.await.unwrap_or_else(|error| WriteOutcome::Unavailable {
         reason: match error {
             StoreError::Unavailable { reason } => reason,
             other => other.to_string(),
@@ -111,25 +107,24 @@ pub(crate) async fn write(
     })
 }
 
-async fn attempt(connection: &mut AsyncPgConnection, rows: Rows) -> Outcome {
+async fn attempt(connection: &mut AsyncPgConnection, rows: Rows) -> WriteOutcome {
     let (feed, digest) = (rows.feed.clone(), rows.digest.clone());
     let error = match insert(connection, rows).await {
         Ok(written) => {
-            return Outcome::Written {
+            return WriteOutcome::Written {
                 written_at: unix_millis(written.written_at),
-                age: age(written.written_at, written.now),
             };
         }
         Err(error) => error,
     };
     match classify(&error) {
         Failure::Conflict => in_the_way(connection, &feed, &digest).await,
-        Failure::Passing(reason) => Outcome::Unavailable { reason },
-        Failure::Refusal(reason) => Outcome::Refused { reason },
+        Failure::Passing(reason) => WriteOutcome::Unavailable { reason },
+        Failure::Refusal(reason) => WriteOutcome::Refused { reason },
         // Asked only now, so that the usual way costs nothing. If even that is not answered, the trouble may pass.
         Failure::Unclear(reason) => match may_write(connection).await {
-            Ok(false) => Outcome::Refused { reason },
-            Ok(true) | Err(_) => Outcome::Unavailable { reason },
+            Ok(false) => WriteOutcome::Refused { reason },
+            Ok(true) | Err(_) => WriteOutcome::Unavailable { reason },
         },
     }
 }
@@ -155,7 +150,7 @@ async fn insert(connection: &mut AsyncPgConnection, rows: Rows) -> QueryResult<W
 }
 
 /// What the write conflicted with: the same record, or one within the window.
-async fn in_the_way(connection: &mut AsyncPgConnection, feed: &str, digest: &str) -> Outcome {
+async fn in_the_way(connection: &mut AsyncPgConnection, feed: &str, digest: &str) -> WriteOutcome {
     let found = async {
         let exists = digest_exists(connection, digest).await?;
         let last = last_record_on(connection, feed).await?;
@@ -164,10 +159,10 @@ async fn in_the_way(connection: &mut AsyncPgConnection, feed: &str, digest: &str
     };
     let found: QueryResult<(bool, Option<LastRecord>)> = found.await;
     match found {
-        Ok((true, last)) => Outcome::Duplicate { last },
-        Ok((false, last)) => Outcome::TooSoon { last },
+        Ok((true, last)) => WriteOutcome::Duplicate { last },
+        Ok((false, last)) => WriteOutcome::TooSoon { last },
         // Not knowing which of the two, it is tried again: the digest is unique.
-        Err(error) => Outcome::Unavailable {
+        Err(error) => WriteOutcome::Unavailable {
             reason: error.to_string(),
         },
     }

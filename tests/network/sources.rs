@@ -1,7 +1,7 @@
 //! Exchanges fail and lie; records stay right, or stay away.
 
 use quorate_protocol::Price;
-use quorate_store::Record;
+use quorate_protocol::Record;
 
 use crate::harness::{Network, Plan, SOON, WINDOW, eventually, let_pass};
 

@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle, Supervised};
 use quorate_protocol::{
-    Address, Digest, Feed, Heartbeat, Instant, Message, ProvenEquivocation, Signature, UnixMillis,
-    VerifiedReport,
+    Address, Digest, Feed, Heartbeat, HeartbeatSchedule, Instant, ProvenEquivocation, Signature, UnixMillis,
+    VerifiedReport, WriteOutcome,
     judge::Verified,
-    rounds::{Effect, HEARTBEAT_INTERVAL, Note, Now, Rounds, Settings, WriteOutcome},
+    rounds::{Effect, Now, Rounds, Settings, SignRequest, StoreRequest},
 };
 use quorate_supervisor::{Mailbox, SupervisedActor};
 
-use super::{AggregatorMeasures, AggregatorMessage, FeedStatus, notes};
+use super::{AggregatorMeasures, AggregatorMessage, notes};
 use crate::{
     clock::Clock, db_writer::DbWriterMessage, gossip_bridge::BridgeMessage, price_fetcher::FetcherMessage,
     signer::SignerMessage,
@@ -20,29 +20,16 @@ use crate::{
 /// How often it is looked at whether a sign of life is due: newcomers wait for no longer.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A node that says other things all the time tells its version and its clock so often all the same.
-const LONGEST_SILENCE: Duration = Duration::from_secs(60);
-
 /// Keeps a state machine for each feed and gives it time, messages and answers.
 pub struct Aggregator {
     feeds: Vec<Settings>,
-    machines: BTreeMap<Feed, Machine>,
+    rounds: BTreeMap<Feed, Rounds>,
+    heartbeats: HeartbeatSchedule,
     clock: Clock,
     started: Instant,
-    /// When this node last said anything that others know it to be alive by.
-    spoke: Option<Instant>,
-    /// When it last gave a sign of life.
-    beat_at: Option<Instant>,
-    /// Whether somebody came who has not heard one.
-    is_unknown: bool,
     to: Neighbours,
     measures: AggregatorMeasures,
     timer: Option<SpawnHandle>,
-}
-
-struct Machine {
-    rounds: Rounds,
-    status: FeedStatus,
 }
 
 /// To whom the Aggregator speaks.
@@ -63,12 +50,10 @@ impl Aggregator {
     pub fn new(feeds: Vec<Settings>, clock: Clock, to: Neighbours, measures: AggregatorMeasures) -> Self {
         Self {
             feeds,
-            machines: BTreeMap::new(),
+            rounds: BTreeMap::new(),
+            heartbeats: HeartbeatSchedule::default(),
             clock,
             started: clock.now(),
-            spoke: None,
-            beat_at: None,
-            is_unknown: false,
             to,
             measures,
             timer: None,
@@ -82,7 +67,7 @@ impl Aggregator {
         }
     }
 
-    /// Lets one machine decide, and carries out what it decided.
+    /// Lets the rounds of one feed decide, and carries out what they decided.
     fn decide(
         &mut self,
         feed: &Feed,
@@ -90,8 +75,8 @@ impl Aggregator {
         decision: impl FnOnce(&mut Rounds, Now) -> Vec<Effect>,
     ) {
         let now = self.now();
-        if let Some(machine) = self.machines.get_mut(feed) {
-            let effects = decision(&mut machine.rounds, now);
+        if let Some(rounds) = self.rounds.get_mut(feed) {
+            let effects = decision(rounds, now);
             self.carry_out(feed, effects);
         }
         self.set_timer(ctx);
@@ -99,7 +84,7 @@ impl Aggregator {
 
     /// The same for every feed.
     fn decide_all(&mut self, ctx: &mut Context<Self>, decision: impl Fn(&mut Rounds, Now) -> Vec<Effect>) {
-        let feeds: Vec<Feed> = self.machines.keys().cloned().collect();
+        let feeds: Vec<Feed> = self.rounds.keys().cloned().collect();
         for feed in feeds {
             self.decide(&feed, ctx, &decision);
         }
@@ -107,68 +92,52 @@ impl Aggregator {
 
     fn carry_out(&mut self, feed: &Feed, effects: Vec<Effect>) {
         for effect in effects {
-            let feed = feed.clone();
             match effect {
-                Effect::FetchFor(at) => self.fetch(FetcherMessage::FetchFor { feed, at }),
-                Effect::FetchAnew => self.fetch(FetcherMessage::FetchAnew(feed)),
-                Effect::State(quoted) => self.sign(SignerMessage::State { feed, quoted }),
-                Effect::CoSign { observation, digest } => {
-                    self.sign(SignerMessage::CoSign { observation, digest });
-                }
-                Effect::Announce {
-                    certificate,
-                    written_at,
-                } => self.sign(SignerMessage::Announce {
-                    certificate,
-                    written_at,
-                }),
-                Effect::Object {
-                    digest,
-                    observer,
-                    reason,
-                } => self.sign(SignerMessage::Object {
-                    digest,
-                    observer,
-                    reason,
-                }),
-                Effect::Publish(report) => self.publish(Message::Report(report)),
-                Effect::Accuse(proof) => self.publish(Message::Equivocation(proof.to_claim())),
-                Effect::AskLastRecord => {
-                    let question = DbWriterMessage::AskLastRecord(feed);
-                    self.to.db_writer.send_or_log("question", question);
-                }
-                Effect::KeepEvidence(proof) => {
+                Effect::Fetch(request) => {
                     self.to
-                        .db_writer
-                        .send_or_log("evidence", DbWriterMessage::KeepEvidence(proof));
+                        .price_fetcher
+                        .send_or_log("wish for a price", FetcherMessage(request));
                 }
-                Effect::Write(certificate) => self.write(&feed, certificate),
-                Effect::Note(note) => self.take_note(&feed, &note),
+                Effect::Sign(request) => self.sign(request),
+                Effect::Publish(message) => {
+                    self.to
+                        .gossip_bridge
+                        .send_or_log("message", BridgeMessage::Publish(message));
+                }
+                Effect::Store(request) => self.store(feed, request),
+                Effect::Note(note) => {
+                    self.measures.take_note(feed, &note);
+                    notes::log(feed, &note);
+                }
             }
         }
     }
 
-    fn fetch(&self, wish: FetcherMessage) {
-        self.to.price_fetcher.send_or_log("wish for a price", wish);
-    }
-
-    fn sign(&self, request: SignerMessage) {
-        self.to.signer.send_or_log("request to sign", request);
-    }
-
-    fn publish(&self, message: Message) {
+    fn sign(&self, request: SignRequest) {
         self.to
-            .gossip_bridge
-            .send_or_log("message", BridgeMessage::Publish(message));
+            .signer
+            .send_or_log("request to sign", SignerMessage(request));
     }
 
-    fn take_note(&mut self, feed: &Feed, note: &Note) {
-        let unix_now = self.clock.unix_now();
-        if let Some(machine) = self.machines.get_mut(feed) {
-            machine.status.take_note(note, unix_now);
+    /// A certificate on its way to the database may not be lost: what cannot be handed over is tried again.
+    fn store(&mut self, feed: &Feed, request: StoreRequest) {
+        let certificate = match &request {
+            StoreRequest::Write(certificate) => Some(certificate.digest()),
+            StoreRequest::LastRecord(_) | StoreRequest::KeepEquivocation(_) => None,
+        };
+        let is_passed_on = self
+            .to
+            .db_writer
+            .send_or_log("request to the database", DbWriterMessage::Request(request));
+        let now = self.now();
+        if !is_passed_on
+            && let Some(digest) = certificate
+            && let Some(rounds) = self.rounds.get_mut(feed)
+        {
+            let reason = "the writer does not take more".to_owned();
+            let effects = rounds.on_write_outcome(digest, WriteOutcome::Unavailable { reason }, now);
+            self.carry_out(feed, effects);
         }
-        self.measures.take_note(feed, note);
-        notes::log(feed, note);
     }
 
     fn hear(&mut self, verified: Verified, ctx: &mut Context<Self>) {
@@ -199,28 +168,9 @@ impl Aggregator {
 
     fn take_proof(&mut self, proof: ProvenEquivocation, is_ours: bool, ctx: &mut Context<Self>) {
         let feed = proof.statements().0.observation().feed().clone();
-        self.decide(&feed, ctx, |machine, now| {
-            machine.on_equivocation(proof, is_ours, now)
+        self.decide(&feed, ctx, |rounds, now| {
+            rounds.on_equivocation(proof, is_ours, now)
         });
-    }
-
-    /// A certificate on its way to the database may not be lost: what cannot be handed over is tried again.
-    fn write(&mut self, feed: &Feed, certificate: quorate_protocol::Certificate) {
-        let digest = certificate.digest();
-        if !self
-            .to
-            .db_writer
-            .send_or_log("certificate", DbWriterMessage::Write(certificate))
-        {
-            let now = self.now();
-            let outcome = WriteOutcome::Unavailable("the writer does not take more".to_owned());
-            let effects = self
-                .machines
-                .get_mut(feed)
-                .map(|machine| machine.rounds.on_write_outcome(digest, outcome, now))
-                .unwrap_or_default();
-            self.carry_out(feed, effects);
-        }
     }
 
     /// One timer, at the earliest moment that any feed asks for.
@@ -228,11 +178,7 @@ impl Aggregator {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        let wakeup = self
-            .machines
-            .values()
-            .filter_map(|machine| machine.rounds.next_wakeup())
-            .min();
+        let wakeup = self.rounds.values().filter_map(Rounds::next_wakeup).min();
         self.timer = wakeup.map(|at| {
             let wait = at.since(self.clock.now());
             ctx.run_later(wait, |actor, ctx| {
@@ -242,34 +188,24 @@ impl Aggregator {
         });
     }
 
-    /// Says that this node is alive: when it has said nothing else for a while, when somebody new should get to know it, and
-    /// now and then for what only a sign of life tells.
-    fn beat(&mut self) {
-        let now = self.clock.now();
-        let is_over = |since: Option<Instant>, wait| since.is_none_or(|since| now.since(since) >= wait);
-        let is_due = is_over(self.spoke, HEARTBEAT_INTERVAL) || is_over(self.beat_at, LONGEST_SILENCE);
-        if !std::mem::take(&mut self.is_unknown) && !is_due {
+    /// Says that this node is alive, when it is time to.
+    fn say_alive(&mut self) {
+        let now = self.now();
+        if !self.heartbeats.take_due(now.instant) {
             return;
         }
-        (self.spoke, self.beat_at) = (Some(now), Some(now));
-        let newest = |a: Option<UnixMillis>, b: Option<UnixMillis>| a.max(b);
-        let observations = self
-            .machines
-            .values()
-            .map(|machine| machine.status.last_observation);
-        let first = self.machines.values().next();
-        // Node and signature are the signer's to fill in.
-        let heartbeat = Heartbeat {
+        let observed = self.rounds.values().filter_map(Rounds::last_observation).max();
+        let first = self.rounds.values().next();
+        self.sign(SignRequest::Heartbeat(Heartbeat {
             node: Address::new([0; 20]),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            feeds: self.machines.keys().cloned().collect(),
-            sent_at: self.clock.unix_now(),
-            last_observation: observations.fold(None, newest).unwrap_or(UnixMillis::new(0)),
-            last_record: first.map_or(Digest::new([0; 32]), |machine| machine.rounds.last_record()),
-            uptime_s: self.clock.now().since(self.started).as_secs(),
+            feeds: self.rounds.keys().cloned().collect(),
+            sent_at: now.unix,
+            last_observation: observed.unwrap_or(UnixMillis::new(0)),
+            last_record: first.map_or(Digest::new([0; 32]), Rounds::last_record),
+            uptime_s: now.instant.since(self.started).as_secs(),
             signature: Signature::new([0; 65]),
-        };
-        self.sign(SignerMessage::Beat(heartbeat));
+        }));
     }
 }
 
@@ -278,23 +214,22 @@ impl Actor for Aggregator {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         let now = self.now();
-        self.machines.clear();
+        self.rounds.clear();
         for settings in self.feeds.clone() {
             let feed = settings.feed.clone();
             let (rounds, effects) = Rounds::start(settings, now);
-            let status = FeedStatus::new(feed.clone());
-            self.machines.insert(feed.clone(), Machine { rounds, status });
+            self.rounds.insert(feed.clone(), rounds);
             self.carry_out(&feed, effects);
         }
         self.set_timer(ctx);
-        ctx.run_interval(LOOK, |actor, _| actor.beat());
+        ctx.run_interval(LOOK, |actor, _| actor.say_alive());
     }
 }
 
 impl Supervised for Aggregator {
     fn restarting(&mut self, _: &mut Context<Self>) {
-        // The machines are rebuilt in `started`, their windows from the database.
-        self.machines.clear();
+        // They are rebuilt in `started`, their windows from the database.
+        self.rounds.clear();
         self.timer = None;
     }
 }
@@ -306,14 +241,12 @@ impl Handler<AggregatorMessage> for Aggregator {
 
     fn handle(&mut self, message: AggregatorMessage, ctx: &mut Context<Self>) {
         match message {
-            AggregatorMessage::Quoted { feed, quoted } => {
-                if let Some(machine) = self.machines.get_mut(&feed) {
-                    machine.status.observed(quoted.observed_at);
-                }
-                self.decide(&feed, ctx, |rounds, now| rounds.on_own_price(quoted, now));
+            AggregatorMessage::Price(price) => {
+                let feed = price.feed.clone();
+                self.decide(&feed, ctx, |rounds, now| rounds.on_own_price(price, now));
             }
             AggregatorMessage::OwnReport(report) => {
-                self.spoke = Some(self.clock.now());
+                self.heartbeats.on_observation(self.clock.now());
                 self.take_report(report, ctx);
             }
             AggregatorMessage::CoSigned { feed, digest, answer } => {
@@ -322,7 +255,7 @@ impl Handler<AggregatorMessage> for Aggregator {
             AggregatorMessage::Heard(verified) => self.hear(verified, ctx),
             AggregatorMessage::Contradicted(proof) => self.take_proof(proof, true, ctx),
             AggregatorMessage::PeerUp(peer) => {
-                self.is_unknown = true;
+                self.heartbeats.on_peer_up();
                 self.decide_all(ctx, |rounds, now| rounds.on_peer_up(peer, now));
             }
             AggregatorMessage::PeerDown(peer) => {
@@ -333,9 +266,6 @@ impl Handler<AggregatorMessage> for Aggregator {
                 digest,
                 outcome,
             } => {
-                if let Some(machine) = self.machines.get_mut(&feed) {
-                    machine.status.wrote(&outcome);
-                }
                 self.decide(&feed, ctx, |rounds, now| {
                     rounds.on_write_outcome(digest, outcome, now)
                 });
@@ -344,7 +274,7 @@ impl Handler<AggregatorMessage> for Aggregator {
                 self.decide(&feed, ctx, |rounds, now| rounds.on_last_record(answer, now));
             }
             AggregatorMessage::CommitteeIs(committee) => {
-                // Also for the machines of a later restart.
+                // Also for the rounds of a later restart.
                 for settings in &mut self.feeds {
                     settings.committee = committee.clone();
                 }
@@ -352,10 +282,7 @@ impl Handler<AggregatorMessage> for Aggregator {
             }
             AggregatorMessage::AskStatus(asker) => {
                 let now = self.now();
-                let statuses = self
-                    .machines
-                    .values()
-                    .map(|machine| machine.status.of(&machine.rounds, now));
+                let statuses = self.rounds.values().map(|rounds| rounds.status(now));
                 // Who asked may have gone away.
                 let _gone = asker.send(statuses.collect());
             }

@@ -2,37 +2,28 @@
 
 use actix::Message;
 use quorate_protocol::{
-    Address, Attestation, Committee, Digest, Feed, ProvenEquivocation, VerifiedReport,
-    cosign::Refusal,
-    judge::Verified,
-    rounds::{LastRecord, Quoted, WriteOutcome},
+    Address, AgreedPrice, Committee, Digest, Feed, LastRecord, ProvenEquivocation, VerifiedReport,
+    WriteOutcome, cosign::Refusal, judge::Verified, rounds::FeedStatus,
 };
 use tokio::sync::oneshot;
-
-use super::FeedStatus;
 
 /// The one kind of message that goes to the Aggregator.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum AggregatorMessage {
     /// PriceFetcher: what the exchanges agree on.
-    Quoted {
-        /// What is priced.
-        feed: Feed,
-        /// The answers, and when the last of them was in.
-        quoted: Quoted,
-    },
+    Price(AgreedPrice),
 
     /// Signer: this node's own report, signed and published.
     OwnReport(VerifiedReport),
-    /// Signer: what came of [`SignerMessage::CoSign`](crate::signer::SignerMessage::CoSign).
+    /// Signer: what came of [`SignRequest::CoSign`](quorate_protocol::rounds::SignRequest::CoSign).
     CoSigned {
         /// The feed of the observation.
         feed: Feed,
         /// Which observation.
         digest: Digest,
-        /// The signature, or why there is none.
-        answer: Result<Attestation, Refusal>,
+        /// The report with this node's signature, published; or why it was not signed.
+        answer: Result<VerifiedReport, Refusal>,
     },
 
     /// GossipBridge: a message that passed the judge.
@@ -44,7 +35,7 @@ pub enum AggregatorMessage {
     /// GossipBridge: a peer's last connection is closed, or it no longer listens.
     PeerDown(Address),
 
-    /// DbWriter: what came of [`DbWriterMessage::Write`](crate::db_writer::DbWriterMessage::Write).
+    /// DbWriter: what came of [`StoreRequest::Write`](quorate_protocol::rounds::StoreRequest::Write).
     Wrote {
         /// The feed of the certificate.
         feed: Feed,
@@ -53,7 +44,7 @@ pub enum AggregatorMessage {
         /// What came of it.
         outcome: WriteOutcome,
     },
-    /// DbWriter: the answer to [`DbWriterMessage::AskLastRecord`](crate::db_writer::DbWriterMessage::AskLastRecord).
+    /// DbWriter: the answer to [`StoreRequest::LastRecord`](quorate_protocol::rounds::StoreRequest::LastRecord).
     LastRecordIs {
         /// What is priced.
         feed: Feed,

@@ -5,9 +5,7 @@ mod actor;
 mod measures;
 mod messages;
 mod notes;
-mod status;
 
 pub use actor::{Aggregator, Neighbours};
 pub use measures::AggregatorMeasures;
 pub use messages::AggregatorMessage;
-pub use status::{FeedStatus, NodeStatus};

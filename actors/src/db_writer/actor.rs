@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, Supervised, WrapFuture};
 use quorate_protocol::{
-    Address, Certificate, Committee, Digest, Feed, Members, Network, ProvenEquivocation,
-    rounds::{LastRecord, WriteOutcome},
+    Address, Certificate, Committee, Digest, Feed, LastRecord, Members, Network, ProvenEquivocation,
+    WriteOutcome, rounds::StoreRequest,
 };
-use quorate_store::{Member, Outcome, Store, StoreError};
+use quorate_store::{Member, Store, StoreError};
 use quorate_supervisor::{Mailbox, SupervisedActor};
 use tokio::sync::watch;
 
@@ -163,7 +163,13 @@ impl Actor for DbWriter {
         for what in lost {
             match what {
                 OnItsWay::Write(feed, digest) => {
-                    self.answer_write(feed, digest, WriteOutcome::Unavailable(reason.clone()));
+                    self.answer_write(
+                        feed,
+                        digest,
+                        WriteOutcome::Unavailable {
+                            reason: reason.clone(),
+                        },
+                    );
                 }
                 OnItsWay::Question(feed) => self.answer_question(feed, Err(reason.clone())),
             }
@@ -194,9 +200,9 @@ impl Handler<DbWriterMessage> for DbWriter {
 
     fn handle(&mut self, message: DbWriterMessage, ctx: &mut Context<Self>) {
         match message {
-            DbWriterMessage::Write(certificate) => self.write(certificate, ctx),
-            DbWriterMessage::AskLastRecord(feed) => self.ask_last_record(feed, ctx),
-            DbWriterMessage::KeepEvidence(proof) => self.keep_evidence(proof, ctx),
+            DbWriterMessage::Request(StoreRequest::Write(certificate)) => self.write(certificate, ctx),
+            DbWriterMessage::Request(StoreRequest::LastRecord(feed)) => self.ask_last_record(feed, ctx),
+            DbWriterMessage::Request(StoreRequest::KeepEquivocation(proof)) => self.keep(proof, ctx),
             DbWriterMessage::CommitteeIs(committee) => {
                 self.committee = committee;
                 // To be compared with the database's list anew.
@@ -225,9 +231,11 @@ impl DbWriter {
         };
         ctx.spawn(written.into_actor(self).map(move |(checked, outcome), actor, _| {
             let outcome = match (actor.judge(checked), outcome) {
-                (Ok(()), Some(outcome)) => to_write_outcome(outcome),
-                (Err(reason), _) => WriteOutcome::Unavailable(reason),
-                (Ok(()), None) => WriteOutcome::Unavailable("nothing was written".to_owned()),
+                (Ok(()), Some(outcome)) => outcome,
+                (Err(reason), _) => WriteOutcome::Unavailable { reason },
+                (Ok(()), None) => WriteOutcome::Unavailable {
+                    reason: "nothing was written".to_owned(),
+                },
             };
             actor.answer_write(feed, digest, outcome);
         }));
@@ -245,15 +253,12 @@ impl DbWriter {
             (checked, answer)
         };
         ctx.spawn(answered.into_actor(self).map(move |(checked, answer), actor, _| {
-            let answer = actor
-                .judge(checked)
-                .and(answer)
-                .map(|last| last.map(to_last_record));
+            let answer = actor.judge(checked).and(answer);
             actor.answer_question(feed, answer);
         }));
     }
 
-    fn keep_evidence(&self, proof: ProvenEquivocation, ctx: &mut Context<Self>) {
+    fn keep(&self, proof: ProvenEquivocation, ctx: &mut Context<Self>) {
         let (store, network, me) = (self.store.clone(), self.network.clone(), self.me);
         let observer = proof.observer();
         let kept = async move { store.keep_equivocation(&proof, &network, me).await };
@@ -279,21 +284,4 @@ fn difference(listed: &[Member], committee: &Committee) -> Option<String> {
     let only_theirs = show(theirs.difference(ours).map(ToString::to_string).collect());
     let is_other = !theirs.is_empty() && theirs != *ours;
     is_other.then(|| format!("only_here={only_ours} only_there={only_theirs}"))
-}
-
-fn to_last_record(last: quorate_store::LastRecord) -> LastRecord {
-    LastRecord {
-        digest: last.digest,
-        age: last.age,
-    }
-}
-
-fn to_write_outcome(outcome: Outcome) -> WriteOutcome {
-    match outcome {
-        Outcome::Written { written_at, .. } => WriteOutcome::Written(written_at),
-        Outcome::Duplicate { last } => WriteOutcome::Duplicate(last.map(to_last_record)),
-        Outcome::TooSoon { last } => WriteOutcome::TooSoon(last.map(to_last_record)),
-        Outcome::Unavailable { reason } => WriteOutcome::Unavailable(reason),
-        Outcome::Refused { reason } => WriteOutcome::Refused(reason),
-    }
 }

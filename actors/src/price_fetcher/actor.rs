@@ -8,7 +8,7 @@ use std::{
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, Supervised, WrapFuture};
 use awc::Client;
-use quorate_protocol::{Feed, Instant, rounds::Quoted};
+use quorate_protocol::{AgreedPrice, Feed, Instant, rounds::FetchRequest};
 use quorate_supervisor::SupervisedActor;
 
 use super::{
@@ -129,13 +129,15 @@ impl PriceFetcher {
                     agreed.evidence.quotes().len(),
                     took.as_millis()
                 );
-                let quoted = Quoted {
+                let price = AgreedPrice {
+                    feed,
                     evidence: agreed.evidence,
                     observed_at: agreed.observed_at,
                     observed: agreed.observed_instant,
                 };
-                let message = AggregatorMessage::Quoted { feed, quoted };
-                self.settings.aggregator.send_or_log("price", message);
+                self.settings
+                    .aggregator
+                    .send_or_log("price", AggregatorMessage::Price(price));
             }
             Err(reason) => log::warn!(
                 "no price: feed={feed} reason=\"{reason}\" asked={asked} resting={} took_ms={}",
@@ -224,10 +226,10 @@ impl Supervised for PriceFetcher {
 impl Handler<FetcherMessage> for PriceFetcher {
     type Result = ();
 
-    fn handle(&mut self, message: FetcherMessage, ctx: &mut Self::Context) {
-        match message {
-            FetcherMessage::FetchFor { feed, at } => self.fetch_for(&feed, at, ctx),
-            FetcherMessage::FetchAnew(feed) => self.fetch_anew(&feed, ctx),
+    fn handle(&mut self, FetcherMessage(request): FetcherMessage, ctx: &mut Self::Context) {
+        match request {
+            FetchRequest::By { feed, at } => self.fetch_for(&feed, at, ctx),
+            FetchRequest::Soon(feed) => self.fetch_anew(&feed, ctx),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Supervised};
 use quorate_protocol::{
-    Attestation, Digest, Feed, Message, Network, NodeKey, Observation, RefusalNotice, VerifiedReport,
-    Written, cosign::SigningJournal, rounds::Quoted,
+    AgreedPrice, Message, Network, NodeKey, RefusalNotice, VerifiedReport, Written, cosign::SigningJournal,
+    rounds::SignRequest,
 };
 use quorate_supervisor::{Mailbox, SupervisedActor};
 
@@ -45,30 +45,25 @@ impl Signer {
         }
     }
 
-    fn state(&mut self, feed: Feed, quoted: Quoted) {
-        let observation = Observation::new(feed, quoted.observed_at, self.key.address(), quoted.evidence);
-        let digest = observation.digest(&self.network);
-        if let Err(refusal) = self.journal.enter(&observation, digest) {
-            let feed = observation.feed();
-            return log::info!("own observation not stated: feed={feed} reason=\"{refusal}\"");
-        }
-        match VerifiedReport::sign_own(observation, &self.network, &self.key) {
+    fn state(&mut self, price: AgreedPrice) {
+        let feed = price.feed.clone();
+        match self.journal.state(price, &self.network, &self.key) {
             Ok(report) => {
                 self.publish(Message::Report(report.to_report()));
-                let message = AggregatorMessage::OwnReport(report);
-                self.to.aggregator.send_or_log("own report", message);
+                self.to
+                    .aggregator
+                    .send_or_log("own report", AggregatorMessage::OwnReport(report));
             }
-            Err(error) => log::error!("own observation not signed: reason=\"{error}\""),
+            Err(refusal) => log::info!("own observation not stated: feed={feed} reason=\"{refusal}\""),
         }
     }
 
-    fn cosign(&mut self, observation: &Observation, digest: Digest) {
-        let signed = observation.digest(&self.network);
-        let answer = self.journal.enter(observation, signed).map(|()| Attestation {
-            signer: self.key.address(),
-            signature: self.key.sign(signed),
-        });
-        let feed = observation.feed().clone();
+    fn cosign(&mut self, report: VerifiedReport) {
+        let (feed, digest) = (report.observation().feed().clone(), report.digest());
+        let answer = self.journal.cosign(report, &self.key);
+        if let Ok(report) = &answer {
+            self.publish(Message::Report(report.to_report()));
+        }
         let message = AggregatorMessage::CoSigned { feed, digest, answer };
         self.to.aggregator.send_or_log("co-signature", message);
     }
@@ -91,11 +86,11 @@ impl SupervisedActor for Signer {}
 impl Handler<SignerMessage> for Signer {
     type Result = ();
 
-    fn handle(&mut self, message: SignerMessage, _: &mut Context<Self>) {
-        match message {
-            SignerMessage::State { feed, quoted } => self.state(feed, quoted),
-            SignerMessage::CoSign { observation, digest } => self.cosign(&observation, digest),
-            SignerMessage::Announce {
+    fn handle(&mut self, SignerMessage(request): SignerMessage, _: &mut Context<Self>) {
+        match request {
+            SignRequest::State(price) => self.state(price),
+            SignRequest::CoSign(report) => self.cosign(report),
+            SignRequest::Written {
                 certificate,
                 written_at,
             } => self.publish(Message::Written(Written::sign(
@@ -104,7 +99,7 @@ impl Handler<SignerMessage> for Signer {
                 &self.network,
                 &self.key,
             ))),
-            SignerMessage::Object {
+            SignRequest::Refusal {
                 digest,
                 observer,
                 reason,
@@ -113,7 +108,7 @@ impl Handler<SignerMessage> for Signer {
                 let notice = RefusalNotice::sign(digest, observer, reason, now, &self.network, &self.key);
                 self.publish(Message::Refusal(notice));
             }
-            SignerMessage::Beat(heartbeat) => {
+            SignRequest::Heartbeat(heartbeat) => {
                 self.publish(Message::Heartbeat(heartbeat.signed(&self.network, &self.key)));
             }
         }

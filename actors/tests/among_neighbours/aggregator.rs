@@ -6,15 +6,15 @@ use actix::{Addr, AsyncContext, Context, Recipient, dev::channel::channel, prelu
 use prometheus::Registry;
 use quorate_actors::{
     Clock,
-    aggregator::{self, Aggregator, AggregatorMeasures, AggregatorMessage, FeedStatus},
+    aggregator::{self, Aggregator, AggregatorMeasures, AggregatorMessage},
     db_writer::DbWriterMessage,
 };
 use quorate_protocol::{
-    Committee, Digest, Feed, Members, Message, NodeKey, Observation, ProvenEquivocation, QuorumRule,
-    UnixMillis, VerifiedReport,
+    AgreedPrice, Certificate, Committee, Digest, Feed, LastRecord, Members, Message, NodeKey, Observation,
+    ProvenEquivocation, QuorumRule, UnixMillis, VerifiedReport, WriteOutcome,
     cosign::CosignPolicy,
     judge::Verified,
-    rounds::{LastRecord, Quoted, Settings, Timing, WriteOutcome},
+    rounds::{FeedStatus, Settings, StoreRequest, Timing},
 };
 use quorate_supervisor::{ActorSpec, Mailbox, Supervisor};
 use tokio::{
@@ -28,8 +28,7 @@ use crate::{
         Write,
     },
     reports::{
-        attest, by_rank, certify, evidence, feed, key, network, observation, report, three_signatures,
-        whose_turn_is,
+        by_rank, certify, evidence, feed, key, network, observation, report, three_signatures, whose_turn_is,
     },
     running::{in_paused_time, panic_and_restart, supervisor, until},
 };
@@ -134,13 +133,13 @@ impl Bench {
     }
 
     async fn see_price(&self, price: &str) {
-        let quoted = Quoted {
+        let price = AgreedPrice {
+            feed: feed(),
             evidence: evidence(price),
             observed_at: self.clock.unix_now(),
             observed: self.clock.now(),
         };
-        self.tell(AggregatorMessage::Quoted { feed: feed(), quoted })
-            .await;
+        self.tell(AggregatorMessage::Price(price)).await;
     }
 
     /// A report of `b` that all three have signed, of now, in whose writing this node's turn comes first.
@@ -209,7 +208,7 @@ fn while_the_database_is_away_it_asks_with_growing_pauses() {
             bench.neighbours.hears::<AskLastRecord>(number).await;
             bench.answer(feed(), Err("connection refused".to_owned())).await;
         }
-        assert!(bench.status().await.database_lost_at.is_some());
+        assert!(bench.status().await.tally.database_lost_at.is_some());
         let at: Vec<u128> = bench
             .neighbours
             .timed::<AskLastRecord>()
@@ -219,7 +218,7 @@ fn while_the_database_is_away_it_asks_with_growing_pauses() {
         let pauses: Vec<u128> = at.windows(2).map(|pair| (pair[1] - pair[0]) / 50 * 50).collect();
         assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 4000, 4000]);
         bench.window_opens_in(SECOND).await;
-        assert_eq!(bench.status().await.database_lost_at, None);
+        assert_eq!(bench.status().await.tally.database_lost_at, None);
     });
 }
 
@@ -240,9 +239,8 @@ fn the_best_ranked_observation_is_cosigned_after_settling() {
         let (best, signed) = bench.of_peer(0);
         bench.hear(Verified::Report(signed)).await;
 
-        let asked: CoSign = bench.neighbours.hears(1).await;
-        assert_eq!(asked.observation, best);
-        assert_eq!(asked.digest, best.digest(&network()));
+        let CoSign(asked) = bench.neighbours.hears(1).await;
+        assert_eq!(asked, report(best, &bench.peers[0], &[]));
         let (at, _) = bench.neighbours.timed::<CoSign>().remove(0);
         let settled = SECOND + timing().settle;
         assert!(
@@ -252,15 +250,12 @@ fn the_best_ranked_observation_is_cosigned_after_settling() {
 
         let answer = AggregatorMessage::CoSigned {
             feed: feed(),
-            digest: asked.digest,
-            answer: Ok(attest(&bench.me, asked.digest)),
+            digest: asked.digest(),
+            answer: Ok(asked.cosigned_by(&bench.me)),
         };
         bench.tell(answer).await;
-        let Publish(published) = bench.neighbours.hears(1).await;
-        let expected = report(best, &bench.peers[0], &[&bench.me]);
-        assert_eq!(published, Message::Report(expected.to_report()));
         let status = bench.status().await;
-        assert_eq!((status.cosigned, status.live, status.required), (1, 3, 3));
+        assert_eq!((status.tally.cosigned, status.live, status.required), (1, 3, 3));
         assert_eq!(
             bench.neighbours.all::<CoSign>().len(),
             1,
@@ -279,8 +274,8 @@ fn without_a_price_of_its_own_it_abstains_until_it_has_one() {
         bench.advance(SECOND).await;
         assert!(bench.neighbours.all::<CoSign>().is_empty());
         bench.see_price("3000").await;
-        let asked: CoSign = bench.neighbours.hears(1).await;
-        assert_eq!(asked.observation, best);
+        let CoSign(asked) = bench.neighbours.hears(1).await;
+        assert_eq!(*asked.observation(), best);
     });
 }
 
@@ -297,7 +292,9 @@ fn a_certificate_is_written_once_at_the_moment_the_window_opens() {
         let (at, _) = bench.neighbours.timed::<Write>().remove(0);
         assert!(at >= 5 * SECOND && at <= 5 * SECOND + GRAIN, "{at:?}");
 
-        bench.wrote(quorate.digest(), WriteOutcome::Written(NOON)).await;
+        bench
+            .wrote(quorate.digest(), WriteOutcome::Written { written_at: NOON })
+            .await;
         let announce: Announce = bench.neighbours.hears(1).await;
         assert_eq!(announce.certificate, certificate);
         assert_eq!(announce.written_at, NOON);
@@ -305,8 +302,11 @@ fn a_certificate_is_written_once_at_the_moment_the_window_opens() {
         assert_eq!(bench.neighbours.all::<Write>().len(), 1);
         assert_eq!(bench.neighbours.all::<Announce>().len(), 1);
         let status = bench.status().await;
-        assert_eq!((status.records, status.last_record), (1, Some(quorate.digest())));
-        assert_eq!(status.last_writer, Some(bench.me.address()));
+        assert_eq!(
+            (status.tally.records, status.tally.last_record),
+            (1, Some(quorate.digest()))
+        );
+        assert_eq!(status.tally.last_writer, Some(bench.me.address()));
     });
 }
 
@@ -327,7 +327,9 @@ fn the_next_price_is_wanted_a_lead_before_the_next_window_opens() {
         let quorate = bench.quorate();
         bench.hear(Verified::Report(quorate.clone())).await;
         bench.neighbours.hears::<Write>(1).await;
-        bench.wrote(quorate.digest(), WriteOutcome::Written(NOON)).await;
+        bench
+            .wrote(quorate.digest(), WriteOutcome::Written { written_at: NOON })
+            .await;
         let next: FetchFor = bench.neighbours.hears(2).await;
         let opens = opens + WINDOW;
         let at = next.at.since_start();
@@ -356,7 +358,7 @@ fn news_of_a_record_cancels_its_own_write() {
         bench.hear(news).await;
         let status = bench.status().await;
         assert_eq!(
-            (status.records, status.last_writer),
+            (status.tally.records, status.tally.last_writer),
             (1, Some(bench.peers[1].address()))
         );
         // It asks the database whether that was true, and it was.
@@ -435,7 +437,9 @@ fn a_certificate_waits_while_the_database_is_away_and_is_written_when_it_is_back
         for attempt in 1..=12 {
             let Write(certificate) = bench.neighbours.hears(attempt).await;
             assert_eq!(certificate.digest(), quorate.digest());
-            let outcome = WriteOutcome::Unavailable("connection refused".to_owned());
+            let outcome = WriteOutcome::Unavailable {
+                reason: "connection refused".to_owned(),
+            };
             bench.wrote(quorate.digest(), outcome).await;
         }
         assert!(
@@ -443,7 +447,9 @@ fn a_certificate_waits_while_the_database_is_away_and_is_written_when_it_is_back
             "longer than anybody would vouch for it"
         );
         bench.neighbours.hears::<Write>(13).await;
-        bench.wrote(quorate.digest(), WriteOutcome::Written(NOON)).await;
+        bench
+            .wrote(quorate.digest(), WriteOutcome::Written { written_at: NOON })
+            .await;
         bench.neighbours.hears::<Announce>(1).await;
     });
 }
@@ -458,10 +464,12 @@ fn a_certificate_that_the_writers_mailbox_has_no_room_for_is_tried_again() {
         // Each sender may exceed the bound by one, so the Aggregator's own must find it full.
         let recipient: Recipient<DbWriterMessage> = writer.clone().recipient();
         let mut queued = 0;
-        while recipient.try_send(DbWriterMessage::Write(other.clone())).is_ok() {
+        let write =
+            |certificate: &Certificate| DbWriterMessage::Request(StoreRequest::Write(certificate.clone()));
+        while recipient.try_send(write(&other)).is_ok() {
             queued += 1;
         }
-        let refused = recipient.try_send(DbWriterMessage::Write(other.clone()));
+        let refused = recipient.try_send(write(&other));
         assert!(matches!(refused, Err(SendError::Full(_))));
 
         let bench = Bench::start(&[feed()], Some(recipient.into()));
@@ -471,7 +479,7 @@ fn a_certificate_that_the_writers_mailbox_has_no_room_for_is_tried_again() {
         bench.hear(Verified::Report(quorate.clone())).await;
         bench.advance(SECOND / 10).await;
         assert!(
-            bench.status().await.database_lost_at.is_some(),
+            bench.status().await.tally.database_lost_at.is_some(),
             "known at once, not after the write's time-out"
         );
         bench.advance(20 * SECOND).await;
@@ -482,8 +490,10 @@ fn a_certificate_that_the_writers_mailbox_has_no_room_for_is_tried_again() {
         bench.neighbours.hears::<Write>(queued + 1).await;
         let Write(certificate) = bench.neighbours.all::<Write>().remove(queued);
         assert_eq!(certificate.digest(), quorate.digest());
-        bench.wrote(quorate.digest(), WriteOutcome::Written(NOON)).await;
-        assert_eq!(bench.status().await.database_lost_at, None);
+        bench
+            .wrote(quorate.digest(), WriteOutcome::Written { written_at: NOON })
+            .await;
+        assert_eq!(bench.status().await.tally.database_lost_at, None);
     });
 }
 
@@ -513,7 +523,9 @@ fn each_feed_has_its_own_window_and_one_timer_serves_them_all() {
             bench.tell(AggregatorMessage::PeerUp(c.address())).await;
             bench.advance(Duration::from_millis(1)).await;
         }
-        bench.wrote(in_eth.digest(), WriteOutcome::Written(NOON)).await;
+        bench
+            .wrote(in_eth.digest(), WriteOutcome::Written { written_at: NOON })
+            .await;
         until(bench.began, 12 * SECOND).await;
         let writes: Vec<(Duration, Digest)> = bench
             .neighbours
@@ -660,7 +672,7 @@ fn a_refusal_is_told_to_the_network_with_its_reason_once_a_window() {
             (told[0].observer, told[0].reason),
             (bench.peers[0].address(), "price_deviates")
         );
-        let refusals = bench.status().await.refusals;
+        let refusals = bench.status().await.tally.refusals;
         assert_eq!(
             refusals[&bench.peers[0].address()]["price_deviates"],
             3,
@@ -703,7 +715,11 @@ fn after_a_restart_it_asks_for_the_last_record_and_goes_on() {
         panic_and_restart(&bench.supervisor, "Aggregator").await;
         bench.neighbours.hears::<AskLastRecord>(2).await;
         let status = bench.status().await;
-        assert_eq!((status.live, status.last_observation), (1, None), "begun anew");
+        assert_eq!(
+            (status.live, status.tally.last_observation),
+            (1, None),
+            "begun anew"
+        );
         assert!(
             bench.neighbours.all::<CoSign>().is_empty(),
             "what was under way is forgotten"
@@ -720,7 +736,9 @@ fn after_a_restart_it_asks_for_the_last_record_and_goes_on() {
             at >= opened && at <= opened + GRAIN,
             "{at:?}, opened at {opened:?}"
         );
-        bench.wrote(quorate.digest(), WriteOutcome::Written(NOON)).await;
+        bench
+            .wrote(quorate.digest(), WriteOutcome::Written { written_at: NOON })
+            .await;
         bench.neighbours.hears::<Announce>(1).await;
     });
 }
@@ -735,7 +753,9 @@ fn an_answer_to_a_question_from_before_the_restart_is_no_harm() {
         bench.hear(Verified::Report(quorate.clone())).await;
         bench.neighbours.hears::<Write>(1).await;
         panic_and_restart(&bench.supervisor, "Aggregator").await;
-        bench.wrote(quorate.digest(), WriteOutcome::Written(NOON)).await;
+        bench
+            .wrote(quorate.digest(), WriteOutcome::Written { written_at: NOON })
+            .await;
         // It has no certificate to announce any more, but it knows of the record.
         bench.advance(Duration::from_millis(10)).await;
         let Some(FetchFor { at, .. }) = bench.neighbours.all().pop() else {
@@ -770,7 +790,10 @@ fn the_status_shows_who_is_there_and_what_was_seen() {
             (status.feed.clone(), status.live, status.required),
             (feed(), 1, 3)
         );
-        assert_eq!((status.last_observation, status.last_record), (None, None));
+        assert_eq!(
+            (status.tally.last_observation, status.tally.last_record),
+            (None, None)
+        );
         bench.advance(SECOND).await;
         bench.see_price("3000").await;
         for peer in &bench.peers {
@@ -778,7 +801,7 @@ fn the_status_shows_who_is_there_and_what_was_seen() {
         }
         let status = bench.status().await;
         assert_eq!(status.live, 3);
-        assert!(status.last_observation.unwrap().since(NOON) >= SECOND);
+        assert!(status.tally.last_observation.unwrap().since(NOON) >= SECOND);
         bench
             .tell(AggregatorMessage::PeerDown(bench.peers[0].address()))
             .await;
@@ -790,7 +813,7 @@ fn the_status_shows_who_is_there_and_what_was_seen() {
             .hear(Verified::Report(report(dear, &bench.peers[0], &[])))
             .await;
         bench.advance(SECOND).await;
-        let refused = bench.status().await.refused;
+        let refused = bench.status().await.tally.refused;
         assert_eq!(refused, 1);
         assert!(bench.neighbours.all::<CoSign>().is_empty());
     });

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use actix::Addr;
 use quorate_actors::db_writer::{self, DbWriter, DbWriterMessage, Terms};
-use quorate_protocol::{Certificate, Committee, ProvenEquivocation, UnixMillis, rounds::WriteOutcome};
+use quorate_protocol::{
+    Certificate, Committee, ProvenEquivocation, UnixMillis, WriteOutcome, rounds::StoreRequest,
+};
 use quorate_store::{DatabaseUrl, EquivocationQuery, RecordQuery, Store, StoreConfig};
 use quorate_supervisor::{ActorSpec, Fault, StepOutcome, Supervisor};
 use tokio::sync::watch;
@@ -61,7 +63,7 @@ impl Bench {
 
     async fn hand_over(&self, certificate: &Certificate) {
         self.writer
-            .send(DbWriterMessage::Write(certificate.clone()))
+            .send(DbWriterMessage::Request(StoreRequest::Write(certificate.clone())))
             .await
             .unwrap();
     }
@@ -69,7 +71,7 @@ impl Bench {
     async fn last_record(&self) -> LastRecordIs {
         let answers = self.neighbours.all::<LastRecordIs>().len();
         self.writer
-            .send(DbWriterMessage::AskLastRecord(feed()))
+            .send(DbWriterMessage::Request(StoreRequest::LastRecord(feed())))
             .await
             .unwrap();
         self.neighbours.hears(answers + 1).await
@@ -114,7 +116,9 @@ fn a_proof_of_equivocation_is_kept_once_whoever_brings_it() {
         let store = Store::new(StoreConfig::new(database.node.clone()));
         bench
             .writer
-            .send(DbWriterMessage::KeepEvidence(proof.clone()))
+            .send(DbWriterMessage::Request(StoreRequest::KeepEquivocation(
+                proof.clone(),
+            )))
             .await
             .unwrap();
         let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
@@ -146,7 +150,7 @@ fn the_record_tells_whose_signatures_are_validators() {
     in_real_time(async {
         let database = Database::migrated(LONG).await;
         let bench = Bench::new(&database.node);
-        let WriteOutcome::Written(_) = bench.write(&certificate()).await else {
+        let WriteOutcome::Written { .. } = bench.write(&certificate()).await else {
             panic!("{:?}", bench.neighbours.everything());
         };
         let store = Store::new(StoreConfig::new(database.node.clone()));
@@ -164,15 +168,15 @@ fn a_certificate_is_written_then_a_duplicate_and_the_next_too_soon() {
         assert_eq!((before.feed, before.answer), (feed(), Ok(None)));
 
         let certificate = certificate();
-        let WriteOutcome::Written(written_at) = bench.write(&certificate).await else {
+        let WriteOutcome::Written { written_at } = bench.write(&certificate).await else {
             panic!("{:?}", bench.neighbours.everything());
         };
         assert!(is_recent(unix_now().since(written_at)) && is_recent(written_at.since(unix_now())));
-        let WriteOutcome::Duplicate(Some(last)) = bench.write(&certificate).await else {
+        let WriteOutcome::Duplicate { last: Some(last) } = bench.write(&certificate).await else {
             panic!("{:?}", bench.neighbours.everything());
         };
         assert!(last.digest == certificate.digest() && is_recent(last.age));
-        let WriteOutcome::TooSoon(Some(last)) = bench.write(&later_than(&certificate)).await else {
+        let WriteOutcome::TooSoon { last: Some(last) } = bench.write(&later_than(&certificate)).await else {
             panic!("{:?}", bench.neighbours.everything());
         };
         assert!(last.digest == certificate.digest() && is_recent(last.age));
@@ -190,7 +194,7 @@ fn what_the_database_will_never_take_is_refused() {
         let bench = Bench::new(&database.node);
         let alone = report(observation(&key(1), "3012.45", unix_now()), &key(1), &[]);
         let outcome = bench.write(&certify(&alone)).await;
-        assert!(matches!(outcome, WriteOutcome::Refused(_)), "{outcome:?}");
+        assert!(matches!(outcome, WriteOutcome::Refused { .. }), "{outcome:?}");
         assert_eq!(database.rows().await, (0, 0));
     });
 }
@@ -211,13 +215,13 @@ fn while_the_server_is_stopped_it_is_unavailable_and_writes_after_its_return() {
         let certificate = certificate();
         for _ in 0..2 {
             let outcome = bench.write(&certificate).await;
-            assert!(matches!(outcome, WriteOutcome::Unavailable(_)), "{outcome:?}");
+            assert!(matches!(outcome, WriteOutcome::Unavailable { .. }), "{outcome:?}");
         }
         assert!(bench.last_record().await.answer.is_err());
 
         server.start_again().unwrap();
         let outcome = bench.write(&certificate).await;
-        assert!(matches!(outcome, WriteOutcome::Written(_)), "{outcome:?}");
+        assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
         assert_eq!(database.rows().await, (1, 3));
     });
 }
@@ -247,7 +251,7 @@ fn a_panic_in_the_middle_of_a_write_makes_its_outcome_unknown_and_a_retry_writes
         bench.hand_over(&certificate).await;
         bench
             .writer
-            .send(DbWriterMessage::AskLastRecord(feed()))
+            .send(DbWriterMessage::Request(StoreRequest::LastRecord(feed())))
             .await
             .unwrap();
         bench.neighbours.hears::<LastRecordIs>(1).await;
@@ -258,7 +262,9 @@ fn a_panic_in_the_middle_of_a_write_makes_its_outcome_unknown_and_a_retry_writes
         assert_eq!((lost.feed, lost.digest), (feed(), certificate.digest()));
         assert_eq!(
             lost.outcome,
-            WriteOutcome::Unavailable("the writer was restarted".to_owned())
+            WriteOutcome::Unavailable {
+                reason: "the writer was restarted".to_owned()
+            }
         );
         assert_eq!(
             bench.neighbours.all::<LastRecordIs>().len(),
@@ -270,7 +276,7 @@ fn a_panic_in_the_middle_of_a_write_makes_its_outcome_unknown_and_a_retry_writes
         let outcome = bench.write(&certificate).await;
         let stands = matches!(
             outcome,
-            WriteOutcome::Written(_) | WriteOutcome::Duplicate(Some(_))
+            WriteOutcome::Written { .. } | WriteOutcome::Duplicate { last: Some(_) }
         );
         assert!(stands, "{outcome:?}");
         assert_eq!(database.rows().await, (1, 3));
@@ -285,7 +291,7 @@ fn a_question_that_a_panic_cut_off_is_answered_too() {
         // Handled in one turn: the question has left and cannot be answered yet.
         bench
             .writer
-            .send(DbWriterMessage::AskLastRecord(feed()))
+            .send(DbWriterMessage::Request(StoreRequest::LastRecord(feed())))
             .await
             .unwrap();
         bench.supervisor.inject("DbWriter", Fault::Panic).unwrap();
@@ -313,7 +319,7 @@ fn settings_that_are_not_the_nodes_are_told_with_both_values() {
         for value in ["30s", "3600s", "minimum is 2", "requires 3"] {
             assert!(told.contains(value), "{value} in {told}");
         }
-        assert_eq!(outcome, WriteOutcome::Unavailable(told));
+        assert_eq!(outcome, WriteOutcome::Unavailable { reason: told });
         assert_eq!(database.rows().await, (0, 0), "nothing is written on other terms");
     });
 }
@@ -339,7 +345,7 @@ fn a_database_without_a_schema_says_what_to_run_and_works_after_that() {
         let database = Database::empty().await;
         let bench = Bench::new(&database.node);
         let certificate = certificate();
-        let WriteOutcome::Unavailable(reason) = bench.write(&certificate).await else {
+        let WriteOutcome::Unavailable { reason } = bench.write(&certificate).await else {
             panic!("{:?}", bench.neighbours.everything());
         };
         assert!(reason.contains("run `quorate migrate`"), "{reason}");
@@ -349,7 +355,7 @@ fn a_database_without_a_schema_says_what_to_run_and_works_after_that() {
 
         database.migrate(LONG).await;
         let outcome = bench.write(&certificate).await;
-        assert!(matches!(outcome, WriteOutcome::Written(_)), "{outcome:?}");
+        assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
     });
 }
 
@@ -370,7 +376,7 @@ fn a_shutdown_waits_for_the_write_on_its_way() {
         let (report, ()) = tokio::join!(shutdown, release);
         assert_eq!(report.steps, [("DbWriter", StepOutcome::Drained)]);
         let wrote: Wrote = bench.neighbours.hears(1).await;
-        assert!(matches!(wrote.outcome, WriteOutcome::Written(_)), "{wrote:?}");
+        assert!(matches!(wrote.outcome, WriteOutcome::Written { .. }), "{wrote:?}");
         assert_eq!(database.rows().await, (1, 3));
         assert!(!bench.writer.connected());
     });
@@ -382,7 +388,7 @@ fn a_shutdown_with_nothing_on_its_way_ends_at_once() {
         let database = Database::migrated(LONG).await;
         let bench = Bench::new(&database.node);
         let outcome = bench.write(&certificate()).await;
-        assert!(matches!(outcome, WriteOutcome::Written(_)), "{outcome:?}");
+        assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
         let grace = Duration::from_secs(10);
         let begun = tokio::time::Instant::now();
         assert!(bench.supervisor.shutdown(&["DbWriter"], grace).await.is_clean());

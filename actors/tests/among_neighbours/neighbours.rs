@@ -11,10 +11,10 @@ use quorate_actors::{
     price_fetcher::FetcherMessage, signer::SignerMessage,
 };
 use quorate_protocol::{
-    Address, Attestation, Certificate, Digest, Feed, Heartbeat, Instant as Moment, Message, Observation,
-    ProvenEquivocation, UnixMillis, VerifiedReport,
+    Address, AgreedPrice, Certificate, Digest, Feed, Heartbeat, Instant as Moment, LastRecord, Message,
+    ProvenEquivocation, UnixMillis, VerifiedReport, WriteOutcome,
     cosign::Refusal,
-    rounds::{LastRecord, Quoted, WriteOutcome},
+    rounds::{FetchRequest, SignRequest, StoreRequest},
 };
 use quorate_supervisor::Mailbox;
 use tokio::time::Instant;
@@ -60,8 +60,8 @@ macro_rules! told {
 told! {
     FetchFor { feed: Feed, at: Moment }
     FetchAnew(Feed)
-    State { feed: Feed, quoted: Quoted }
-    CoSign { observation: Observation, digest: Digest }
+    State(AgreedPrice)
+    CoSign(VerifiedReport)
     Announce { certificate: Certificate, written_at: UnixMillis }
     Object { digest: Digest, observer: Address, reason: &'static str }
     Beat(Heartbeat)
@@ -70,7 +70,7 @@ told! {
     AskLastRecord(Feed)
     KeepEvidence(ProvenEquivocation)
     OwnReport(VerifiedReport)
-    CoSigned { feed: Feed, digest: Digest, answer: Result<Attestation, Refusal> }
+    CoSigned { feed: Feed, digest: Digest, answer: Result<VerifiedReport, Refusal> }
     Wrote { feed: Feed, digest: Digest, outcome: WriteOutcome }
     LastRecordIs { feed: Feed, answer: Result<Option<LastRecord>, String> }
 }
@@ -96,10 +96,10 @@ impl Recorder {
 impl Handler<FetcherMessage> for Recorder {
     type Result = ();
 
-    fn handle(&mut self, message: FetcherMessage, _: &mut Context<Self>) {
-        self.note(match message {
-            FetcherMessage::FetchFor { feed, at } => Said::FetchFor(FetchFor { feed, at }),
-            FetcherMessage::FetchAnew(feed) => Said::FetchAnew(FetchAnew(feed)),
+    fn handle(&mut self, FetcherMessage(request): FetcherMessage, _: &mut Context<Self>) {
+        self.note(match request {
+            FetchRequest::By { feed, at } => Said::FetchFor(FetchFor { feed, at }),
+            FetchRequest::Soon(feed) => Said::FetchAnew(FetchAnew(feed)),
         });
     }
 }
@@ -107,18 +107,18 @@ impl Handler<FetcherMessage> for Recorder {
 impl Handler<SignerMessage> for Recorder {
     type Result = ();
 
-    fn handle(&mut self, message: SignerMessage, _: &mut Context<Self>) {
-        self.note(match message {
-            SignerMessage::State { feed, quoted } => Said::State(State { feed, quoted }),
-            SignerMessage::CoSign { observation, digest } => Said::CoSign(CoSign { observation, digest }),
-            SignerMessage::Announce {
+    fn handle(&mut self, SignerMessage(request): SignerMessage, _: &mut Context<Self>) {
+        self.note(match request {
+            SignRequest::State(price) => Said::State(State(price)),
+            SignRequest::CoSign(report) => Said::CoSign(CoSign(report)),
+            SignRequest::Written {
                 certificate,
                 written_at,
             } => Said::Announce(Announce {
                 certificate,
                 written_at,
             }),
-            SignerMessage::Object {
+            SignRequest::Refusal {
                 digest,
                 observer,
                 reason,
@@ -127,7 +127,7 @@ impl Handler<SignerMessage> for Recorder {
                 observer,
                 reason,
             }),
-            SignerMessage::Beat(heartbeat) => Said::Beat(Beat(heartbeat)),
+            SignRequest::Heartbeat(heartbeat) => Said::Beat(Beat(heartbeat)),
         });
     }
 }
@@ -148,9 +148,13 @@ impl Handler<DbWriterMessage> for Recorder {
 
     fn handle(&mut self, message: DbWriterMessage, _: &mut Context<Self>) {
         self.note(match message {
-            DbWriterMessage::Write(certificate) => Said::Write(Write(certificate)),
-            DbWriterMessage::AskLastRecord(feed) => Said::AskLastRecord(AskLastRecord(feed)),
-            DbWriterMessage::KeepEvidence(proof) => Said::KeepEvidence(KeepEvidence(proof)),
+            DbWriterMessage::Request(StoreRequest::Write(certificate)) => Said::Write(Write(certificate)),
+            DbWriterMessage::Request(StoreRequest::LastRecord(feed)) => {
+                Said::AskLastRecord(AskLastRecord(feed))
+            }
+            DbWriterMessage::Request(StoreRequest::KeepEquivocation(proof)) => {
+                Said::KeepEvidence(KeepEvidence(proof))
+            }
             other @ DbWriterMessage::CommitteeIs(_) => panic!("no actor says this: {other:?}"),
         });
     }

@@ -8,8 +8,8 @@ use quorate_actors::{
     signer::{self, Signer, SignerMessage},
 };
 use quorate_protocol::{
-    Address, Digest, Heartbeat, Message, NodeKey, Observation, Signature, UnixMillis, cosign::Refusal,
-    rounds::Quoted,
+    Address, AgreedPrice, Digest, Heartbeat, Message, NodeKey, Observation, Signature, UnixMillis,
+    cosign::Refusal, rounds::SignRequest,
 };
 use quorate_supervisor::{ActorSpec, Supervisor};
 use tokio::time::sleep;
@@ -56,26 +56,25 @@ impl Bench {
     }
 
     async fn state(&self, price: &str) {
-        let quoted = Quoted {
+        let price = AgreedPrice {
+            feed: feed(),
             evidence: evidence(price),
             observed_at: self.clock.unix_now(),
             observed: self.clock.now(),
         };
-        self.signer
-            .send(SignerMessage::State { feed: feed(), quoted })
-            .await
-            .unwrap();
+        self.ask(SignRequest::State(price)).await;
     }
 
-    /// Asks for a co-signature and waits for the answer.
-    async fn cosign(&self, observation: Observation) -> CoSigned {
+    /// Asks for a co-signature under an observation of one of these keys, and waits for the answer.
+    async fn cosign(&self, observer: &NodeKey, observation: Observation) -> CoSigned {
         let answers = self.neighbours.all::<CoSigned>().len();
-        let digest = observation.digest(&network());
-        self.signer
-            .send(SignerMessage::CoSign { observation, digest })
-            .await
-            .unwrap();
+        let report = report(observation, observer, &[]);
+        self.ask(SignRequest::CoSign(report)).await;
         self.neighbours.hears(answers + 1).await
+    }
+
+    async fn ask(&self, request: SignRequest) {
+        self.signer.send(SignerMessage(request)).await.unwrap();
     }
 }
 
@@ -101,46 +100,19 @@ fn an_own_observation_is_signed_published_and_told_to_the_aggregator() {
 }
 
 #[test]
-fn it_cosigns_what_it_is_asked_to_and_the_signature_recovers() {
+fn what_it_cosigns_it_publishes_with_its_signature_and_tells_the_aggregator() {
     in_paused_time(async {
         let bench = Bench::new();
         let theirs = observation(&key(1), "3012.45", NOON);
-        let answer = bench.cosign(theirs.clone()).await;
+        let answer = bench.cosign(&key(1), theirs.clone()).await;
         assert_eq!(answer.feed, feed());
         assert_eq!(answer.digest, theirs.digest(&network()));
-        let attestation = answer.answer.unwrap();
-        assert_eq!(attestation.signer, bench.key.address());
-        assert_eq!(
-            attestation.signature.recover(theirs.digest(&network())),
-            Ok(bench.key.address())
-        );
-        let again = bench.cosign(theirs).await;
-        assert_eq!(
-            again.answer,
-            Ok(attestation),
-            "the same statement again is no other"
-        );
-    });
-}
-
-#[test]
-fn it_signs_what_it_is_shown_whatever_digest_it_is_told() {
-    in_paused_time(async {
-        let bench = Bench::new();
-        let shown = observation(&key(1), "3012.45", NOON);
-        let told = observation(&key(1), "9999", NOON).digest(&network());
-        let ask = SignerMessage::CoSign {
-            observation: shown.clone(),
-            digest: told,
-        };
-        bench.signer.send(ask).await.unwrap();
-        let answer: CoSigned = bench.neighbours.hears(1).await;
-        let signature = answer.answer.unwrap().signature;
-        assert_eq!(
-            signature.recover(shown.digest(&network())),
-            Ok(bench.key.address())
-        );
-        assert_ne!(signature.recover(told), Ok(bench.key.address()));
+        let signed = answer.answer.unwrap();
+        assert_eq!(signed, report(theirs.clone(), &key(1), &[&bench.key]));
+        let Publish(published) = bench.neighbours.hears(1).await;
+        assert_eq!(published, Message::Report(signed.to_report()));
+        let again = bench.cosign(&key(1), theirs).await;
+        assert_eq!(again.answer, Ok(signed), "the same statement again is no other");
     });
 }
 
@@ -166,20 +138,18 @@ fn a_second_statement_of_one_observer_for_one_window_is_refused() {
         let observer = key(1);
         let after = |wait: Duration| UnixMillis::new(NOON.get() + wait.as_millis() as u64);
         let said = observation(&observer, "3012.45", NOON);
-        assert!(bench.cosign(said).await.answer.is_ok());
+        assert!(bench.cosign(&observer, said).await.answer.is_ok());
         for wait in [Duration::ZERO, WINDOW - Duration::from_millis(1)] {
             let another = observation(&observer, "3012.46", after(wait));
-            let refusal = bench.cosign(another).await.answer.unwrap_err();
+            let refusal = bench.cosign(&observer, another).await.answer.unwrap_err();
             let observer = observer.address();
             assert_eq!(refusal, Refusal::SignedAnother { observer }, "after {wait:?}");
             assert_eq!(refusal.label(), "signed_another");
         }
-        for other in [
-            observation(&observer, "3012.46", after(WINDOW)),
-            observation(&key(2), "3012.46", NOON),
-        ] {
+        for (observer, at) in [(observer, after(WINDOW)), (key(2), NOON)] {
+            let other = observation(&observer, "3012.46", at);
             assert!(
-                bench.cosign(other).await.answer.is_ok(),
+                bench.cosign(&observer, other).await.answer.is_ok(),
                 "another window, or another observer"
             );
         }
@@ -192,15 +162,15 @@ fn a_restart_does_not_make_it_forget_what_it_signed() {
         let bench = Bench::new();
         let ahead = UnixMillis::new(NOON.get() + 4000);
         let said = observation(&key(1), "3012.45", ahead);
-        assert!(bench.cosign(said.clone()).await.answer.is_ok());
+        assert!(bench.cosign(&key(1), said.clone()).await.answer.is_ok());
         bench.state("3012.45").await;
 
         panic_and_restart(&bench.supervisor, "Signer").await;
         let contradiction = observation(&key(1), "3012.46", ahead);
-        let refusal = bench.cosign(contradiction).await.answer.unwrap_err();
+        let refusal = bench.cosign(&key(1), contradiction).await.answer.unwrap_err();
         assert_eq!(refusal.label(), "signed_another");
         assert!(
-            bench.cosign(said).await.answer.is_ok(),
+            bench.cosign(&key(1), said).await.answer.is_ok(),
             "the same again is no contradiction"
         );
         bench.state("3012.46").await;
@@ -217,7 +187,10 @@ fn what_was_observed_before_the_process_began_is_refused() {
     in_paused_time(async {
         let bench = Bench::new();
         let before = observation(&key(1), "3012.45", UnixMillis::new(NOON.get() - 1));
-        assert_eq!(bench.cosign(before).await.answer, Err(Refusal::BeforeStart));
+        assert_eq!(
+            bench.cosign(&key(1), before).await.answer,
+            Err(Refusal::BeforeStart)
+        );
     });
 }
 
@@ -226,12 +199,12 @@ fn a_refusal_is_said_in_its_own_name() {
     in_paused_time(async {
         let bench = Bench::new();
         let (digest, observer) = (Digest::new([7; 32]), key(1).address());
-        let object = SignerMessage::Object {
+        let refusal = SignRequest::Refusal {
             digest,
             observer,
             reason: "price_deviates",
         };
-        bench.signer.send(object).await.unwrap();
+        bench.ask(refusal).await;
         let Publish(Message::Refusal(notice)) = bench.neighbours.hears(1).await else {
             panic!("{:?}", bench.neighbours.everything());
         };
@@ -250,11 +223,11 @@ fn news_and_signs_of_life_are_signed_and_published() {
         let bench = Bench::new();
         let record = observation(&key(1), "3012.45", NOON);
         let certificate = certify(&report(record, &key(1), &[&key(2)]));
-        let announce = SignerMessage::Announce {
+        let written = SignRequest::Written {
             certificate: certificate.clone(),
             written_at: NOON,
         };
-        bench.signer.send(announce).await.unwrap();
+        bench.ask(written).await;
         let Publish(Message::Written(news)) = bench.neighbours.hears(1).await else {
             panic!("{:?}", bench.neighbours.everything());
         };
@@ -271,7 +244,7 @@ fn news_and_signs_of_life_are_signed_and_published() {
             uptime_s: 1,
             signature: Signature::new([0; 65]),
         };
-        bench.signer.send(SignerMessage::Beat(blank)).await.unwrap();
+        bench.ask(SignRequest::Heartbeat(blank)).await;
         let Publish(Message::Heartbeat(beat)) = bench.neighbours.hears(2).await else {
             panic!("{:?}", bench.neighbours.everything());
         };
@@ -308,14 +281,14 @@ fn the_key_is_shown_neither_in_logs_nor_in_what_is_sent() {
         bench.state("3012.45").await;
         assert!(
             bench
-                .cosign(observation(&key(1), "3012.45", NOON))
+                .cosign(&key(1), observation(&key(1), "3012.45", NOON))
                 .await
                 .answer
                 .is_ok()
         );
         assert!(
             bench
-                .cosign(observation(&key(1), "3012.46", NOON))
+                .cosign(&key(1), observation(&key(1), "3012.46", NOON))
                 .await
                 .answer
                 .is_err()

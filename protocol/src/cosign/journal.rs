@@ -1,4 +1,4 @@
-//! What a node has put its name to.
+//! What a node has put its name to: the one way to a signature under an observation.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -6,7 +6,16 @@ use std::{
 };
 
 use super::Refusal;
-use crate::{address::Address, digest::Digest, names::Feed, observation::Observation, time::UnixMillis};
+use crate::{
+    address::Address,
+    digest::Digest,
+    evidence::AgreedPrice,
+    names::{Feed, Network},
+    observation::Observation,
+    report::VerifiedReport,
+    signing::NodeKey,
+    time::UnixMillis,
+};
 
 /// What the signer has put its name to: the last gate, beside the key, whatever it is asked.
 ///
@@ -35,8 +44,33 @@ impl SigningJournal {
         }
     }
 
+    /// Signs this price as the key's own observation, after entering it.
+    ///
+    /// # Errors
+    /// Something else was stated for the same window, or may have been: nothing is signed.
+    pub fn state(
+        &mut self,
+        price: AgreedPrice,
+        network: &Network,
+        key: &NodeKey,
+    ) -> Result<VerifiedReport, Refusal> {
+        let observation = Observation::new(price.feed, price.observed_at, key.address(), price.evidence);
+        let digest = observation.digest(network);
+        self.enter(&observation, digest)?;
+        Ok(VerifiedReport::signed(observation, digest, key))
+    }
+
+    /// Adds the key's signature to a report, after entering it. The same report again is fine.
+    ///
+    /// # Errors
+    /// Something else of its observer was signed for the same window, or may have been: nothing is signed.
+    pub fn cosign(&mut self, report: VerifiedReport, key: &NodeKey) -> Result<VerifiedReport, Refusal> {
+        self.enter(report.observation(), report.digest())?;
+        Ok(report.cosigned_by(key))
+    }
+
     /// Enters a signature, or says why it must not be made. Entering the same one again is fine.
-    pub fn enter(&mut self, observation: &Observation, digest: Digest) -> Result<(), Refusal> {
+    fn enter(&mut self, observation: &Observation, digest: Digest) -> Result<(), Refusal> {
         let (observer, observed_at) = (observation.observer(), observation.observed_at());
         if observed_at < self.not_before {
             return Err(Refusal::BeforeStart);

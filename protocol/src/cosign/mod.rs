@@ -8,6 +8,7 @@ pub use journal::SigningJournal;
 
 use crate::{
     address::Address,
+    evidence::AgreedPrice,
     observation::Observation,
     price::Price,
     time::{Instant, UnixMillis},
@@ -24,21 +25,12 @@ pub struct CosignPolicy {
     pub future_tolerance: Duration,
 }
 
-/// A node's own latest price.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OwnPrice {
-    /// The price.
-    pub price: Price,
-    /// When it was observed.
-    pub observed: Instant,
-}
-
 impl CosignPolicy {
     /// Whether a node that sees `own` may vouch for `observation`. Membership and signatures were judged before.
     pub fn vouch(
         &self,
         observation: &Observation,
-        own: Option<&OwnPrice>,
+        own: Option<&AgreedPrice>,
         now: Instant,
         unix_now: UnixMillis,
     ) -> Result<(), Refusal> {
@@ -59,7 +51,7 @@ impl CosignPolicy {
         if own_age > limit {
             return Err(Refusal::OwnPriceStale { age: own_age, limit });
         }
-        let (ours, theirs, limit_bps) = (own.price, observation.price(), self.max_deviation_bps);
+        let (ours, theirs, limit_bps) = (own.price(), observation.price(), self.max_deviation_bps);
         let deviation_bps = theirs.deviation_bps(ours);
         if deviation_bps > limit_bps {
             return Err(Refusal::Deviates {
@@ -175,6 +167,11 @@ impl Refusal {
         )
     }
 
+    /// Whether the price is off by more than twice what is tolerated, so that nobody who looked can have signed it.
+    pub fn is_far_off(&self) -> bool {
+        matches!(self, Self::Deviates { deviation_bps, limit_bps, .. } if *deviation_bps > limit_bps.saturating_mul(2))
+    }
+
     /// Whether a new price of our own, or news of who is alive, may change the answer.
     pub fn may_change(&self) -> bool {
         matches!(
@@ -202,27 +199,32 @@ mod tests {
 
     fn observation(price: &str, at: u64) -> Observation {
         let at = UnixMillis::new(at);
+        Observation::new(
+            "ETH/USD".parse().unwrap(),
+            at,
+            crate::Address::new([1; 20]),
+            evidence(price, at),
+        )
+    }
+
+    fn evidence(price: &str, at: UnixMillis) -> Evidence {
         let quote = Quote {
             source: "coinbase".parse().unwrap(),
             price: price.parse().unwrap(),
             at,
         };
-        let evidence = Evidence::new(vec![quote]).unwrap();
-        Observation::new(
-            "ETH/USD".parse().unwrap(),
-            at,
-            crate::Address::new([1; 20]),
-            evidence,
-        )
+        Evidence::new(vec![quote]).unwrap()
     }
 
     fn at(seconds: u64) -> Instant {
         Instant::after_start(Duration::from_secs(seconds))
     }
 
-    fn own(price: &str) -> OwnPrice {
-        OwnPrice {
-            price: price.parse().unwrap(),
+    fn own(price: &str) -> AgreedPrice {
+        AgreedPrice {
+            feed: "ETH/USD".parse().unwrap(),
+            evidence: evidence(price, UnixMillis::new(NOON)),
+            observed_at: UnixMillis::new(NOON),
             observed: at(100),
         }
     }

@@ -1,63 +1,122 @@
-//! What rounds wants done, and what it wants known.
+//! What the machine wants done: a request to a neighbour, which is the message that it gets, or a note for people.
 
 use std::time::Duration;
 
-use super::Quoted;
 use crate::{
     address::Address,
     cosign::Refusal,
     digest::Digest,
     equivocation::ProvenEquivocation,
-    observation::Observation,
+    evidence::AgreedPrice,
+    heartbeat::Heartbeat,
+    message::Message,
+    names::Feed,
     price::Price,
-    report::{Certificate, Report},
+    report::{Certificate, VerifiedReport},
     time::{Instant, UnixMillis},
 };
 
-/// What the shell must carry out.
+/// What the shell must carry out: it passes each on to whom it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Ask the signer to vouch for this observation.
-    CoSign {
-        /// What to sign.
-        observation: Observation,
+    /// For whoever asks exchanges.
+    Fetch(FetchRequest),
+    /// For whoever has the key, and publishes what it signs.
+    Sign(SignRequest),
+    /// For whoever speaks to the network: it needs no signature of this node.
+    Publish(Message),
+    /// For whoever speaks to the database.
+    Store(StoreRequest),
+    /// For logs, metrics and tests.
+    Note(Note),
+}
+
+/// When a price is wanted. The last wish of a feed counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FetchRequest {
+    /// Have a price at hand at a moment; in the past: as soon as possible.
+    By {
+        /// What is to be priced.
+        feed: Feed,
+        /// When the answers should be in.
+        at: Instant,
+    },
+    /// Have a price soon: somebody who has just begun to listen has not heard the last one. A fetch under way serves too.
+    Soon(Feed),
+}
+
+/// What is to be signed, and published as soon as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignRequest {
+    /// State this price as this node's observation. The answer is the report: [`super::Rounds::on_report`].
+    State(AgreedPrice),
+    /// Vouch for this observation, and publish the report with the signature added. The answer is
+    /// [`super::Rounds::on_cosigned`].
+    CoSign(VerifiedReport),
+    /// Tell all that this node does not sign an observation.
+    Refusal {
         /// Its digest.
         digest: Digest,
-    },
-    /// Sign this price of our own, and gossip it.
-    State(Quoted),
-    /// Gossip this report: it carries our new signature.
-    Publish(Report),
-    /// Tell the network why we do not sign an observation.
-    Object {
-        /// Which.
-        digest: Digest,
-        /// Whose.
+        /// Whose observation it is.
         observer: Address,
-        /// The reason's name.
+        /// The reason's name, [`Refusal::label`].
         reason: &'static str,
     },
-    /// Tell the network that an observer made two statements for one window.
-    Accuse(ProvenEquivocation),
-    /// Keep this proof in the database.
-    KeepEvidence(ProvenEquivocation),
-    /// Write this certificate to the database.
-    Write(Certificate),
-    /// Tell the network that we wrote this.
-    Announce {
+    /// Tell all that this node has written a record.
+    Written {
         /// What was written.
         certificate: Certificate,
         /// When, by the database's clock.
         written_at: UnixMillis,
     },
-    /// Ask the database for the last record.
-    AskLastRecord,
-    /// Have a price at hand at this moment.
-    FetchFor(Instant),
-    /// Have a price soon: newcomers have not heard the last one.
-    FetchAnew,
-    /// Something an operator may want to read.
-    Note(Note),
+    /// Tell all that this node is alive. Node and signature are the signer's to fill in.
+    Heartbeat(Heartbeat),
+}
+
+/// What the database is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreRequest {
+    /// Write this certificate. The answer is [`super::Rounds::on_write_outcome`]; this request may not be lost on its way.
+    Write(Certificate),
+    /// What is the last record of this feed? The answer is [`super::Rounds::on_last_record`].
+    LastRecord(Feed),
+    /// Keep this proof.
+    KeepEquivocation(ProvenEquivocation),
+}
+
+/// What is to be done, and when the machine wants to be called again: filled by its parts, taken by the shell.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    effects: Vec<Effect>,
+    wakeup: Option<Instant>,
+}
+
+impl Outbox {
+    pub(super) fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub(super) fn note(&mut self, note: Note) {
+        self.effects.push(Effect::Note(note));
+    }
+
+    /// At the latest at this moment something is due.
+    pub(super) fn wake_at(&mut self, at: Instant) {
+        self.wakeup = Some(self.wakeup.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Nothing is due any more; everything is looked at anew.
+    pub(super) fn forget_wakeup(&mut self) {
+        self.wakeup = None;
+    }
+
+    pub(super) fn wakeup(&self) -> Option<Instant> {
+        self.wakeup
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
 }
 
 /// What happened, for logs, metrics and tests.

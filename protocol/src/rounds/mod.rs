@@ -1,57 +1,61 @@
-//! From reports to records: which observation to vouch for, when a report is quorate, when to write it.
+//! The protocol: how the prices of many nodes become one record after the other.
 //!
-//! A pure state machine for one feed. The shell tells it what happened and when, carries out the [`Effect`]s that come
-//! back, and calls [`Rounds::on_tick`] at [`Rounds::next_wakeup`]. The rules:
+//! [`Rounds`] is a pure state machine for one feed on one node. The shell tells it what happened and when, passes on the
+//! [`Effect`]s that come back, and calls [`Rounds::on_tick`] at [`Rounds::next_wakeup`]. A round is the work on the next
+//! record, and its steps are:
 //!
-//! 1. All nodes rank the observations of a window alike. After a short settling time a node courts the best-ranked that it
-//!    can vouch for; if that is no certificate in time, the next.
-//! 2. Co-signers take turns. The first `required - 1` in rank sign at once, the others only while signatures are missing.
-//! 3. A quorum ends it: no signature is added to, and nothing re-emitted about, a certificate.
-//! 4. The freshest certificate is written at the moment the window opens, or at once while it is open. Writers take
-//!    turns too; the news of a record cancels the wait.
-//! 5. News of a record closes the window at once; the database is asked right afterwards whether it was true, and whoever
-//!    lied is not believed again for a while.
-//! 6. A node states one price for a window. An observer that is proven to have stated two is in quarantine.
+//! 1. **Ask.** A price is wanted just before the write window opens; while the window is open and nothing is certified, every few
+//!    seconds ([`own_price`]).
+//! 2. **State.** A node states one price for a window, when enough nodes are there to hear it ([`own_price`]).
+//! 3. **Collect.** Reports come together, and their signatures are merged. With a quorum a report is a certificate: nobody
+//!    adds to it ([`candidates`]).
+//! 4. **Co-sign.** All nodes rank the observations alike. After a short settling time a node vouches for the best-ranked that it
+//!    can; if that is no certificate in time, for the next. Co-signers take turns: as many as are needed sign at once, the
+//!    others only while signatures are missing ([`cosigning`], [`turns`]).
+//! 5. **Write.** The freshest certificate is written at the moment the window opens, or at once while it is open. Writers
+//!    take turns too ([`writer`]).
+//! 6. **Confirm.** News of a record closes the window at once and begins the next round; the database is asked right
+//!    afterwards whether it was true ([`writer`]).
+//!
+//! Beside these: who is alive and so counts and has turns ([`peers`]), and what is held against whom. An observer that is
+//! proven to have stated two prices for one window is in quarantine; a writer that lied is not believed again for a while
+//! ([`conduct`]).
 
-mod candidate;
-mod collecting;
-mod courting;
-mod database;
+mod candidates;
+mod conduct;
+mod cosigning;
 mod effect;
-mod fetching;
-mod ledger;
-mod quarantine;
-mod rank;
-mod roster;
+mod own_price;
+mod peers;
 mod settings;
-mod stating;
-mod suspecting;
-mod window;
-mod writing;
+mod status;
+mod turns;
+mod writer;
 
-use std::{collections::BTreeMap, time::Duration};
-
-use candidate::{Candidate, Certified, Mine};
-use database::Database;
-pub use effect::{Effect, Note};
-use ledger::Ledger;
-pub use ledger::Mark;
-use quarantine::Quarantine;
-pub use roster::Alive;
-use roster::Roster;
-pub use settings::{HEARTBEAT_INTERVAL, Settings, Timing};
-pub use stating::Quoted;
-use suspecting::Objections;
-use window::Window;
+use candidates::{Candidate, Candidates};
+use conduct::Conduct;
+pub use conduct::Mark;
+use cosigning::{Cosigning, Refused, View};
+use effect::Outbox;
+pub use effect::{Effect, FetchRequest, Note, SignRequest, StoreRequest};
+use own_price::{Need, Occasion, OwnPrice};
+use peers::Peers;
+pub use settings::{Settings, Timing};
+pub use status::{FeedStatus, NodeStatus, Tally};
+use writer::{News, Writer};
 
 use crate::{
     address::Address,
-    committee::{Committee, Committees, Headcount},
-    cosign::{OwnPrice, Refusal},
+    committee::{Committee, Committees, Members},
+    cosign::Refusal,
     digest::Digest,
+    equivocation::ProvenEquivocation,
+    evidence::AgreedPrice,
     heartbeat::Heartbeat,
-    report::VerifiedReport,
-    signing::Attestation,
+    message::Message,
+    record::{LastRecord, WriteOutcome},
+    refusal_notice::RefusalNotice,
+    report::{Certificate, VerifiedReport},
     time::{Instant, UnixMillis},
 };
 
@@ -64,83 +68,19 @@ pub struct Now {
     pub unix: UnixMillis,
 }
 
-/// A record as the database last showed it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LastRecord {
-    /// Its digest.
-    pub digest: Digest,
-    /// Its age by the database's clock.
-    pub age: Duration,
-}
-
-/// What came of a write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WriteOutcome {
-    /// The record stands, written by us at this time of the database's clock.
-    Written(UnixMillis),
-    /// Somebody had written it.
-    Duplicate(Option<LastRecord>),
-    /// The window was not open.
-    TooSoon(Option<LastRecord>),
-    /// Nobody knows: the database did not answer.
-    Unavailable(String),
-    /// The database will never take it.
-    Refused(String),
-}
-
-impl WriteOutcome {
-    /// Every name of [`Self::label`].
-    pub const LABELS: [&'static str; 5] = ["written", "duplicate", "too_soon", "unavailable", "refused"];
-
-    /// The name under which it is counted.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Written(_) => "written",
-            Self::Duplicate(_) => "duplicate",
-            Self::TooSoon(_) => "too_soon",
-            Self::Unavailable(_) => "unavailable",
-            Self::Refused(_) => "refused",
-        }
-    }
-}
-
 /// The state of one feed on one node.
 #[derive(Debug)]
 pub struct Rounds {
     settings: Settings,
     committees: Committees,
-    roster: Roster,
-    headcount: Headcount,
-    /// Observers that equivocated.
-    quarantined: Quarantine,
-    /// Writers that announced what they had not written.
-    distrusted: Quarantine,
-    ledger: Ledger,
-    objections: Objections,
-    own_price: Option<OwnPrice>,
-    /// The last price, as long as it may still be stated.
-    unstated: Option<Quoted>,
-    /// When the last statement was observed.
-    stated_at: Option<UnixMillis>,
-    /// Whether the database had seen no record for two windows when it first answered.
-    was_at_rest: Option<bool>,
-    window: Window,
-    database: Database,
-    candidates: BTreeMap<Digest, Candidate>,
-    /// When the first observation of the running round came.
-    round_began: Option<Instant>,
-    /// Whether the lack of a quorum in this round has been reported.
-    round_lamented: bool,
-    /// The write on its way, and when it was sent.
-    writing: Option<(Digest, Instant)>,
-    /// When the last record was asked for, if there is no answer yet.
-    asking: Option<Instant>,
-    /// The last [`Effect::FetchFor`] since the last price.
-    fetch_for: Option<Instant>,
-    /// Until when a price for newcomers, which was asked for, may still come.
-    awaiting_anew: Option<Instant>,
-    effects: Vec<Effect>,
-    wakeup: Option<Instant>,
+    peers: Peers,
+    conduct: Conduct,
+    own_price: OwnPrice,
+    candidates: Candidates,
+    cosigning: Cosigning,
+    writer: Writer,
+    tally: Tally,
+    out: Outbox,
 }
 
 impl Rounds {
@@ -149,96 +89,108 @@ impl Rounds {
         let mut machine = Self {
             committees: Committees::new(settings.committee.clone(), settings.write_interval),
             settings,
-            roster: Roster::default(),
-            headcount: Headcount::new(now.instant),
-            quarantined: Quarantine::default(),
-            distrusted: Quarantine::default(),
-            ledger: Ledger::default(),
-            objections: Objections::default(),
-            own_price: None,
-            unstated: None,
-            stated_at: None,
-            was_at_rest: None,
-            window: Window::unknown(),
-            database: Database::default(),
-            candidates: BTreeMap::new(),
-            round_began: None,
-            round_lamented: false,
-            writing: None,
-            asking: None,
-            fetch_for: None,
-            awaiting_anew: None,
-            effects: Vec::new(),
-            wakeup: None,
+            peers: Peers::none(now.instant),
+            conduct: Conduct::default(),
+            own_price: OwnPrice::default(),
+            candidates: Candidates::default(),
+            cosigning: Cosigning::default(),
+            writer: Writer::unknown(),
+            tally: Tally::default(),
+            out: Outbox::default(),
         };
-        machine.ask_last_record(now);
+        machine
+            .writer
+            .ask_last_record(&machine.settings, now.instant, &mut machine.out);
         let effects = machine.advance(now);
         (machine, effects)
     }
 
-    /// When to call [`Rounds::on_tick`] at the latest, if nothing else happens before.
-    pub fn next_wakeup(&self) -> Option<Instant> {
-        self.wakeup
+    /// Goes through the steps of a round: each does what is due now, and says when it is to be looked at again.
+    fn advance(&mut self, now: Now) -> Vec<Effect> {
+        self.out.forget_wakeup();
+        self.peers.expire(now.instant, self.settings.timing.roster_ttl);
+        self.peers.count(now.instant, self.settings.write_interval);
+        self.conduct.release(now.instant);
+        if self.committees.current().members.admit(&self.settings.me) {
+            self.state(now);
+            self.cosign(now);
+        }
+        self.writer.confirm(&self.settings, now.instant, &mut self.out);
+        self.write(now);
+        self.ask(now);
+        let effects = self.out.take();
+        self.tally.take_notes(&effects, now.unix);
+        effects
     }
 
-    /// This node.
-    pub fn me(&self) -> Address {
-        self.settings.me
+    fn state(&mut self, now: Now) {
+        let occasion = Occasion {
+            counts_from: self.counts_from(),
+            not_before: self.writer.no_statement_before(&self.settings),
+            is_heard: self.peers.live() >= self.required(),
+        };
+        self.own_price
+            .state(occasion, &self.settings, now.instant, &mut self.out);
     }
 
-    /// How many nodes are known to be alive, this one among them.
-    pub fn live(&self) -> usize {
-        self.roster.len()
+    fn cosign(&mut self, now: Now) {
+        if let Some(counts_from) = self.counts_from() {
+            if now.instant < counts_from {
+                return self.out.wake_at(counts_from);
+            }
+            self.candidates.forget_before(counts_from);
+        }
+        let lapsed = now.instant.before(self.settings.policy.max_age * 2);
+        self.candidates.forget_lapsed(lapsed);
+        let view = View {
+            settings: &self.settings,
+            committee: self.committees.current(),
+            required: self.required(),
+            last_record: self.writer.last_record(),
+            own_price: self.own_price.latest(),
+            is_price_coming: self.own_price.is_coming_anew(now.instant),
+            candidates: &self.candidates,
+            peers: &self.peers,
+            conduct: &self.conduct,
+            now,
+        };
+        let (refused, then) = self.cosigning.advance(&view, &mut self.out);
+        for refusal in refused {
+            self.on_refused(refusal, now);
+        }
+        if let Some(effect) = then {
+            self.out.push(effect);
+        }
     }
 
-    /// How many observations are on their way to a quorum; never more than a fixed number.
-    pub fn candidates(&self) -> usize {
-        self.candidates.len()
+    fn write(&mut self, now: Now) {
+        let best = self.candidates.best();
+        self.writer
+            .write(best, &self.peers, &self.settings, now.instant, &mut self.out);
     }
 
-    /// The last record known, zeros if none.
-    pub fn last_record(&self) -> Digest {
-        self.window.anchor
+    fn ask(&mut self, now: Now) {
+        let need = match self.writer.opens() {
+            Some(opens) if now.instant < opens => Need::Window(opens),
+            _ if self.lacks_only_prices(now) => Need::Now,
+            _ => Need::None,
+        };
+        self.own_price
+            .ask(need, &self.settings, now.instant, &mut self.out);
     }
 
-    /// Whether the window is known: the database, or news of a record, has told.
-    pub fn knows_window(&self) -> bool {
-        self.window.opens.is_some()
+    /// Whether a new price is the way to the next record: the window is not closed, no certificate is at hand, and enough
+    /// nodes for a quorum are there.
+    fn lacks_only_prices(&self, now: Now) -> bool {
+        !self.writer.is_closed(now.instant)
+            && self.candidates.best().is_none()
+            && self.peers.live() >= self.required()
     }
 
-    /// An own price of this age is overdue: see [`Settings::price_overdue`].
-    pub fn price_overdue(&self) -> Duration {
-        self.settings.price_overdue()
-    }
-
-    /// How old this node's own price is; `None` before the first.
-    pub fn own_price_age(&self, now: Now) -> Option<Duration> {
-        self.own_price.map(|own| now.instant.since(own.observed))
-    }
-
-    /// Signatures that make a quorum now.
-    pub fn required(&self) -> usize {
-        self.committees.current().required(self.headcount.get())
-    }
-
-    /// Who counts now.
-    pub fn committee(&self) -> &Committee {
-        self.committees.current()
-    }
-
-    /// The live nodes and what is known of them, this one not among them.
-    pub fn roster(&self) -> impl Iterator<Item = (&Address, &Alive)> {
-        self.roster.iter()
-    }
-
-    /// What was found about nodes since the start.
-    pub fn marks(&self) -> impl Iterator<Item = (&Address, &BTreeMap<Mark, u64>)> {
-        self.ledger.iter()
-    }
-
-    /// How long an observer that equivocated stays in quarantine; `None` if it is not in it.
-    pub fn quarantined(&self, observer: &Address, now: Now) -> Option<Duration> {
-        self.quarantined.left(observer, now.instant)
+    /// When the coming window's observations begin to count.
+    fn counts_from(&self) -> Option<Instant> {
+        let timing = &self.settings.timing;
+        self.writer.opens().map(|opens| timing.counts_from(opens))
     }
 
     /// Time has passed.
@@ -248,120 +200,308 @@ impl Rounds {
 
     /// From now on, others count. Reports in flight keep the old committee for one window.
     pub fn on_committee(&mut self, committee: Committee, now: Now) -> Vec<Effect> {
-        self.roster.retain(|node| committee.members.admit(node));
+        self.peers.retain(|node| committee.members.admit(node));
         self.committees.replace(committee, now.unix);
         self.advance(now)
     }
 
     /// This node has a price of its own. The report of it, if it is stated, comes from the signer.
-    pub fn on_own_price(&mut self, quoted: Quoted, now: Now) -> Vec<Effect> {
-        self.own_price = Some(OwnPrice {
-            price: quoted.evidence.median(),
-            observed: quoted.observed,
-        });
-        self.unstated = Some(quoted);
-        (self.fetch_for, self.awaiting_anew) = (None, None);
-        self.reconsider();
+    pub fn on_own_price(&mut self, price: AgreedPrice, now: Now) -> Vec<Effect> {
+        self.tally.observed(price.observed_at);
+        self.own_price.take(price);
+        self.cosigning.reconsider();
         self.advance(now)
-    }
-
-    /// What was declined for a reason that may have changed is looked at again.
-    fn reconsider(&mut self) {
-        let open = self
-            .candidates
-            .values_mut()
-            .filter(|c| matches!(c.mine, Mine::Declined { may_change: true }));
-        open.for_each(|candidate| candidate.mine = Mine::Undecided);
     }
 
     /// A report, a peer's or our own.
     pub fn on_report(&mut self, report: VerifiedReport, now: Now) -> Vec<Effect> {
         for signer in report.signatures().keys() {
-            self.saw(*signer, now);
+            if self.counts(signer) && self.peers.saw_signature(*signer, now.instant) {
+                self.on_newcomer(now);
+            }
         }
         let observation = report.observation();
         let (observer, observed_at) = (observation.observer(), observation.observed_at());
         if now.unix.since(observed_at) <= self.settings.policy.max_age {
-            self.heard(observer, now);
-            self.roster.observed(&observer, observed_at);
+            self.hear_of(observer, now);
+            self.peers.note_observation(&observer, observed_at);
         }
-        if report.digest() != self.window.anchor {
-            self.add(report, now);
+        if report.digest() != self.writer.last_record() {
+            self.collect(report, now);
         }
         self.advance(now)
     }
 
-    /// The signer's answer to [`Effect::CoSign`].
+    fn collect(&mut self, report: VerifiedReport, now: Now) {
+        let digest = report.digest();
+        let is_known = self.candidates.get(&digest).is_some();
+        if !is_known && self.candidates.has_newer(&report) && self.certificate_of(&report, now).is_none() {
+            return;
+        }
+        if self.candidates.add(report, now.instant) {
+            self.cosigning.on_new_candidate();
+        }
+        self.mark_outlier_signers(digest);
+        self.certify(digest, now);
+    }
+
+    fn certificate_of(&self, report: &VerifiedReport, now: Now) -> Option<Certificate> {
+        self.committees.certify(report, self.peers.counted(), now.unix)
+    }
+
+    /// Looks whether a candidate has become a certificate.
+    fn certify(&mut self, digest: Digest, now: Now) {
+        let candidate = self.candidates.get(&digest);
+        let uncertified = candidate.filter(|candidate| candidate.certified().is_none());
+        let certificate = uncertified.and_then(|candidate| self.certificate_of(candidate.report(), now));
+        if let Some(certificate) = certificate {
+            let (required, in_flight) = (self.required(), self.writer.in_flight());
+            self.candidates
+                .certify(certificate, required, in_flight, now.instant, &mut self.out);
+            self.cosigning.end_round();
+        }
+    }
+
+    /// The signer's answer to [`SignRequest::CoSign`]: the report with this node's signature, which is published already, or
+    /// why it refused.
     pub fn on_cosigned(
         &mut self,
         digest: Digest,
-        answer: Result<Attestation, Refusal>,
+        answer: Result<VerifiedReport, Refusal>,
         now: Now,
     ) -> Vec<Effect> {
         let required = self.required();
-        if let Some(candidate) = self.candidates.get_mut(&digest) {
-            let observer = candidate.report.observation().observer();
-            match answer {
-                // A certificate in the meantime: nothing is added to it (rule 3).
-                Ok(_) if candidate.certified.is_some() => candidate.mine = Mine::Signed,
-                Ok(attestation) => {
-                    candidate.mine = Mine::Signed;
-                    if candidate.report.add(attestation) == Ok(true) {
-                        let price = candidate.report.observation().price();
-                        let signatures = candidate.report.signatures().len();
-                        let note = Note::CoSigned {
-                            digest,
-                            observer,
-                            price,
-                            signatures,
-                            required,
-                        };
-                        self.effects.push(Effect::Publish(candidate.report.to_report()));
-                        self.effects.push(Effect::Note(note));
-                        self.certify(digest, now);
-                    }
+        let candidate = self.candidates.get(&digest);
+        let observer = candidate.map(Candidate::observer);
+        // A certificate in the meantime: nothing is added to it.
+        let is_open = candidate.is_some_and(|candidate| candidate.certified().is_none());
+        match (answer, observer) {
+            (Ok(report), Some(observer)) if is_open => {
+                let note = Note::CoSigned {
+                    digest,
+                    observer,
+                    price: report.observation().price(),
+                    signatures: report.signatures().len(),
+                    required,
+                };
+                self.candidates.add(report, now.instant);
+                self.out.note(note);
+                self.certify(digest, now);
+            }
+            (Err(refusal), Some(observer)) => {
+                if let Some(refused) = self.cosigning.refuse(digest, observer, refusal) {
+                    self.on_refused(refused, now);
                 }
-                Err(refusal) => self.decline(digest, observer, refusal, now),
+            }
+            _ => {}
+        }
+        self.advance(now)
+    }
+
+    /// This node does not sign an observation: it is noted, and unless it is for lack of knowledge, held against the
+    /// observer and said to all.
+    fn on_refused(&mut self, refused: Refused, now: Now) {
+        let Refused {
+            digest,
+            observer,
+            refusal,
+        } = refused;
+        let reason = refusal.label();
+        self.mark_outlier_signers(digest);
+        if !refusal.is_abstention() {
+            self.conduct.mark(observer, Mark::Refused(reason));
+            let window = self.settings.write_interval;
+            if self.conduct.may_tell(observer, reason, now.instant, window) {
+                self.out.push(Effect::Sign(SignRequest::Refusal {
+                    digest,
+                    observer,
+                    reason,
+                }));
+            }
+        }
+        self.out.note(Note::Refused {
+            digest,
+            observer,
+            refusal,
+        });
+    }
+
+    /// Whoever co-signs a price that is far off is noted, once for each observation.
+    fn mark_outlier_signers(&mut self, digest: Digest) {
+        if let Some(candidate) = self.candidates.get(&digest) {
+            for signer in self.cosigning.new_outlier_signers(candidate) {
+                self.conduct.mark(signer, Mark::SignedOutlier);
+            }
+        }
+    }
+
+    /// What came of the write of `digest`.
+    pub fn on_write_outcome(&mut self, digest: Digest, outcome: WriteOutcome, now: Now) -> Vec<Effect> {
+        self.tally.wrote(&outcome);
+        self.writer.on_outcome(digest);
+        match outcome {
+            WriteOutcome::Unavailable { reason } => self.on_database_failure(reason, now),
+            // There is a record, and it could not be read: without its age, trying again at once would be a guess.
+            WriteOutcome::Duplicate { last: None } | WriteOutcome::TooSoon { last: None } => {
+                self.on_database_failure("the last record cannot be read".to_owned(), now);
+            }
+            WriteOutcome::Written { written_at } => {
+                self.writer.on_success(now.instant, &mut self.out);
+                self.on_own_write(digest, written_at, now);
+            }
+            WriteOutcome::Duplicate { last: Some(last) } => {
+                self.writer.on_success(now.instant, &mut self.out);
+                self.learn(Some(last), now);
+            }
+            WriteOutcome::TooSoon { last: Some(last) } => {
+                self.writer.on_success(now.instant, &mut self.out);
+                let last_age = last.age;
+                self.out.note(Note::TooSoon { digest, last_age });
+                self.learn(Some(last), now);
+            }
+            WriteOutcome::Refused { reason } => {
+                self.writer.on_success(now.instant, &mut self.out);
+                self.candidates.remove(&digest);
+                self.out.note(Note::WriteRefused { digest, reason });
             }
         }
         self.advance(now)
     }
 
+    fn on_database_failure(&mut self, reason: String, now: Now) {
+        self.writer.on_failure(reason, now.instant, &mut self.out);
+    }
+
+    fn on_own_write(&mut self, digest: Digest, written_at: UnixMillis, now: Now) {
+        let certified = self.candidates.get(&digest).and_then(|c| c.certified());
+        // Absent only if news of this very record overtook the database's answer: then it has been announced.
+        let certificate = certified.map(|certified| certified.certificate().clone());
+        if let Some(certificate) = &certificate {
+            self.note_written(certificate, self.settings.me, now);
+        }
+        self.begin_window(digest, now);
+        if let Some(certificate) = certificate {
+            self.out.push(Effect::Sign(SignRequest::Written {
+                certificate,
+                written_at,
+            }));
+        }
+    }
+
+    /// Notes a record while its window and its observation are still known: before [`Self::begin_window`].
+    fn note_written(&mut self, certificate: &Certificate, writer: Address, now: Now) {
+        let seen = self.candidates.get(&certificate.digest());
+        let took = seen.map(|candidate| now.instant.since(candidate.first_seen()));
+        let report = certificate.report();
+        self.out.note(Note::Written {
+            digest: certificate.digest(),
+            writer,
+            price: report.observation().price(),
+            signatures: report.signatures().len(),
+            age: now.unix.since(report.observation().observed_at()),
+            took,
+            late: self.writer.opens().map(|opens| now.instant.since(opens)),
+        });
+    }
+
+    /// A record was written now: what was collected for its window has served.
+    fn begin_window(&mut self, last_record: Digest, now: Now) {
+        let opens = now.instant + self.settings.write_interval;
+        self.writer.begin_window(last_record, opens);
+        self.candidates.clear();
+        self.cosigning.clear();
+    }
+
+    /// Takes over what the database says of its last record.
+    fn learn(&mut self, last: Option<LastRecord>, now: Now) {
+        let interval = self.settings.write_interval;
+        if self.writer.learn(last, interval, now.instant) {
+            self.candidates.clear();
+            self.cosigning.clear();
+        }
+    }
+
+    /// A peer's news of a record. It closes an open window at once; against a closed one it is only a reason to ask.
+    pub fn on_written(&mut self, certificate: Certificate, writer: Address, now: Now) -> Vec<Effect> {
+        self.hear_of(writer, now);
+        let digest = certificate.digest();
+        if digest != self.writer.last_record() && !self.conduct.is_distrusted(&writer, now.instant) {
+            let timing = self.settings.timing;
+            let before = turns::nodes_before(digest, self.settings.me, self.peers.others());
+            let wait = timing.stagger.saturating_mul(before).min(timing.max_stagger);
+            let ask_at = now.instant + timing.confirm + wait;
+            if self.writer.believes_news(&timing, now.instant) {
+                self.note_written(&certificate, writer, now);
+                self.begin_window(digest, now);
+            }
+            self.writer.remember_news(News {
+                certificate,
+                writer,
+                ask_at,
+            });
+        }
+        self.advance(now)
+    }
+
+    /// The database's answer to [`StoreRequest::LastRecord`].
+    pub fn on_last_record(&mut self, answer: Result<Option<LastRecord>, String>, now: Now) -> Vec<Effect> {
+        self.writer.on_answer();
+        match answer {
+            Err(reason) => self.on_database_failure(reason, now),
+            Ok(last) => {
+                self.writer.on_success(now.instant, &mut self.out);
+                let (news, believed) = (self.writer.take_news(), self.writer.last_record());
+                self.learn(last, now);
+                if let Some(news) = news.filter(|news| news.is_false(believed, last, now.unix)) {
+                    self.on_false_news(news, believed, now);
+                }
+            }
+        }
+        self.advance(now)
+    }
+
+    /// News that the database does not bear out: a lie, or a write that was undone. If it was believed, its certificate is
+    /// good all the same, and written now if nothing else was.
+    fn on_false_news(&mut self, news: News, believed: Digest, now: Now) {
+        let (digest, writer) = (news.certificate.digest(), news.writer);
+        self.conduct.mark(writer, Mark::FalseWritten);
+        self.conduct
+            .distrust(writer, self.settings.quarantine, now.instant);
+        self.out.note(Note::FalseWritten { digest, writer });
+        if digest == believed && !self.writer.is_closed(now.instant) {
+            self.candidates.restore(news.certificate, now.instant);
+        }
+    }
+
     /// A peer is connected and listens.
     pub fn on_peer_up(&mut self, peer: Address, now: Now) -> Vec<Effect> {
-        self.heard(peer, now);
+        self.hear_of(peer, now);
         self.advance(now)
     }
 
     /// A peer is gone.
     pub fn on_peer_down(&mut self, peer: Address, now: Now) -> Vec<Effect> {
-        self.roster.lost(&peer);
+        self.peers.lost(&peer);
         self.advance(now)
     }
 
     /// A peer is alive, wherever it is.
     pub fn on_heartbeat(&mut self, heartbeat: &Heartbeat, now: Now) -> Vec<Effect> {
-        self.heard(heartbeat.node, now);
-        self.roster.heard_heartbeat(heartbeat, now.unix);
+        self.hear_of(heartbeat.node, now);
+        self.peers.note_heartbeat(heartbeat, now.unix);
         self.advance(now)
     }
 
-    fn saw(&mut self, node: Address, now: Now) {
-        if self.counts(&node) && self.roster.saw(node, now.instant) {
-            self.welcome(now);
-        }
-    }
-
-    fn heard(&mut self, node: Address, now: Now) {
+    /// A node spoke for itself.
+    fn hear_of(&mut self, node: Address, now: Now) {
         if self.counts(&node) {
-            let was_heard = self
-                .roster
-                .has_heard(&node, now.instant, self.settings.timing.roster_ttl);
-            if self.roster.heard(node, now.instant) {
-                self.welcome(now);
+            let ttl = self.settings.timing.roster_ttl;
+            let was_heard = self.peers.spoke_lately(&node, now.instant, ttl);
+            if self.peers.heard(node, now.instant) {
+                self.on_newcomer(now);
             }
             if !was_heard {
-                self.reconsider();
+                self.cosigning.reconsider();
             }
         }
     }
@@ -370,47 +510,110 @@ impl Rounds {
         *node != self.settings.me && self.committees.current().members.admit(node)
     }
 
-    /// What was emitted before this node listened is lost on it. With the window open and nothing certified, a new price is
-    /// the way to a quorum, unless one is at hand that was not stated yet.
-    fn welcome(&mut self, now: Now) {
-        self.headcount
-            .follow(self.roster.len(), now.instant, self.settings.write_interval);
-        if self.wants_price(now) && self.unstated.is_none() && self.roster.len() >= self.required() {
-            self.effects.push(Effect::FetchAnew);
-            self.awaiting_anew = Some(now.instant + self.settings.timing.refetch);
+    /// What was published before this node listened is lost on it. If only prices are lacking, a new one is the way to a
+    /// quorum.
+    fn on_newcomer(&mut self, now: Now) {
+        self.peers.count(now.instant, self.settings.write_interval);
+        if self.lacks_only_prices(now) {
+            self.own_price
+                .ask_anew(&self.settings, now.instant, &mut self.out);
         }
     }
 
-    /// When the coming window's observations begin to count; those from before are the last window's.
-    fn active_from(&self) -> Option<Instant> {
-        let timing = &self.settings.timing;
-        self.window
-            .opens
-            .map(|opens| opens.before(timing.lead + timing.early))
+    /// Another node says that it does not vouch for an observation.
+    pub fn on_refusal(&mut self, notice: &RefusalNotice, now: Now) -> Vec<Effect> {
+        self.hear_of(notice.node, now);
+        let mark = Mark::elsewhere(&notice.reason);
+        self.conduct.mark(notice.observer, mark);
+        self.out.note(Note::RefusedElsewhere {
+            digest: notice.observation,
+            observer: notice.observer,
+            node: notice.node,
+            reason: mark.label(),
+        });
+        self.advance(now)
     }
 
-    fn advance(&mut self, now: Now) -> Vec<Effect> {
-        self.wakeup = None;
-        self.roster.expire(now.instant, self.settings.timing.roster_ttl);
-        self.headcount
-            .follow(self.roster.len(), now.instant, self.settings.write_interval);
-        self.quarantined.release(now.instant);
-        self.distrusted.release(now.instant);
-        if self.committees.current().members.admit(&self.settings.me) {
-            self.state(now);
-            self.court(now);
+    /// An observer made two statements for one window. `is_ours`: this node found the proof, and nobody has told the others.
+    pub fn on_equivocation(&mut self, proof: ProvenEquivocation, is_ours: bool, now: Now) -> Vec<Effect> {
+        let (first, second) = proof.statements();
+        if *first.observation().feed() == self.settings.feed {
+            let (observer, first, second) = (proof.observer(), first.digest(), second.digest());
+            let (quarantine, window) = (self.settings.quarantine, self.settings.write_interval);
+            let is_news = self.conduct.quarantined(&observer, now.instant).is_none();
+            self.conduct.quarantine(observer, quarantine, now.instant);
+            self.candidates.forget_observer(observer);
+            // Told again while it goes on: two nodes with one key may not hear of each other otherwise.
+            if is_ours
+                && self
+                    .conduct
+                    .may_tell(observer, "equivocation", now.instant, window)
+            {
+                let claim = Message::Equivocation(proof.to_claim());
+                self.out.push(Effect::Publish(claim));
+            }
+            if is_news {
+                self.conduct.mark(observer, Mark::Equivocated);
+                self.out.note(Note::Equivocated {
+                    observer,
+                    first,
+                    second,
+                    quarantine,
+                });
+                self.out
+                    .push(Effect::Store(StoreRequest::KeepEquivocation(proof)));
+            }
         }
-        self.confirm(now);
-        self.write(now);
-        self.schedule_fetch(now);
-        std::mem::take(&mut self.effects)
+        self.advance(now)
     }
 
-    fn wake_at(&mut self, at: Instant) {
-        self.wakeup = Some(self.wakeup.map_or(at, |earlier| earlier.min(at)));
+    /// When to call [`Rounds::on_tick`] at the latest, if nothing else happens before.
+    pub fn next_wakeup(&self) -> Option<Instant> {
+        self.out.wakeup()
     }
 
-    fn note(&mut self, note: Note) {
-        self.effects.push(Effect::Note(note));
+    /// How the feed is, for people and for the readiness probe.
+    pub fn status(&self, now: Now) -> FeedStatus {
+        let (committee, me) = (self.committees.current(), self.settings.me);
+        FeedStatus {
+            feed: self.settings.feed.clone(),
+            open: committee.members == Members::Open,
+            live: self.peers.live(),
+            required: self.required(),
+            required_validators: match committee.rule.validators.len() {
+                0 => 0,
+                _ => committee.rule.min_validators,
+            },
+            nodes: NodeStatus::of_all(committee, me, &self.peers, &self.conduct, now),
+            own_price_age_ms: self.own_price.age(now.instant).map(status::whole_ms),
+            price_overdue_ms: status::whole_ms(self.settings.price_overdue()),
+            knows_window: self.writer.opens().is_some(),
+            tally: self.tally.clone(),
+        }
+    }
+
+    /// When this node last had a price.
+    pub fn last_observation(&self) -> Option<UnixMillis> {
+        self.tally.last_observation
+    }
+
+    /// The last record known, zeros if none.
+    pub fn last_record(&self) -> Digest {
+        self.writer.last_record()
+    }
+
+    /// How many observations are on their way to a quorum; never more than a fixed number.
+    pub fn candidates(&self) -> usize {
+        self.candidates.len()
+    }
+
+    /// How many nodes are known to be alive, this one among them.
+    pub fn live(&self) -> usize {
+        self.peers.live()
+    }
+
+    /// Signatures that make a quorum now.
+    pub fn required(&self) -> usize {
+        self.committees.current().required(self.peers.counted())
     }
 }

@@ -1,13 +1,11 @@
-//! What rounds is told once.
+//! What a machine is told once: limits and waits.
 
 use std::time::Duration;
 
 use crate::{
-    address::Address, committee::Committee, cosign::CosignPolicy, equivocation, names::Feed, time::Instant,
+    address::Address, committee::Committee, cosign::CosignPolicy, equivocation,
+    heartbeat::HEARTBEAT_INTERVAL, names::Feed, time::Instant,
 };
-
-/// How often a node says that it is alive, if it has said nothing else.
-pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Waits within one window, in the order in which they come into play.
 ///
@@ -26,11 +24,11 @@ pub struct Timing {
     pub settle: Duration,
     /// How long each further group of co-signers waits for those ranked before it.
     pub turn: Duration,
-    /// How long to court one observation before the next-ranked gets its chance.
+    /// How long to wait for signatures of one observation before the next-ranked gets its chance.
     pub give_up: Duration,
     /// How long each further writer waits for those ranked before it: a commit, and the news of it across the network. A commit
     /// takes about 20 ms, in which the database recovers the signers, and 5 ms more for each signature beyond three; see
-    /// `turn_to_write`. Shorter, and writes are tried in vain; longer, and a writer that died costs more.
+    /// [`super::turns`]. Shorter, and writes are tried in vain; longer, and a writer that died costs more.
     pub stagger: Duration,
     /// No writer waits longer than this for its turn, however large the network.
     pub max_stagger: Duration,
@@ -65,18 +63,13 @@ impl Timing {
         }
     }
 
-    /// How long a writer waits that has `before` others before it, when a certificate has so many signatures.
-    pub(super) fn turn_to_write(&self, before: u32, signatures: usize) -> Duration {
-        const SIGNATURES_A_STAGGER: usize = 16;
-        let longer = u32::try_from(1 + signatures / SIGNATURES_A_STAGGER).unwrap_or(u32::MAX);
-        self.stagger
-            .saturating_mul(before)
-            .saturating_mul(longer)
-            .min(self.max_stagger)
+    /// When observations begin to count for the window that opens at `opens`; those from before are the last window's.
+    pub(super) fn counts_from(&self, opens: Instant) -> Instant {
+        opens.before(self.lead + self.early)
     }
 }
 
-/// What rounds is told once.
+/// What a machine is told once.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The feed that it aggregates.

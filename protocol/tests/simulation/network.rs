@@ -7,13 +7,13 @@ use std::{
 };
 
 use quorate_protocol::{
-    Address, Attestation, Certificate, Committee, Digest, Evidence, Feed, Fraction, Instant, Members,
-    Message, Network, NodeKey, Observation, Price, ProvenEquivocation, QuorumRule, Quote, RefusalNotice,
-    UnixMillis, VerifiedReport, Written,
+    Address, AgreedPrice, Attestation, Certificate, Committee, Digest, Evidence, Feed, Fraction, Instant,
+    LastRecord, Members, Message, Network, NodeKey, Observation, Price, ProvenEquivocation, QuorumRule,
+    Quote, RefusalNotice, UnixMillis, VerifiedReport, WriteOutcome, Written,
     cosign::{CosignPolicy, SigningJournal},
     judge::{Finding, Judge, JudgeConfig, Verified},
     one_window,
-    rounds::{Effect, LastRecord, Note, Now, Quoted, Rounds, Settings, Timing, WriteOutcome},
+    rounds::{Effect, FetchRequest, Note, Now, Rounds, Settings, SignRequest, StoreRequest, Timing},
 };
 
 pub(crate) const WINDOW: Duration = Duration::from_secs(30);
@@ -58,7 +58,7 @@ enum Event {
     Tick(usize),
     FetchDone(usize),
     Deliver(usize, Vec<u8>),
-    CoSigned(usize, Digest, Observation),
+    Sign(usize, SignRequest),
     WriteArrives(usize, Certificate),
     Outcome(usize, Digest, WriteOutcome),
     AskArrives(usize),
@@ -301,14 +301,7 @@ impl Simulation {
                 };
                 (index, effects)
             }
-            Event::CoSigned(index, digest, observation) => {
-                let node = &mut self.nodes[index];
-                let answer = node.journal.enter(&observation, digest).map(|()| Attestation {
-                    signer: node.key.address(),
-                    signature: node.key.sign(digest),
-                });
-                (index, node.machine.on_cosigned(digest, answer, now))
-            }
+            Event::Sign(index, request) => return self.sign(index, request),
             Event::WriteArrives(index, certificate) => return self.write_arrives(index, certificate),
             Event::Outcome(index, digest, outcome) => (
                 index,
@@ -333,48 +326,29 @@ impl Simulation {
     fn carry_out(&mut self, index: usize, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::CoSign { observation, digest } => {
-                    self.after(
-                        Duration::from_millis(1),
-                        Event::CoSigned(index, digest, observation),
-                    );
+                // The signer of a real node is as far away as its mailbox.
+                Effect::Sign(request @ SignRequest::CoSign(_)) => {
+                    self.after(Duration::from_millis(1), Event::Sign(index, request));
                 }
-                Effect::State(quoted) => self.state(index, quoted),
-                Effect::Publish(report) => self.gossip(index, &Message::Report(report)),
-                Effect::Object {
-                    digest,
-                    observer,
-                    reason,
-                } => {
-                    let (at, key) = (self.clocks().unix, &self.nodes[index].key);
-                    let notice = RefusalNotice::sign(digest, observer, reason, at, &self.network, key);
-                    self.gossip(index, &Message::Refusal(notice));
-                }
-                Effect::Accuse(proof) => self.gossip(index, &Message::Equivocation(proof.to_claim())),
-                Effect::KeepEvidence(proof) => self.evidence.push((index, proof)),
-                Effect::Announce {
-                    certificate,
-                    written_at,
-                } => {
-                    let news = Written::sign(&certificate, written_at, &self.network, &self.nodes[index].key);
-                    self.gossip(index, &Message::Written(news));
-                }
-                Effect::Write(certificate) => {
+                Effect::Sign(request) => self.sign(index, request),
+                Effect::Publish(message) => self.gossip(index, &message),
+                Effect::Store(StoreRequest::KeepEquivocation(proof)) => self.evidence.push((index, proof)),
+                Effect::Store(StoreRequest::Write(certificate)) => {
                     self.attempts += 1;
                     let delay = self.between(1, 2);
                     self.after(delay, Event::WriteArrives(index, certificate));
                 }
-                Effect::AskLastRecord => {
+                Effect::Store(StoreRequest::LastRecord(_)) => {
                     let delay = self.between(1, 2);
                     self.after(delay, Event::AskArrives(index));
                 }
-                Effect::FetchFor(at) => {
+                Effect::Fetch(FetchRequest::By { at, .. }) => {
                     let start = at.since_start().saturating_sub(FETCH_ESTIMATE).max(self.now);
                     if !self.is_fetching(index) {
                         self.fetch_from(index, start);
                     }
                 }
-                Effect::FetchAnew => {
+                Effect::Fetch(FetchRequest::Soon(_)) => {
                     if !self.is_fetching(index) {
                         self.fetch_from(index, self.now + FETCH_ESTIMATE);
                     }
@@ -408,36 +382,57 @@ impl Simulation {
         let now = self.clocks();
         self.fetch_from(index, self.now + WINDOW);
         let observation = self.observation(index);
-        let Now {
-            instant: observed,
-            unix: observed_at,
-        } = now;
-        let quoted = Quoted {
+        let price = AgreedPrice {
+            feed: feed(),
             evidence: observation.evidence().clone(),
-            observed_at,
-            observed,
+            observed_at: now.unix,
+            observed: now.instant,
         };
-        let effects = self.nodes[index].machine.on_own_price(quoted, now);
+        let effects = self.nodes[index].machine.on_own_price(price, now);
         self.carry_out(index, effects);
     }
 
-    /// As the Signer does.
-    fn state(&mut self, index: usize, quoted: Quoted) {
-        let Quoted {
-            evidence,
-            observed_at,
-            ..
-        } = quoted;
-        let node = &mut self.nodes[index];
-        let observation = Observation::new(feed(), observed_at, node.key.address(), evidence);
-        let digest = observation.digest(&self.network);
-        assert_eq!(
-            node.journal.enter(&observation, digest),
-            Ok(()),
-            "two statements for one window"
-        );
-        let now = self.clocks();
-        let report = VerifiedReport::sign_own(observation, &self.network, &self.nodes[index].key).unwrap();
+    /// As the Signer does: whoever signs also publishes.
+    fn sign(&mut self, index: usize, request: SignRequest) {
+        let (now, network) = (self.clocks(), self.network.clone());
+        match request {
+            SignRequest::State(price) => self.state(index, price),
+            SignRequest::CoSign(report) => {
+                let digest = report.digest();
+                let node = &mut self.nodes[index];
+                let answer = node.journal.cosign(report, &node.key);
+                if let Ok(report) = &answer {
+                    let message = Message::Report(report.to_report());
+                    self.gossip(index, &message);
+                }
+                let effects = self.nodes[index].machine.on_cosigned(digest, answer, now);
+                self.carry_out(index, effects);
+            }
+            SignRequest::Refusal {
+                digest,
+                observer,
+                reason,
+            } => {
+                let key = &self.nodes[index].key;
+                let notice = RefusalNotice::sign(digest, observer, reason, now.unix, &network, key);
+                self.gossip(index, &Message::Refusal(notice));
+            }
+            SignRequest::Written {
+                certificate,
+                written_at,
+            } => {
+                let news = Written::sign(&certificate, written_at, &network, &self.nodes[index].key);
+                self.gossip(index, &Message::Written(news));
+            }
+            SignRequest::Heartbeat(_) => unreachable!("the shell's, not the machine's"),
+        }
+    }
+
+    fn state(&mut self, index: usize, price: AgreedPrice) {
+        let (now, node) = (self.clocks(), &mut self.nodes[index]);
+        let stated = node.journal.state(price, &self.network, &node.key);
+        assert!(stated.is_ok(), "two statements for one window");
+        let report = stated.unwrap();
         self.gossip(index, &Message::Report(report.to_report()));
         let effects = self.nodes[index].machine.on_report(report, now);
         self.carry_out(index, effects);
@@ -477,11 +472,17 @@ impl Simulation {
     fn write_arrives(&mut self, index: usize, certificate: Certificate) {
         let digest = certificate.digest();
         let outcome = if self.is_down() {
-            WriteOutcome::Unavailable("down".to_owned())
+            WriteOutcome::Unavailable {
+                reason: "down".to_owned(),
+            }
         } else if self.records.iter().any(|record| record.digest == digest) {
-            WriteOutcome::Duplicate(self.last_record())
+            WriteOutcome::Duplicate {
+                last: self.last_record(),
+            }
         } else if self.last_record().is_some_and(|last| last.age < WINDOW) {
-            WriteOutcome::TooSoon(self.last_record())
+            WriteOutcome::TooSoon {
+                last: self.last_record(),
+            }
         } else {
             let report = certificate.report();
             self.records.push(Record {
@@ -493,7 +494,9 @@ impl Simulation {
                 observer: report.observation().observer(),
                 signers: report.signatures().keys().copied().collect(),
             });
-            WriteOutcome::Written(self.clocks().unix)
+            WriteOutcome::Written {
+                written_at: self.clocks().unix,
+            }
         };
         let delay = self.between(1, 3);
         self.after(delay, Event::Outcome(index, digest, outcome));

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use quorate_protocol::UnixMillis;
-use quorate_store::{Member, MigrateError, MigrateOptions, Outcome, RecordQuery, migrate};
+use quorate_protocol::{UnixMillis, WriteOutcome};
+use quorate_store::{Member, MigrateError, MigrateOptions, RecordQuery, migrate};
 use tokio_postgres::error::SqlState;
 
 use crate::support::{
@@ -115,7 +115,7 @@ async fn a_valid_signature_of_a_stranger_is_refused_where_members_are_listed() {
     );
     let outcome = write(&store(&database.node), &certificate("3000", now(), &[5, 6, 7])).await;
     assert!(
-        matches!(&outcome, Outcome::Refused { reason } if reason.contains("is not among the members")),
+        matches!(&outcome, WriteOutcome::Refused { reason } if reason.contains("is not among the members")),
         "{outcome:?}"
     );
     RawRecord::good(1)
@@ -136,9 +136,9 @@ async fn a_removed_member_counts_for_what_was_observed_before_for_one_window() {
     list(&database, members(&[1, 2, 3])).await;
     let after = UnixMillis::new(now().get() + 1000);
     let outcome = write(&store, &certificate("3000", after, &[1, 2, 4])).await;
-    assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Refused { .. }), "{outcome:?}");
     let outcome = write(&store, &before).await;
-    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
 
     // A window later: not any more.
     let owner = connect(&database.owner).await;
@@ -152,10 +152,10 @@ async fn a_removed_member_counts_for_what_was_observed_before_for_one_window() {
     let long_before = UnixMillis::new(now().get() - 2 * 3_600_000);
     for observed_at in [long_before, now()] {
         let outcome = write(&store, &certificate("3000", observed_at, &[1, 2, 4])).await;
-        assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+        assert!(matches!(outcome, WriteOutcome::Refused { .. }), "{outcome:?}");
     }
     let outcome = write(&store, &certificate("3000", now(), &[1, 2, 3])).await;
-    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -176,13 +176,13 @@ async fn a_record_needs_as_many_validators_as_the_owner_says() {
     assert_eq!(migrated.settings.min_validators, 2);
     let outcome = write(&store, &certificate("3000", now(), &[1, 2, 4])).await;
     assert!(
-        matches!(&outcome, Outcome::Refused { reason }
+        matches!(&outcome, WriteOutcome::Refused { reason }
             if reason.contains("has signatures of 1 validators, 2 are required")
                 && reason.contains("eth_prices_min_validators")),
         "{outcome:?}"
     );
     let outcome = write(&store, &certificate("3000", now(), &[1, 2, 3])).await;
-    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
 }
 
 #[tokio::test]

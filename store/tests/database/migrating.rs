@@ -7,7 +7,8 @@ use std::{
 };
 
 use futures::future::join_all;
-use quorate_store::{MigrateError, MigrateOptions, Outcome, Secret, Settings, StoreError, migrate};
+use quorate_protocol::WriteOutcome;
+use quorate_store::{MigrateError, MigrateOptions, Secret, Settings, StoreError, migrate};
 
 use crate::support::{
     LONG, certificate, connect, database, empty_database, now, options, server, store, write,
@@ -206,7 +207,7 @@ async fn an_owner_that_is_no_superuser_can_migrate_and_the_role_is_limited_all_t
             .is_err()
     );
     let outcome = write(&store(&database.node), &certificate("3000", now(), &[1, 2, 3])).await;
-    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
 }
 
 /// Everything that migrations make, as text.

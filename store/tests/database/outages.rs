@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use quorate_store::{Outcome, PrivateOptions, PrivatePostgres, Store, StoreConfig, StoreError};
+use quorate_protocol::WriteOutcome;
+use quorate_store::{PrivateOptions, PrivatePostgres, Store, StoreConfig, StoreError};
 use tokio::time::Instant;
 
 use crate::support::{LONG, RawRecord, certificate, connect, database, database_of, now, store, write};
@@ -14,12 +15,12 @@ async fn a_stopped_server_is_unavailable_and_writes_again_after_its_return() {
     let store = store(&database.node);
     let write_one = async || write(&store, &certificate("3012.45", now(), &[1, 2, 3])).await;
     let outcome = write_one().await;
-    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
 
     server.stop().unwrap();
     for _ in 0..2 {
         let outcome = write_one().await;
-        assert!(matches!(outcome, Outcome::Unavailable { .. }), "{outcome:?}");
+        assert!(matches!(outcome, WriteOutcome::Unavailable { .. }), "{outcome:?}");
     }
     assert!(matches!(
         store.settings().await,
@@ -28,7 +29,7 @@ async fn a_stopped_server_is_unavailable_and_writes_again_after_its_return() {
 
     server.start_again().unwrap();
     let outcome = write_one().await;
-    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
     // What was written before is still there.
     assert_eq!(store.records(Default::default()).await.unwrap().len(), 2);
 }
@@ -49,7 +50,7 @@ async fn terminated_connections_cost_no_write() {
         .await
         .unwrap();
     let outcome = write(&store, &certificate("3012.45", now(), &[1, 2, 3])).await;
-    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -76,10 +77,10 @@ async fn a_connection_that_is_terminated_in_a_write_is_unavailable() {
         }
     };
     let (outcome, ()) = tokio::join!(write(&store, &certificate), terminate);
-    assert!(matches!(outcome, Outcome::Unavailable { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Unavailable { .. }), "{outcome:?}");
     blocker.batch_execute("ROLLBACK").await.unwrap();
     let outcome = write(&store, &certificate).await;
-    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use std::{
 };
 
 use futures::future::join_all;
-use quorate_protocol::UnixMillis;
-use quorate_store::{DatabaseUrl, Outcome, Store, StoreConfig};
+use quorate_protocol::{UnixMillis, WriteOutcome};
+use quorate_store::{DatabaseUrl, Store, StoreConfig};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{certificate, connect, database, now, write};
@@ -31,10 +31,10 @@ async fn write_in_a_loop(url: DatabaseUrl, number: u8, written: Arc<AtomicUsize>
         observed_at += 1;
         let certificate = certificate("3012.45", UnixMillis::new(observed_at), &[number, 101, 102]);
         match write(&store, &certificate).await {
-            Outcome::Written { .. } => {
+            WriteOutcome::Written { .. } => {
                 written.fetch_add(1, Ordering::SeqCst);
             }
-            Outcome::TooSoon { last } => assert!(last.is_some()),
+            WriteOutcome::TooSoon { last } => assert!(last.is_some()),
             other => panic!("{other:?}"),
         }
         sleep(Duration::from_millis(2)).await;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use quorate_protocol::UnixMillis;
-use quorate_store::{Order, Outcome, RecordFault, RecordQuery, Store};
+use quorate_protocol::{RecordFault, UnixMillis, VerifyError, WriteOutcome};
+use quorate_store::{Order, RecordQuery, Store};
 
 use crate::support::{
     LONG, RawRecord, certificate, certificate_for, connect, database, evidence, key, network, now, signer,
@@ -12,7 +12,7 @@ use crate::support::{
 
 async fn write_one(store: &Store, feed: &str, price: &str, observed_at: UnixMillis) {
     let outcome = write(store, &certificate_for(feed, price, observed_at, &[1, 2, 3])).await;
-    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -80,7 +80,10 @@ async fn whatever_is_changed_in_a_record_shows() {
 
     let mut changed = record.clone();
     changed.signatures[0].signer = key(7).address();
-    assert!(matches!(changed.verify(), Err(RecordFault::OtherSigner { .. })));
+    assert!(matches!(
+        changed.verify(),
+        Err(RecordFault::Signature(VerifyError::OtherSigner { .. }))
+    ));
 
     let mut changed = record.clone();
     changed

@@ -1,6 +1,7 @@
 //! What the node role may not do, one test each.
 
-use quorate_store::{Outcome, StoreError};
+use quorate_protocol::WriteOutcome;
+use quorate_store::StoreError;
 use tokio::sync::OnceCell;
 use tokio_postgres::error::SqlState;
 
@@ -138,7 +139,7 @@ async fn a_role_that_may_only_read_is_refused_for_good() {
     let store = store(&reader);
     let outcome = write(&store, &certificate("3000", now(), &[1, 2, 3])).await;
     assert!(
-        matches!(&outcome, Outcome::Refused { reason } if reason.contains("eth_prices")),
+        matches!(&outcome, WriteOutcome::Refused { reason } if reason.contains("eth_prices")),
         "{outcome:?}"
     );
 

@@ -3,8 +3,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use quorate_protocol::{Evidence, Quote, UnixMillis};
-use quorate_store::{Member, MigrateOptions, Outcome, RecordQuery, migrate};
+use quorate_protocol::{Evidence, Quote, UnixMillis, WriteOutcome};
+use quorate_store::{Member, MigrateOptions, RecordQuery, migrate};
 use tokio_postgres::{Client, error::SqlState};
 
 use crate::support::{
@@ -353,14 +353,14 @@ async fn a_written_record_cannot_be_replayed_and_a_hoarded_one_grows_old() {
         let hoarded = crate::support::certificate_for("BTC/USD", "3000", observed_at, &[1, 2, 3]);
         let outcome = write(&store, &hoarded).await;
         assert!(
-            matches!(&outcome, Outcome::Refused { reason } if reason.contains("eth_prices_timestamp_is_recent")),
+            matches!(&outcome, WriteOutcome::Refused { reason } if reason.contains("eth_prices_timestamp_is_recent")),
             "{outcome:?}"
         );
     }
     // After an outage of the database the last certificate is still news.
     let late = crate::support::certificate_for("BTC/USD", "3000", minutes(-9), &[1, 2, 3]);
     let outcome = write(&store, &late).await;
-    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -369,9 +369,9 @@ async fn with_long_windows_a_certificate_stays_news_for_ten() {
     let store = store(&database.node);
     let hours = |hours: u64| UnixMillis::new(now().get() - hours * 3_600_000);
     let outcome = write(&store, &certificate("3000", hours(11), &[1, 2, 3])).await;
-    assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Refused { .. }), "{outcome:?}");
     let outcome = write(&store, &certificate("3000", hours(9), &[1, 2, 3])).await;
-    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -417,7 +417,7 @@ async fn a_thiefs_own_keys_are_worthless_where_members_are_listed() {
     )
     .await;
     assert!(
-        matches!(&outcome, Outcome::Refused { reason } if reason.contains("is not among the members")),
+        matches!(&outcome, WriteOutcome::Refused { reason } if reason.contains("is not among the members")),
         "{outcome:?}"
     );
     // Nor can they be added to a genuine record, or be passed off as validators.
@@ -562,7 +562,7 @@ async fn possible_is_any_price_with_keys_of_ones_own_where_no_members_are_listed
     // An open network takes anybody's signature: so does its database.
     let invented = crate::support::certificate_for("BTC/USD", "1", now(), &[101, 102, 103]);
     let outcome = write(&store(&database.node), &invented).await;
-    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -593,14 +593,14 @@ async fn possible_is_to_hold_a_feed_up_until_the_owner_ends_the_session() {
     });
     let honest = crate::support::certificate_for("BTC/USD", "3000", now(), &[4, 5, 6]);
     let outcome = write(&store, &honest).await;
-    assert!(matches!(outcome, Outcome::Unavailable { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Unavailable { .. }), "{outcome:?}");
 
     // The remedy: a new password ends all sessions of the role, the thief's too.
     let migrated = migrate(&database.owner, options(LONG)).await.unwrap();
     assert!(migrated.sessions_ended >= Some(1), "{migrated:?}");
     assert!(thief.batch_execute("SELECT 1").await.is_err());
     let outcome = write(&store, &honest).await;
-    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -617,11 +617,11 @@ async fn possible_is_to_spoil_the_roles_defaults_until_the_owner_resets_them() {
         .unwrap();
     let honest = certificate("3000", now(), &[1, 2, 3]);
     let outcome = write(&store(&database.node), &honest).await;
-    assert!(matches!(outcome, Outcome::Unavailable { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Unavailable { .. }), "{outcome:?}");
 
     migrate(&database.owner, options(LONG)).await.unwrap();
     let outcome = write(&store(&database.node), &honest).await;
-    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -635,7 +635,7 @@ async fn possible_is_to_end_the_nodes_sessions_and_they_connect_anew() {
     assert_eq!(row.get::<_, i64>(0), 1);
     let honest = crate::support::certificate_for("BTC/USD", "3000", now(), &[1, 2, 3]);
     let outcome = write(&store, &honest).await;
-    assert!(matches!(outcome, Outcome::Written { .. }), "{outcome:?}");
+    assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
 }
 
 #[tokio::test]

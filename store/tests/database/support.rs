@@ -11,11 +11,11 @@ use std::{
 
 use quorate_protocol::{
     Attestation, Certificate, Committee, Evidence, Members, Network, NodeKey, Observation, QuorumRule, Quote,
-    UnixMillis, VerifiedReport,
+    UnixMillis, VerifiedReport, WriteOutcome,
 };
 use quorate_store::{
-    DatabaseUrl, MigrateOptions, NODE_ROLE, Outcome, PrivateOptions, PrivatePostgres, Secret, Store,
-    StoreConfig, migrate,
+    DatabaseUrl, MigrateOptions, NODE_ROLE, PrivateOptions, PrivatePostgres, Secret, Store, StoreConfig,
+    migrate,
 };
 use tokio::{
     sync::OnceCell,
@@ -174,7 +174,7 @@ pub(crate) fn certificate_for(
 }
 
 /// Writes it in the name of the first key, with nobody marked as a validator.
-pub(crate) async fn write(store: &Store, certificate: &Certificate) -> Outcome {
+pub(crate) async fn write(store: &Store, certificate: &Certificate) -> WriteOutcome {
     store
         .write(certificate, key(1).address(), network(), &BTreeSet::new())
         .await

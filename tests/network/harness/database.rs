@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
+use quorate_protocol::Record;
 use quorate_store::{
-    DatabaseUrl, MAX_RECORDS, MigrateOptions, NODE_ROLE, Order, PrivateOptions, PrivatePostgres, Record,
-    RecordQuery, Secret, Store, StoreConfig, StoreError, migrate,
+    DatabaseUrl, MAX_RECORDS, MigrateOptions, NODE_ROLE, Order, PrivateOptions, PrivatePostgres, RecordQuery,
+    Secret, Store, StoreConfig, StoreError, migrate,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::NoTls;

@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 
+use quorate_protocol::Record;
 use quorate_protocol::{Address, NodeKey, UnixMillis};
-use quorate_store::Record;
 use tempfile::TempDir;
 use toml::{Table, Value};
 

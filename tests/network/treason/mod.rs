@@ -5,8 +5,8 @@ mod liar;
 use std::time::{Duration, Instant};
 
 use liar::Liar;
+use quorate_protocol::Record;
 use quorate_protocol::{NodeKey, Price};
-use quorate_store::Record;
 
 use crate::harness::{Findings, Network, Node, Plan, SOON, WINDOW, eventually, gaps, let_pass};
 

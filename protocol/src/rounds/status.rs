@@ -1,15 +1,25 @@
-//! What the Aggregator tells of itself when asked.
+//! How a feed is: what the API and the readiness probe show of a machine.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use quorate_protocol::{
-    Address, Digest, Feed, Members, UnixMillis,
-    rounds::{Mark, Note, Now, Rounds, WriteOutcome},
-};
 use serde::Serialize;
+
+use super::{
+    Effect, Mark, Note, Now,
+    conduct::Conduct,
+    peers::{Alive, Peers},
+};
+use crate::{
+    address::Address,
+    committee::{Committee, Members},
+    digest::Digest,
+    names::Feed,
+    record::WriteOutcome,
+    time::UnixMillis,
+};
 
 /// Observers whose refusals are counted one by one: more than the largest network has.
 const MAX_OBSERVERS: usize = 256;
@@ -29,37 +39,45 @@ pub struct FeedStatus {
     pub required_validators: usize,
     /// The members, or in an open network those who were heard of; this one among them while it counts.
     pub nodes: Vec<NodeStatus>,
-    /// When this node last had a price.
-    pub last_observation: Option<UnixMillis>,
-    /// How old that price is, on the stopwatch.
+    /// How old this node's last price is, on the stopwatch; `None` before the first.
     pub own_price_age_ms: Option<u64>,
     /// From this age on, the next price is overdue.
     pub price_overdue_ms: u64,
+    /// Whether the database, or news of a record, has told when the window opens.
+    pub knows_window: bool,
+    /// What happened since the machine started.
+    #[serde(flatten)]
+    pub tally: Tally,
+}
+
+/// What happened since a machine started.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tally {
+    /// When this node last had a price.
+    pub last_observation: Option<UnixMillis>,
     /// When this node last heard of a record.
     pub last_record_at: Option<UnixMillis>,
     /// That record.
     pub last_record: Option<Digest>,
     /// Who wrote it.
     pub last_writer: Option<Address>,
-    /// Whether the database has told when the window opens.
-    pub knows_window: bool,
     /// Since when the database has not answered.
     pub database_lost_at: Option<UnixMillis>,
     /// What it, or the way to it, said last.
     pub database_problem: Option<String>,
-    /// Prices that this node had since the Aggregator (re)started.
+    /// Prices that this node had.
     pub observations: u64,
-    /// What came of this node's writes since then.
+    /// What came of this node's writes.
     pub writes: BTreeMap<&'static str, u64>,
-    /// Records that this node wrote or heard of since the Aggregator (re)started.
+    /// Records that this node wrote or heard of.
     pub records: u64,
-    /// Co-signatures since then.
+    /// Co-signatures.
     pub cosigned: u64,
-    /// Refusals to co-sign since then.
+    /// Refusals to co-sign.
     pub refused: u64,
-    /// Refusals since then by this node, by observer and reason.
+    /// Refusals by this node, by observer and reason.
     pub refusals: BTreeMap<Address, BTreeMap<&'static str, u64>>,
-    /// Certificates that a fresher one replaced since then.
+    /// Certificates that a fresher one replaced.
     pub superseded: u64,
 }
 
@@ -80,35 +98,38 @@ pub struct NodeStatus {
     pub clock_offset_ms: Option<i64>,
     /// How long it stays in quarantine, if it made two statements for one window.
     pub quarantined_ms: Option<u64>,
-    /// What this node found about it since the Aggregator (re)started, by name: reasons for which its prices were refused,
-    /// `equivocation`, `false_written`, `signed_outlier`.
+    /// What this node found about it, by name: reasons for which its prices were refused, `equivocation`, `false_written`,
+    /// `signed_outlier`.
     pub findings: BTreeMap<&'static str, u64>,
     /// What others said about its prices.
     pub findings_of_others: BTreeMap<&'static str, u64>,
 }
 
 impl NodeStatus {
-    fn all(machine: &Rounds, now: Now) -> Vec<Self> {
-        let roster: BTreeMap<_, _> = machine.roster().collect();
-        let marks: BTreeMap<_, _> = machine.marks().collect();
-        let committee = machine.committee();
-        let addresses: BTreeSet<Address> = match &committee.members {
+    /// All members, or in an open network `me` and whoever was heard of.
+    pub(super) fn of_all(
+        committee: &Committee,
+        me: Address,
+        peers: &Peers,
+        conduct: &Conduct,
+        now: Now,
+    ) -> Vec<Self> {
+        let alive: BTreeMap<Address, &Alive> = peers.iter().map(|(node, alive)| (*node, alive)).collect();
+        let marks: BTreeMap<Address, _> = conduct.marks().map(|(node, marks)| (*node, marks)).collect();
+        let nodes: BTreeSet<Address> = match &committee.members {
             Members::Closed(members) => members.clone(),
-            Members::Open => {
-                let heard_of = roster.keys().chain(marks.keys()).map(|address| **address);
-                heard_of.chain([machine.me()]).collect()
-            }
+            Members::Open => alive.keys().chain(marks.keys()).copied().chain([me]).collect(),
         };
         let to_status = |address| {
-            let alive = roster.get(&address);
+            let known = alive.get(&address);
             let mut status = Self {
                 address,
-                alive: alive.is_some() || address == machine.me(),
+                alive: known.is_some() || address == me,
                 validator: committee.rule.validators.contains(&address),
-                version: alive.and_then(|alive| alive.version.clone()),
-                last_observation: alive.and_then(|alive| alive.last_observation),
-                clock_offset_ms: alive.and_then(|alive| alive.clock_offset_ms),
-                quarantined_ms: machine.quarantined(&address, now).map(whole_ms),
+                version: known.and_then(|alive| alive.version.clone()),
+                last_observation: known.and_then(|alive| alive.last_observation),
+                clock_offset_ms: known.and_then(|alive| alive.clock_offset_ms),
+                quarantined_ms: conduct.quarantined(&address, now.instant).map(whole_ms),
                 findings: BTreeMap::new(),
                 findings_of_others: BTreeMap::new(),
             };
@@ -121,26 +142,17 @@ impl NodeStatus {
             }
             status
         };
-        addresses.into_iter().map(to_status).collect()
+        nodes.into_iter().map(to_status).collect()
     }
 }
 
-impl FeedStatus {
-    pub(super) fn new(feed: Feed) -> Self {
+impl Default for Tally {
+    fn default() -> Self {
         Self {
-            feed,
-            open: true,
-            live: 1,
-            required: 0,
-            required_validators: 0,
-            nodes: vec![],
             last_observation: None,
-            own_price_age_ms: None,
-            price_overdue_ms: 0,
             last_record_at: None,
             last_record: None,
             last_writer: None,
-            knows_window: false,
             database_lost_at: None,
             database_problem: None,
             observations: 0,
@@ -152,27 +164,9 @@ impl FeedStatus {
             superseded: 0,
         }
     }
+}
 
-    /// The status of a machine, now.
-    pub(super) fn of(&self, machine: &Rounds, now: Now) -> Self {
-        let committee = machine.committee();
-        let required_validators = match committee.rule.validators.len() {
-            0 => 0,
-            _ => committee.rule.min_validators,
-        };
-        Self {
-            open: committee.members == Members::Open,
-            live: machine.live(),
-            required: machine.required(),
-            required_validators,
-            nodes: NodeStatus::all(machine, now),
-            own_price_age_ms: machine.own_price_age(now).map(whole_ms),
-            price_overdue_ms: whole_ms(machine.price_overdue()),
-            knows_window: machine.knows_window(),
-            ..self.clone()
-        }
-    }
-
+impl Tally {
     pub(super) fn observed(&mut self, at: UnixMillis) {
         self.observations += 1;
         self.last_observation = Some(at);
@@ -182,7 +176,15 @@ impl FeedStatus {
         *self.writes.entry(outcome.label()).or_default() += 1;
     }
 
-    pub(super) fn take_note(&mut self, note: &Note, now: UnixMillis) {
+    pub(super) fn take_notes(&mut self, effects: &[Effect], now: UnixMillis) {
+        for effect in effects {
+            if let Effect::Note(note) = effect {
+                self.take_note(note, now);
+            }
+        }
+    }
+
+    fn take_note(&mut self, note: &Note, now: UnixMillis) {
         match note {
             Note::CoSigned { .. } => self.cosigned += 1,
             Note::Refused {
@@ -191,12 +193,8 @@ impl FeedStatus {
                 self.refused += 1;
                 // In an open network strangers could make up observers; the first are enough to see what goes on.
                 if self.refusals.len() < MAX_OBSERVERS || self.refusals.contains_key(observer) {
-                    *self
-                        .refusals
-                        .entry(*observer)
-                        .or_default()
-                        .entry(refusal.label())
-                        .or_default() += 1;
+                    let reasons = self.refusals.entry(*observer).or_default();
+                    *reasons.entry(refusal.label()).or_default() += 1;
                 }
             }
             Note::Superseded { .. } => self.superseded += 1,
@@ -223,6 +221,6 @@ impl FeedStatus {
     }
 }
 
-fn whole_ms(duration: Duration) -> u64 {
+pub(super) fn whole_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

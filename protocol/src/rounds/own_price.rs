@@ -1,0 +1,128 @@
+//! This node's own price: when one is wanted, and when it is stated.
+
+use std::time::Duration;
+
+use super::{
+    Settings, Timing,
+    effect::{Effect, FetchRequest, Outbox, SignRequest},
+};
+use crate::{
+    evidence::AgreedPrice,
+    time::{Instant, UnixMillis},
+};
+
+/// The last price, and what became of it.
+#[derive(Debug, Default)]
+pub(super) struct OwnPrice {
+    latest: Option<AgreedPrice>,
+    /// Whether the latest may still be stated.
+    is_unstated: bool,
+    /// When the last statement was observed.
+    stated_at: Option<UnixMillis>,
+    /// For when a price was asked for since the last one came.
+    asked_for: Option<Instant>,
+    /// Until when a price for newcomers, which was asked for, may still come.
+    anew_until: Option<Instant>,
+}
+
+/// What a statement depends on besides the price.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Occasion {
+    /// When prices begin to serve the coming window; unknown while the window is.
+    pub(super) counts_from: Option<Instant>,
+    /// No statement before this moment.
+    pub(super) not_before: Instant,
+    /// Whether enough nodes for a quorum are there to hear it.
+    pub(super) is_heard: bool,
+}
+
+/// What a new price would be good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// For the window that opens at this moment.
+    Window(Instant),
+    /// The window is open, and only a new price can bring the next record.
+    Now,
+    /// Nothing.
+    None,
+}
+
+impl OwnPrice {
+    /// The last price.
+    pub(super) fn latest(&self) -> Option<&AgreedPrice> {
+        self.latest.as_ref()
+    }
+
+    /// How old it is.
+    pub(super) fn age(&self, now: Instant) -> Option<Duration> {
+        self.latest.as_ref().map(|price| now.since(price.observed))
+    }
+
+    /// A new price is there.
+    pub(super) fn take(&mut self, price: AgreedPrice) {
+        self.latest = Some(price);
+        self.is_unstated = true;
+        (self.asked_for, self.anew_until) = (None, None);
+    }
+
+    /// States the last price, once for a window, if it serves the coming one and somebody is there to hear it.
+    pub(super) fn state(&mut self, occasion: Occasion, settings: &Settings, now: Instant, out: &mut Outbox) {
+        let Some(price) = self.latest.as_ref().filter(|_| self.is_unstated) else {
+            return;
+        };
+        let is_stale = now.since(price.observed) > settings.policy.max_age;
+        let is_for_no_window = occasion.counts_from.is_some_and(|from| price.observed < from);
+        let is_second = self
+            .stated_at
+            .is_some_and(|at| at.apart(price.observed_at) < settings.one_window());
+        if is_stale || is_for_no_window || is_second {
+            self.is_unstated = false;
+            return;
+        }
+        let mut due = occasion.not_before;
+        if !occasion.is_heard {
+            due = due.max(price.observed + settings.timing.hold);
+        }
+        if now < due {
+            return out.wake_at(due);
+        }
+        self.is_unstated = false;
+        self.stated_at = Some(price.observed_at);
+        out.push(Effect::Sign(SignRequest::State(price.clone())));
+    }
+
+    /// Asks for the next price: for just before the window opens; in an open window every few seconds, whether the last
+    /// wish brought a price that came to nothing, or none at all.
+    pub(super) fn ask(&mut self, need: Need, settings: &Settings, now: Instant, out: &mut Outbox) {
+        let timing: &Timing = &settings.timing;
+        let last = self.latest.as_ref().map(|price| price.observed);
+        let wanted = match (need, self.asked_for) {
+            (Need::None, _) => return,
+            (Need::Window(opens), _) if last.is_some_and(|last| last >= timing.counts_from(opens)) => return,
+            (Need::Window(opens), _) => opens.before(timing.lead),
+            (Need::Now, None) => last.unwrap_or(now) + timing.refetch,
+            (Need::Now, Some(asked_for)) if now < asked_for + timing.refetch => {
+                return out.wake_at(asked_for + timing.refetch);
+            }
+            (Need::Now, Some(_)) => now,
+        };
+        if self.asked_for != Some(wanted) {
+            self.asked_for = Some(wanted);
+            let feed = settings.feed.clone();
+            out.push(Effect::Fetch(FetchRequest::By { feed, at: wanted }));
+        }
+    }
+
+    /// Asks for a price for nodes that did not listen when the last one was stated, unless one is at hand.
+    pub(super) fn ask_anew(&mut self, settings: &Settings, now: Instant, out: &mut Outbox) {
+        if !self.is_unstated {
+            self.anew_until = Some(now + settings.timing.refetch);
+            out.push(Effect::Fetch(FetchRequest::Soon(settings.feed.clone())));
+        }
+    }
+
+    /// Whether a price for newcomers is on its way.
+    pub(super) fn is_coming_anew(&self, now: Instant) -> bool {
+        self.anew_until.is_some_and(|until| now < until)
+    }
+}
