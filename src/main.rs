@@ -78,7 +78,9 @@ fn run(
     for warning in warnings {
         log::warn!("{warning}");
     }
-    exit_with(execute(command))
+    let code = exit_with(execute(command));
+    log::logger().flush();
+    code
 }
 
 fn exit_with(done: Result<ExitCode, Box<dyn Error>>) -> ExitCode {

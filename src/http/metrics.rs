@@ -19,6 +19,7 @@ use super::{
     readiness::{Condition, Readiness},
     status::{self, Shared, statuses},
 };
+use crate::logging;
 
 /// A metric with a value for each `T`.
 struct Metric<T> {
@@ -210,6 +211,12 @@ fn of_the_process(page: &Page, views: &Views, readiness: &Readiness) -> Result<(
         |readiness: &Readiness| readiness.is_ready().into(),
     );
     page.each(&[ready], [], [readiness], |_| [])?;
+    page.counters(
+        "log_lines_dropped_total",
+        "Lines of the log that were dropped, for nobody read it",
+        [],
+        [([], logging::dropped_lines() as f64)],
+    )?;
     page.each(&OF_CONDITIONS, ["condition"], &readiness.0, |condition| {
         [condition.name.to_owned()]
     })

@@ -1,0 +1,165 @@
+//! The log: lines on standard error, for people or for collectors. Standard output is for what a command was asked for.
+
+mod line;
+mod queue;
+
+use std::{
+    env,
+    io::{self, IsTerminal},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use chrono::Utc;
+use env_filter::{Filter, ParseError};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+pub(crate) use self::queue::dropped_lines;
+use self::{line::Form, queue::Queue};
+use crate::config::logging::{LogConfig, LogFormat};
+
+/// How long the end of the process waits for a reader of what was logged last.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Libraries that may say everything if `RUST_LOG` asks for it: they see no password, key or token. The others (the database's
+/// client shows statements with their parameters, that of HTTP headers) say what is at least `info`, whatever is asked for.
+const OUTSPOKEN: [&str; 8] = [
+    "quorate",
+    "libp2p",
+    "multistream_select",
+    "yamux",
+    "hickory",
+    "if_watch",
+    "netlink",
+    "actix_server",
+];
+
+/// Begins to log. `rust_log` wins over the level, as users of Rust programs expect.
+///
+/// # Errors
+/// The thread that writes cannot be started, or something logs already.
+pub(crate) fn init(config: &LogConfig, rust_log: Option<&str>) -> io::Result<()> {
+    let usual = filters(config.level);
+    let (filter, error) = match parsed(rust_log.unwrap_or(&usual)) {
+        Ok(filter) => (filter, None),
+        Err(error) => (
+            parsed(&usual).map_err(|error| io::Error::other(error.to_string()))?,
+            Some(error),
+        ),
+    };
+    let form = match config.format {
+        LogFormat::Json => Form::Json,
+        LogFormat::Text if wants_colour() => Form::Colour,
+        LogFormat::Text => Form::Text,
+    };
+    let most = filter.filter();
+    let logger = Logger {
+        filter,
+        form,
+        queue: Arc::default(),
+    };
+    let queue = Arc::clone(&logger.queue);
+    thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(move || queue.write_to(&mut io::stderr(), |count| line::dropped(form, count, Utc::now())))?;
+    log::set_boxed_logger(Box::new(logger)).map_err(io::Error::other)?;
+    log::set_max_level(most);
+    if let Some(error) = error {
+        log::warn!("RUST_LOG is not understood, so --log-level counts: reason=\"{error}\"");
+    }
+    Ok(())
+}
+
+fn parsed(filters: &str) -> Result<Filter, ParseError> {
+    let mut builder = env_filter::Builder::new();
+    builder.try_parse(filters)?;
+    Ok(builder.build())
+}
+
+/// Our crates at `level`, all of which start so; the libraries, which say much, at warnings. Gossipsub warns of single messages,
+/// of which a hostile peer can send any number: only its errors are shown, and the gossip bridge tells of such messages in sum.
+fn filters(level: LevelFilter) -> String {
+    let [libraries, gossipsub] = [LevelFilter::Warn, LevelFilter::Error].map(|most| level.min(most));
+    format!("{libraries},libp2p_gossipsub={gossipsub},quorate={level}")
+}
+
+/// As <https://no-color.org> has it.
+fn wants_colour() -> bool {
+    io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Whether nothing that this library says at this level can hold a secret.
+fn may_say(target: &str, level: Level) -> bool {
+    // The handshake's keys are its business.
+    let is_outspoken =
+        !target.starts_with("libp2p_noise") && OUTSPOKEN.iter().any(|library| target.starts_with(library));
+    level <= Level::Info || is_outspoken
+}
+
+struct Logger {
+    filter: Filter,
+    form: Form,
+    queue: Arc<Queue>,
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.filter.enabled(metadata) && may_say(metadata.target(), metadata.level())
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.filter.matches(record) && may_say(record.target(), record.level()) {
+            self.queue.push(line::of(self.form, record, Utc::now()));
+        }
+    }
+
+    /// Waits until what was logged is written, or nobody has read it for a second.
+    fn flush(&self) {
+        self.queue.flush(FLUSH_PATIENCE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_log_warnings_and_gossipsub_errors_whatever_our_level_is() {
+        for (level, expected) in [
+            (LevelFilter::Debug, "WARN,libp2p_gossipsub=ERROR,quorate=DEBUG"),
+            (LevelFilter::Error, "ERROR,libp2p_gossipsub=ERROR,quorate=ERROR"),
+            (LevelFilter::Off, "OFF,libp2p_gossipsub=OFF,quorate=OFF"),
+        ] {
+            assert_eq!(filters(level), expected);
+        }
+    }
+
+    #[test]
+    fn a_library_that_sees_secrets_is_silent_below_info_whatever_rust_log_asks_for() {
+        let logger = Logger {
+            filter: parsed("trace").unwrap(),
+            form: Form::Text,
+            queue: Arc::default(),
+        };
+        let is_logged = |target: &str, level| {
+            let metadata = Metadata::builder().target(target).level(level).build();
+            logger.enabled(&metadata)
+        };
+        for library in [
+            "tokio_postgres::query",
+            "awc::sender",
+            "actix_http::h1::client",
+            "rustls::client::hs",
+            "libp2p_noise::protocol",
+            "not_known_today",
+        ] {
+            assert!(!is_logged(library, Level::Debug), "{library}");
+            assert!(!is_logged(library, Level::Trace), "{library}");
+            assert!(is_logged(library, Level::Info), "{library}");
+        }
+        for library in ["quorate_actors::signer", "libp2p_swarm", "yamux::connection"] {
+            assert!(is_logged(library, Level::Trace), "{library}");
+        }
+    }
+}
