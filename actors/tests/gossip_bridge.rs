@@ -39,12 +39,12 @@ async fn a_report_is_heard_once_by_every_other_node() {
             })
             .await;
         }
-        assert_eq!(node.snapshot().published, 1);
+        assert_eq!(node.metrics.published.get(), 1);
     }
     for node in nodes {
         assert_eq!(node.heard().len(), 2, "one of each other, none of its own");
-        assert_eq!(node.snapshot().finding("accepted"), 2);
-        assert_eq!(node.snapshot().peers, 2);
+        assert_eq!(node.counted("accepted"), 2);
+        assert_eq!(node.metrics.peers.get(), 2);
     }
 }
 
@@ -72,7 +72,7 @@ async fn what_is_not_valid_is_not_passed_on() {
     b.has_counted("stale", 1).await;
     a.publish(heartbeat(&a.key)).await;
     c.has_heard(1).await;
-    assert_eq!(c.snapshot().finding("stale"), 0);
+    assert_eq!(c.counted("stale"), 0);
 }
 
 #[actix_rt::test]
@@ -106,10 +106,10 @@ async fn nodes_that_dial_each_other_keep_one_connection() {
 }
 
 /// After the first of two connections is closed as spare, gossipsub does not notice that the second has something to send: see
-/// `nudge.rs`.
+/// `second_connections.rs`.
 #[actix_rt::test]
 async fn nodes_that_dialled_each_other_at_once_hear_each_other_promptly_after_a_quiet_time() {
-    /// A message arrives within milliseconds; without the nudge, with the next ping, some 20 s later.
+    /// A message arrives within milliseconds; without being woken, with the next ping, some 20 s later.
     const PROMPTLY: Duration = Duration::from_secs(2);
     /// Long enough for gossipsub to have grafted its mesh and to have nothing more to say.
     const QUIET: Duration = Duration::from_secs(3);
@@ -220,7 +220,7 @@ async fn nodes_of_another_network_are_never_up() {
     .await;
     for node in [&a, &b, &other] {
         assert!(node.told(|told| told.ups) <= 1);
-        assert_eq!(node.snapshot().bans, 0, "it did no harm");
+        assert_eq!(node.metrics.bans.get(), 0, "it did no harm");
     }
 }
 
@@ -248,12 +248,15 @@ async fn a_port_that_is_taken_is_waited_for() {
 async fn without_anybody_to_tell_nothing_breaks() {
     let a = Node::start(vec![tcp0()], vec![]);
     a.publish(report(&a.key)).await;
-    assert_eq!(a.snapshot().publish_failures, 1);
+    assert_eq!(a.metrics.publish_failures.get(), 1);
     let (a, b) = pair().await;
     let message = report(&a.key);
     for _ in 0..3 {
         a.publish(message.clone()).await;
     }
     b.has_heard(1).await;
-    assert_eq!((a.snapshot().published, a.snapshot().publish_failures), (1, 0));
+    assert_eq!(
+        (a.metrics.published.get(), a.metrics.publish_failures.get()),
+        (1, 0)
+    );
 }

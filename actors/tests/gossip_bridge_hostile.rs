@@ -5,10 +5,11 @@ mod gossip_bridge_support;
 use std::time::Duration;
 
 use gossip_bridge_support::{
-    Node, eventually, heartbeat, hostile::Hostile, network, report, report_at, tcp0, unix_now,
+    Node, eventually, heartbeat, is_thrown_out, meet, network, report, report_at, tcp0, unix_now,
 };
 use libp2p::identity::Keypair;
 use quorate_protocol::{Message, NodeKey, UnixMillis};
+use quorate_testkit::hostile::Hostile;
 
 /// The victim, an honest node that is connected to it, and the hostile peer.
 async fn scene() -> (Node, Node, Hostile) {
@@ -17,7 +18,7 @@ async fn scene() -> (Node, Node, Hostile) {
     victim.has_up(&[&honest]).await;
     honest.has_up(&[&victim]).await;
     let hostile = Hostile::start();
-    hostile.connect(victim.listens().await).await;
+    meet(&hostile, victim.listens().await).await;
     eventually("the hostile peer counts as one", async || {
         victim.told(|told| told.up.len() == 2).then_some(())
     })
@@ -46,11 +47,11 @@ async fn honest_is_heard(victim: &Node, honest: &Node) {
 }
 
 async fn is_banned(victim: &Node, hostile: &Hostile) {
-    hostile.is_thrown_out().await;
-    assert_eq!(victim.snapshot().bans, 1);
+    is_thrown_out(hostile).await;
+    assert_eq!(victim.metrics.bans.get(), 1);
     // It is not let in again.
     let made = hostile.connections();
-    hostile.dial(victim.listens().await).await;
+    hostile.dial(victim.listens().await);
     eventually("it is refused", async || {
         (hostile.connections() > made && !hostile.is_connected()).then_some(())
     })
@@ -65,17 +66,13 @@ async fn is_banned(victim: &Node, hostile: &Hostile) {
 async fn garbage_gets_its_sender_banned() {
     let (victim, honest, hostile) = scene().await;
     for index in 0..5 {
-        hostile.say(vec![index; 100]).await;
+        hostile.say(vec![index; 100]);
     }
     is_banned(&victim, &hostile).await;
     honest_is_heard(&victim, &honest).await;
     assert_eq!(victim.heard().len(), 1);
-    assert!(victim.snapshot().finding("malformed") >= 4);
-    assert_eq!(
-        honest.snapshot().finding("malformed"),
-        0,
-        "nothing of it was passed on"
-    );
+    assert!(victim.counted("malformed") >= 4);
+    assert_eq!(honest.counted("malformed"), 0, "nothing of it was passed on");
 }
 
 #[actix_rt::test]
@@ -93,14 +90,13 @@ async fn forged_truncated_and_unknown_messages_get_their_sender_banned() {
     // [1, "test", 9, 0]: no such kind.
     let unknown_kind = vec![0x84, 1, 0x64, b't', b'e', b's', b't', 9, 0];
     for bytes in [forged, truncated, longer, other_network, unknown_kind] {
-        hostile.say(bytes).await;
+        hostile.say(bytes);
     }
     is_banned(&victim, &hostile).await;
     honest_is_heard(&victim, &honest).await;
-    let counts = victim.snapshot();
     assert_eq!(victim.heard().len(), 1);
     assert_eq!(
-        (counts.finding("bad_signature"), counts.finding("malformed")),
+        (victim.counted("bad_signature"), victim.counted("malformed")),
         (1, 4)
     );
 }
@@ -112,12 +108,12 @@ async fn old_future_and_repeated_messages_are_ignored_and_held_against_nobody() 
     let at =
         |time| Message::Report(report_at(&observer, UnixMillis::new(time)).to_report()).encode(&network());
     for day in 1..=20 {
-        hostile.say(at(day * 86_400_000)).await;
-        hostile.say(at(4_070_908_800_000 + day)).await;
+        hostile.say(at(day * 86_400_000));
+        hostile.say(at(4_070_908_800_000 + day));
     }
     let valid = report(&observer).encode(&network());
     for _ in 0..50 {
-        hostile.say(valid.clone()).await;
+        hostile.say(valid.clone());
     }
     victim.has_counted("stale", 20).await;
     victim.has_counted("future", 20).await;
@@ -125,7 +121,7 @@ async fn old_future_and_repeated_messages_are_ignored_and_held_against_nobody() 
     honest.has_heard(1).await;
     honest_is_heard(&victim, &honest).await;
     assert!(hostile.is_connected());
-    assert_eq!(victim.snapshot().bans, 0);
+    assert_eq!(victim.metrics.bans.get(), 0);
 }
 
 #[actix_rt::test]
@@ -134,16 +130,14 @@ async fn a_flood_of_new_messages_is_dropped_and_its_sender_banned() {
     let observer = NodeKey::generate();
     for index in 0..2_000 {
         let stale = report_at(&observer, UnixMillis::new(index));
-        hostile
-            .say(Message::Report(stale.to_report()).encode(&network()))
-            .await;
+        hostile.say(Message::Report(stale.to_report()).encode(&network()));
         if !hostile.is_connected() {
             break;
         }
     }
     is_banned(&victim, &hostile).await;
     honest_is_heard(&victim, &honest).await;
-    assert!(victim.snapshot().finding("overload") >= 500);
+    assert!(victim.counted("overload") >= 500);
     assert_eq!(victim.heard().len(), 1);
 }
 
@@ -152,7 +146,7 @@ async fn a_flood_of_the_same_message_is_a_flood_too() {
     let (victim, honest, hostile) = scene().await;
     let valid = report(&NodeKey::generate()).encode(&network());
     for _ in 0..3_000 {
-        hostile.say(valid.clone()).await;
+        hostile.say(valid.clone());
         if !hostile.is_connected() {
             break;
         }
@@ -166,13 +160,13 @@ async fn a_flood_of_the_same_message_is_a_flood_too() {
 async fn a_message_of_a_mebibyte_is_not_even_read() {
     let (victim, honest, hostile) = scene().await;
     for index in 0..10 {
-        hostile.say(vec![index; 1 << 20]).await;
-        hostile.say(vec![index; 40_000]).await;
+        hostile.say(vec![index; 1 << 20]);
+        hostile.say(vec![index; 40_000]);
     }
     honest_is_heard(&victim, &honest).await;
     // Below the frame's limit, but above a message's.
     let other = Hostile::start();
-    other.connect(victim.listens().await).await;
+    meet(&other, victim.listens().await).await;
     eventually("it counts as a peer", async || {
         victim
             .peers()
@@ -183,13 +177,13 @@ async fn a_message_of_a_mebibyte_is_not_even_read() {
     })
     .await;
     for index in 0..5 {
-        other.say(vec![index; 20_000]).await;
+        other.say(vec![index; 20_000]);
         // One at a time, so that the decoder's buffer holds no more than that.
         victim.has_counted("malformed", u64::from(index) + 1).await;
     }
-    other.is_thrown_out().await;
+    is_thrown_out(&other).await;
     assert_eq!(victim.heard().len(), 1);
-    assert!(victim.snapshot().received_bytes < 110_000);
+    assert!(victim.metrics.received_bytes.get() < 110_000);
 }
 
 #[actix_rt::test]
@@ -207,7 +201,7 @@ async fn the_largest_valid_messages_pass_in_a_burst() {
         }
         let bytes = Message::Report(large.to_report()).encode(&network());
         assert!(bytes.len() > 10_000);
-        sender.say(bytes).await;
+        sender.say(bytes);
     }
     victim.has_heard(8).await;
 }
@@ -216,22 +210,22 @@ async fn the_largest_valid_messages_pass_in_a_burst() {
 async fn a_peer_without_a_secp256k1_key_is_turned_away() {
     let victim = Node::start(vec![tcp0()], vec![]);
     let stranger = Hostile::start_as(Keypair::generate_ed25519(), true);
-    stranger.dial(victim.listens().await).await;
+    stranger.dial(victim.listens().await);
     eventually("it is refused", async || {
         (stranger.connections() > 0 && !stranger.is_connected()).then_some(())
     })
     .await;
     assert_eq!(victim.told(|told| told.ups), 0);
-    assert_eq!(victim.snapshot().bans, 0);
+    assert_eq!(victim.metrics.bans.get(), 0);
 }
 
 #[actix_rt::test]
 async fn a_peer_that_only_occupies_a_connection_is_let_go() {
     let victim = Node::start(vec![tcp0()], vec![]);
     let idler = Hostile::start_as(Keypair::generate_secp256k1(), false);
-    idler.connect(victim.listens().await).await;
-    idler.is_thrown_out().await;
-    assert_eq!((victim.told(|told| told.ups), victim.snapshot().bans), (0, 0));
+    meet(&idler, victim.listens().await).await;
+    is_thrown_out(&idler).await;
+    assert_eq!((victim.told(|told| told.ups), victim.metrics.bans.get()), (0, 0));
 }
 
 #[actix_rt::test]
@@ -241,9 +235,9 @@ async fn the_honest_are_heard_while_a_hostile_peer_is_active() {
         for index in 0u32.. {
             let mut bytes = index.to_be_bytes().to_vec();
             bytes.resize(300, 7);
-            hostile.say(bytes).await;
+            hostile.say(bytes);
             if index % 3 == 0 && !hostile.is_connected() {
-                hostile.dial(victim.listens().await).await;
+                hostile.dial(victim.listens().await);
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -265,9 +259,9 @@ async fn the_honest_are_heard_while_a_hostile_peer_is_active() {
 async fn a_ban_outlives_the_actors_restart() {
     let (victim, honest, hostile) = scene().await;
     for index in 0..5 {
-        hostile.say(vec![index; 100]).await;
+        hostile.say(vec![index; 100]);
     }
-    hostile.is_thrown_out().await;
+    is_thrown_out(&hostile).await;
     let before = honest.told(|told| told.downs);
     victim.restart();
     eventually("it restarted", async || {
@@ -276,7 +270,7 @@ async fn a_ban_outlives_the_actors_restart() {
     .await;
     // It had port 0, so it listens on another one now.
     let made = hostile.connections();
-    hostile.dial(victim.listens().await).await;
+    hostile.dial(victim.listens().await);
     eventually("it is refused", async || {
         (hostile.connections() > made && !hostile.is_connected()).then_some(())
     })

@@ -82,8 +82,8 @@ async fn in_a_network_of_ten_every_message_reaches_every_node_though_it_goes_to_
     const ROUNDS: usize = 5;
     let nodes = network_of(10).await;
     everybody_is_heard(&nodes, ROUNDS).await;
-    let copies: u64 = nodes.iter().map(|node| node.snapshot().copies).sum();
-    let published: u64 = nodes.iter().map(|node| node.snapshot().published).sum();
+    let copies: u64 = nodes.iter().map(|node| node.metrics.message_copies.get()).sum();
+    let published: u64 = nodes.iter().map(|node| node.metrics.published.get()).sum();
     let each = copies / published;
     assert!((9..55).contains(&each), "{each} copies of each message");
     for node in &nodes {

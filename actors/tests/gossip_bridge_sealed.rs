@@ -3,7 +3,7 @@
 mod gossip_bridge_support;
 
 use gossip_bridge_support::{
-    Node, all_up, config, eventually, heartbeat, hostile::Hostile, keyring, members, network, report,
+    Node, all_up, config, eventually, heartbeat, is_thrown_out, keyring, meet, members, network, report,
     sealed_config, tcp0,
 };
 use libp2p::Multiaddr;
@@ -12,6 +12,7 @@ use quorate_protocol::{
     MAX_MESSAGE_BYTES, Message, NodeKey,
     seal::{MAX_SEALED_BYTES, Sealed},
 };
+use quorate_testkit::hostile::Hostile;
 
 fn start(secrets: &[u8], peers: Vec<Multiaddr>) -> Node {
     Node::start_as(NodeKey::generate(), sealed_config(vec![tcp0()], peers, secrets))
@@ -42,8 +43,8 @@ fn keys<const N: usize>() -> [NodeKey; N] {
 
 /// A peer with a member's key that says what the test wants, connected to `node`.
 async fn hostile_member(key: &NodeKey, node: &Node) -> Hostile {
-    let hostile = Hostile::start_with(key);
-    hostile.connect(node.listens().await).await;
+    let hostile = Hostile::with_key(key);
+    meet(&hostile, node.listens().await).await;
     eventually("the hostile peer is up", async || {
         node.told(|told| told.up.contains(&key.address())).then_some(())
     })
@@ -57,9 +58,9 @@ async fn who_shares_a_secret_hears_and_who_listens_without_it_learns_nothing() {
     let b = start(&[1], vec![a.listens().await]);
     all_up(&[&a, &b]).await;
     let ear = Hostile::start();
-    ear.connect(a.listens().await).await;
+    meet(&ear, a.listens().await).await;
     eventually("it counts as a peer", async || {
-        (a.snapshot().peers == 2).then_some(())
+        (a.metrics.peers.get() == 2).then_some(())
     })
     .await;
     a.publish(report(&a.key)).await;
@@ -85,17 +86,16 @@ async fn who_has_another_secret_hears_nothing_and_counts_why() {
     b.publish(report(&b.key)).await;
     for (node, other) in [(&a, &b), (&b, &a)] {
         node.has_counted("unknown_key", 1).await;
-        let seals = node.seals().await;
         assert_eq!(
-            seals.foreign.map(|(key, _)| key),
-            other.seals().await.key_ids.first().copied()
+            node.status().await.foreign_key.map(|(key, _)| key),
+            other.status().await.key_ids.first().copied()
         );
         assert!(node.heard().is_empty());
-        assert_eq!(node.snapshot().bans, 0);
+        assert_eq!(node.metrics.bans.get(), 0);
     }
     // Once it is told the secret, it hears.
     b.update_keyring(&[2, 1]).await;
-    assert_eq!(b.seals().await.foreign, None);
+    assert_eq!(b.status().await.foreign_key, None);
     a.publish(heartbeat(&a.key)).await;
     b.has_heard(1).await;
 }
@@ -120,8 +120,8 @@ async fn secrets_are_changed_without_losing_a_message() {
         }
     }
     for node in [&a, &b] {
-        assert_eq!(node.snapshot().finding("unknown_key"), 0);
-        assert_eq!(node.seals().await.key_ids, keyring(&[2]).key_ids());
+        assert_eq!(node.counted("unknown_key"), 0);
+        assert_eq!(node.status().await.key_ids, keyring(&[2]).key_ids());
     }
 }
 
@@ -147,13 +147,7 @@ async fn a_member_without_the_secret_carries_what_it_cannot_read() {
     b.publish(heartbeat(&b.key)).await;
     a.has_heard(1).await;
     assert!(relay.heard().is_empty());
-    assert_eq!(
-        (
-            relay.snapshot().finding("sealed"),
-            relay.snapshot().finding("accepted")
-        ),
-        (2, 0)
-    );
+    assert_eq!((relay.counted("sealed"), relay.counted("accepted")), (2, 0));
 }
 
 #[actix_rt::test]
@@ -169,7 +163,7 @@ async fn in_an_open_network_a_node_without_the_secret_carries_nothing_sealed() {
     open.publish(report(&open.key)).await;
     b.has_counted("unsealed", 1).await;
     assert!(b.heard().is_empty());
-    assert_eq!(b.snapshot().received_bytes, open.snapshot().published_bytes);
+    assert_eq!(b.metrics.received_bytes.get(), open.metrics.published_bytes.get());
 }
 
 #[actix_rt::test]
@@ -183,8 +177,8 @@ async fn a_member_without_the_secret_makes_nothing_that_others_take() {
     b.has_heard(1).await;
     let seen = eventually("it is sent a message", async || relay.heard().into_iter().next()).await;
     let clear = report(&relay_key).encode(&network());
-    relay.say(clear.clone()).await;
-    relay.say(keyring(&[9]).seal(&clear, [1; 24])).await;
+    relay.say(clear.clone());
+    relay.say(keyring(&[9]).seal(&clear, [1; 24]));
     // Its own words under the name of the true key, and the true message with a bit changed.
     let mut renamed = keyring(&[9]).seal(&clear, [2; 24]);
     let id = Sealed::decode(&seen, &network()).unwrap().key_id;
@@ -194,25 +188,24 @@ async fn a_member_without_the_secret_makes_nothing_that_others_take() {
         .position(|part| part == other.as_bytes())
         .unwrap();
     renamed[at..at + 8].copy_from_slice(id.as_bytes());
-    relay.say(renamed).await;
+    relay.say(renamed);
     for position in [at + 12, seen.len() - 40, seen.len() - 1] {
         let mut changed = seen.clone();
         changed[position] ^= 1;
-        relay.say(changed).await;
+        relay.say(changed);
     }
     a.has_counted("bad_seal", 4).await;
-    let counts = a.snapshot();
     assert_eq!(
         (
-            counts.finding("unsealed"),
-            counts.finding("unknown_key"),
-            counts.finding("bad_seal")
+            a.counted("unsealed"),
+            a.counted("unknown_key"),
+            a.counted("bad_seal")
         ),
         (1, 1, 4)
     );
     assert!(a.heard().is_empty());
     b.has_heard(1).await;
-    assert_eq!(b.snapshot().finding("bad_seal"), 0, "nothing of it was passed on");
+    assert_eq!(b.counted("bad_seal"), 0, "nothing of it was passed on");
 }
 
 #[actix_rt::test]
@@ -224,10 +217,10 @@ async fn a_relay_is_not_held_to_what_it_could_not_read() {
     };
     let liar = hostile_member(&liar_key, relay).await;
     for index in 0..20 {
-        liar.say(keyring(&[1]).seal(&[index; 100], [index; 24])).await;
+        liar.say(keyring(&[1]).seal(&[index; 100], [index; 24]));
     }
     a.has_counted("malformed", 20).await;
-    assert_eq!((a.snapshot().bans, relay.snapshot().bans), (0, 0));
+    assert_eq!((a.metrics.bans.get(), relay.metrics.bans.get()), (0, 0));
     relay.publish(heartbeat(&relay.key)).await;
     a.has_counted("unsealed", 1).await;
     assert_eq!(a.told(|told| told.downs), 0);
@@ -237,24 +230,24 @@ async fn a_relay_is_not_held_to_what_it_could_not_read() {
 async fn the_largest_sealed_messages_pass_in_a_burst_and_larger_ones_are_an_offence() {
     let a = start(&[1], vec![]);
     let hostile = Hostile::start();
-    hostile.connect(a.listens().await).await;
+    meet(&hostile, a.listens().await).await;
     let largest = |nonce| keyring(&[1]).seal(&[0; MAX_MESSAGE_BYTES], [nonce; 24]);
     for nonce in 0..8 {
-        hostile.say(largest(nonce)).await;
+        hostile.say(largest(nonce));
     }
     // They were opened: what is in them is no message, and nobody's fault.
     a.has_counted("malformed", 8).await;
     assert!(hostile.is_connected());
-    assert_eq!(a.snapshot().bans, 0);
+    assert_eq!(a.metrics.bans.get(), 0);
     for nonce in 8..13 {
         let mut longer = largest(nonce);
         longer.resize(MAX_SEALED_BYTES + 1, 0);
-        hostile.say(longer).await;
+        hostile.say(longer);
         // One at a time, so that the decoder's buffer holds no more than that.
         a.has_counted("malformed", u64::from(nonce) + 1).await;
     }
-    hostile.is_thrown_out().await;
-    assert_eq!(a.snapshot().bans, 1);
+    is_thrown_out(&hostile).await;
+    assert_eq!(a.metrics.bans.get(), 1);
 }
 
 #[actix_rt::test]
@@ -267,10 +260,10 @@ async fn what_is_no_message_is_an_offence_in_a_sealed_network_too() {
         },
     );
     let hostile = Hostile::start();
-    hostile.connect(a.listens().await).await;
+    meet(&hostile, a.listens().await).await;
     for index in 0..5 {
-        hostile.say(vec![index; 100]).await;
+        hostile.say(vec![index; 100]);
     }
-    hostile.is_thrown_out().await;
-    assert_eq!(a.snapshot().bans, 1);
+    is_thrown_out(&hostile).await;
+    assert_eq!(a.metrics.bans.get(), 1);
 }

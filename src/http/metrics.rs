@@ -10,7 +10,7 @@ use prometheus::{
     core::{Collector, MetricVec, MetricVecBuilder},
     proto::MetricFamily,
 };
-use quorate_actors::{NAMESPACE, gossip_bridge::CountsSnapshot};
+use quorate_actors::NAMESPACE;
 use quorate_protocol::{UnixMillis, rounds::FeedStatus};
 use quorate_supervisor::{ActorStatus, Phase};
 
@@ -62,55 +62,6 @@ const OF_CONDITIONS: [Metric<Condition>; 1] = [gauge(
     "Whether a condition of readiness holds",
     |condition| condition.ok.into(),
 )];
-
-const OF_MESSAGES: [Metric<CountsSnapshot>; 10] = [
-    counter(
-        "signatures_verified_total",
-        "Signatures in messages that were recovered, true or not",
-        |counts| counts.recovered,
-    ),
-    counter(
-        "published_total",
-        "Messages of this node that went out",
-        |counts| counts.published,
-    ),
-    counter(
-        "published_bytes_total",
-        "Bytes of these messages, once each",
-        |counts| counts.published_bytes,
-    ),
-    counter(
-        "publish_failures_total",
-        "Messages that went to nobody",
-        |counts| counts.publish_failures,
-    ),
-    counter(
-        "received_bytes_total",
-        "Bytes of the messages that were judged",
-        |counts| counts.received_bytes,
-    ),
-    counter(
-        "message_copies_total",
-        "Copies of messages that came in, known ones included",
-        |counts| counts.copies,
-    ),
-    counter("bans_total", "Peers banned for breaking the protocol", |counts| {
-        counts.bans
-    }),
-    gauge("peers", "Peers that are connected and listen", |counts| {
-        counts.peers
-    }),
-    gauge(
-        "mesh_peers",
-        "Those of them that messages go to directly",
-        |counts| counts.mesh,
-    ),
-    gauge(
-        "listening_addresses",
-        "Addresses that the node listens on for peers",
-        |counts| counts.listening,
-    ),
-];
 
 const OF_ACTORS: [Metric<ActorStatus>; 5] = [
     gauge(
@@ -181,7 +132,6 @@ pub(super) async fn metrics(views: web::Data<Views>, shared: Shared) -> HttpResp
 fn render(views: &Views, readiness: &Readiness, feeds: &[FeedStatus]) -> Result<String, Error> {
     let page = Page::new(&views.registry);
     of_the_process(&page, views, readiness)?;
-    of_messages(&page, &views.counts.snapshot())?;
     of_actors(&page, &views.supervisor.statuses())?;
     of_feeds(&page, feeds)?;
     page.text()
@@ -220,40 +170,6 @@ fn of_the_process(page: &Page, views: &Views, readiness: &Readiness) -> Result<(
     page.each(&OF_CONDITIONS, ["condition"], &readiness.0, |condition| {
         [condition.name.to_owned()]
     })
-}
-
-fn of_messages(page: &Page, counts: &CountsSnapshot) -> Result<(), Error> {
-    page.counters(
-        "messages_total",
-        "Gossip messages by what was found in them",
-        ["finding"],
-        labelled(&counts.findings),
-    )?;
-    page.counters(
-        "verdicts_total",
-        "Gossip messages by what gossipsub was told about them",
-        ["verdict"],
-        labelled(&counts.verdicts),
-    )?;
-    page.counters(
-        "turned_away_total",
-        "Connections refused at the gate, by the reason",
-        ["reason"],
-        labelled(&counts.turned_away),
-    )?;
-    page.counters(
-        "network_bytes_total",
-        "Bytes of all connections to peers, without what encryption, TCP and IP add",
-        ["direction"],
-        labelled(&[("in", counts.wire_in), ("out", counts.wire_out)]),
-    )?;
-    page.each(&OF_MESSAGES, [], [counts], |_| [])
-}
-
-fn labelled(samples: &[(&'static str, u64)]) -> impl Iterator<Item = Sample<1>> {
-    samples
-        .iter()
-        .map(|(label, count)| ([(*label).to_owned()], *count as f64))
 }
 
 fn of_actors(page: &Page, actors: &[ActorStatus]) -> Result<(), Error> {

@@ -4,11 +4,11 @@ mod metrics;
 mod readiness;
 mod status;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr};
 
 use actix_web::{App, FromRequest, Handler, HttpResponse, HttpServer, Resource, Responder, dev::Server, web};
 use prometheus::Registry;
-use quorate_actors::{Clock, aggregator::AggregatorMessage, gossip_bridge::Counts};
+use quorate_actors::{Clock, aggregator::AggregatorMessage, gossip_bridge::BridgeMetrics};
 use quorate_protocol::{Address, Network};
 use quorate_supervisor::{Fault, InjectError, Mailbox, Supervisor};
 use serde_json::json;
@@ -32,7 +32,7 @@ pub(crate) struct Views {
     /// The process's clock.
     pub(crate) clock: Clock,
     /// What came from the network.
-    pub(crate) counts: Arc<Counts>,
+    pub(crate) bridge: BridgeMetrics,
     /// What members are called.
     pub(crate) names: watch::Receiver<Names>,
 }

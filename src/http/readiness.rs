@@ -69,7 +69,7 @@ impl Readiness {
 }
 
 /// What keeps this node from records. `None`: the Aggregator does not answer.
-pub(super) fn problems(listening: u64, feeds: Option<&[FeedStatus]>) -> Problems {
+pub(super) fn problems(listening: i64, feeds: Option<&[FeedStatus]>) -> Problems {
     let of_feeds = |problem: fn(&FeedStatus) -> Option<String>| match feeds {
         None => Some("the Aggregator does not answer: see /api/v1/actors".to_owned()),
         Some(feeds) => {

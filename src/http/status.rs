@@ -42,7 +42,7 @@ pub(super) fn keep_looking(views: Views) -> Shared {
 
 /// Brings the readiness up to date.
 pub(super) fn look(views: &Views, feeds: Option<&[FeedStatus]>, shared: &Shared) -> Readiness {
-    let problems = problems(views.counts.snapshot().listening, feeds);
+    let problems = problems(views.bridge.listening_addresses.get(), feeds);
     let mut readiness: MutexGuard<'_, Readiness> = shared.lock().unwrap_or_else(PoisonError::into_inner);
     readiness.update(problems, views.clock.unix_now());
     readiness.clone()
@@ -114,15 +114,8 @@ fn warnings(views: &Views, feeds: &[FeedStatus]) -> Vec<String> {
     if feeds.iter().any(is_no_member) {
         warnings.push("this node is no member any more".to_owned());
     }
-    let counts = views.counts.snapshot();
-    let heard = |label| {
-        counts
-            .findings
-            .iter()
-            .any(|(finding, count)| *finding == label && *count > 0)
-    };
     for (label, warning) in WARNINGS {
-        if heard(label) {
+        if views.bridge.messages.with_label_values(&[label]).get() > 0 {
             warnings.push(warning.to_owned());
         }
     }

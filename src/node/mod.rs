@@ -5,13 +5,13 @@ mod sealing;
 mod settings;
 mod wiring;
 
-use std::{error::Error, io, process::ExitCode, sync::Arc, thread, time::Duration};
+use std::{error::Error, io, process::ExitCode, thread, time::Duration};
 
 use prometheus::Registry;
 use quorate_actors::{
     Clock,
     aggregator::AggregatorMessage,
-    gossip_bridge::{BridgeMessage, Counts},
+    gossip_bridge::{BridgeMessage, BridgeMetrics},
 };
 use quorate_protocol::{Address, Network};
 use quorate_supervisor::{Mailbox, SHUTDOWN_GRACE, Supervisor};
@@ -40,7 +40,7 @@ struct Node {
     gossip_bridge: Mailbox<BridgeMessage>,
     registry: Registry,
     clock: Clock,
-    counts: Arc<Counts>,
+    bridge: BridgeMetrics,
     names: watch::Receiver<Names>,
 }
 
@@ -53,7 +53,7 @@ impl Node {
             aggregator: self.aggregator.clone(),
             registry: self.registry.clone(),
             clock: self.clock,
-            counts: Arc::clone(&self.counts),
+            bridge: self.bridge.clone(),
             names: self.names.clone(),
         }
     }

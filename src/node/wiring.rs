@@ -7,7 +7,7 @@ use quorate_actors::{
     Clock,
     aggregator::{self, Aggregator, AggregatorMeasures},
     db_writer::{self, DbWriter},
-    gossip_bridge::{Counts, GossipBridge},
+    gossip_bridge::{BridgeMetrics, GossipBridge},
     price_fetcher::PriceFetcher,
     signer::{self, Signer},
 };
@@ -48,7 +48,7 @@ pub(super) fn wire(
 
     let (clock, registry) = (Clock::system(), Registry::new());
     let (me, network) = (config.key.key.address(), config.gossip.network.clone());
-    let counts = std::sync::Arc::new(Counts::default());
+    let bridge_metrics = BridgeMetrics::new(&registry)?;
     let measures = AggregatorMeasures::new(&registry, &config.pricing.feeds)?;
     let listed = config.agreement.members.clone();
     let (names, known_names) =
@@ -68,7 +68,7 @@ pub(super) fn wire(
         &config.key.key,
         clock,
         aggregator.clone(),
-        std::sync::Arc::clone(&counts),
+        bridge_metrics.clone(),
     )?;
     reserved_bridge.run(move |_| bridge)?;
 
@@ -110,7 +110,7 @@ pub(super) fn wire(
         gossip_bridge,
         registry,
         clock,
-        counts,
+        bridge: bridge_metrics,
         names: known_names,
     })
 }

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use quorate_protocol::{Message, NodeKey};
 
 use crate::{
-    harness::{Hostile, NETWORK_NAME, Network, Plan, SOON, eventually, unix_now},
+    harness::{NETWORK_NAME, Network, Plan, SOON, eventually, meet, unix_now},
     hostility::forgery,
 };
 
@@ -92,7 +92,7 @@ fn a_member_without_the_secret_hears_and_reads_nothing_and_is_not_listened_to() 
         ..Plan::of(3)
     });
     network.has_records(1, SOON);
-    let listener = Hostile::meet(&network.nodes[0], &member);
+    let listener = meet(&network.nodes[0], &member);
     let heard = eventually("it hears what all hear", SOON, || {
         let heard = listener.heard();
         (heard.len() >= 5).then_some(heard)

@@ -1,38 +1,360 @@
-//! Connections that come and go, and who counts as up through them.
+//! The swarm and what it reports: connections that come and go, who counts as up through them, and who is shown out.
 
-use std::{hash::BuildHasher, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use libp2p::{Multiaddr, PeerId, core::ConnectedPoint, identify, ping, swarm::ConnectionId};
-use quorate_protocol::Instant;
+use libp2p::{
+    Multiaddr, PeerId, Swarm,
+    core::ConnectedPoint,
+    gossipsub::{self, MessageAcceptance, MessageId},
+    identify,
+    identity::Keypair,
+    ping,
+    swarm::{ConnectionId, ListenError, SwarmEvent},
+};
+use quorate_protocol::{
+    Address, Instant, Members,
+    judge::{Finding, Verdict},
+};
 
 use super::{
-    GossipBridge, admit, behaviour, identity,
-    peers::{Connection, Peer, Via},
-    roster::News,
-    standing::{Ban, Offence},
+    config::{BridgeConfig, DnsPeers},
+    dialling::{Answered, Dialler, with_causes},
+    duplicate_key::{self, DuplicateKey},
+    gate::Refusal,
+    gossip::{self, Gossipsub, LimitedEvent},
+    identity,
+    inbound::Inbound,
+    listeners::{self, Listeners},
+    log_limit::{LogLimit, OncePerPeer},
+    messages::ConnectedPeer,
+    metrics::BridgeMetrics,
+    peers::{Close, Connection, Peer, Peers, Via},
+    score::{Ban, Offence, Scores},
+    swarm::{self, Behaviour, BehaviourEvent, BuildError},
 };
-use crate::aggregator::AggregatorMessage;
+use crate::clock::Clock;
 
 /// A peer that ends a connection that we made within this has looked at who we are, and not at anything that we said.
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// Two networks on one wire find each other by multicast.
 const OTHER_NETWORK: &str = "it belongs to another network or speaks another version";
+/// Why a connection that stood is closed when the members change.
+const NO_MEMBER: &str = "it is no member any more";
 
-impl GossipBridge {
-    pub(super) fn on_up(&mut self, peer: &PeerId) {
-        if let Some(known) = self.peers.get(peer)
-            && let Some(connection) = known.connections.first()
-        {
-            let (address, via, remote) = (known.address, connection.via, &connection.remote);
-            log::info!("peer found: address={address} peer={peer} via={via} addr={remote}");
-        }
-        self.strangers.forget_peer(peer);
-        self.tell_news();
+/// Everything that ends with the swarm.
+pub(super) struct Connections {
+    swarm: Swarm<Behaviour>,
+    listeners: Listeners,
+    dialler: Dialler,
+    peers: Peers,
+    clock: Clock,
+    metrics: BridgeMetrics,
+    our_address: Address,
+    /// What nodes of this network call their protocol.
+    protocol_version: String,
+    /// Whether somebody came up or went down since this was last asked.
+    changed: bool,
+    /// Who was turned away, or turned us away.
+    strangers: OncePerPeer,
+    duplicate_key: DuplicateKey,
+    own_key: LogLimit,
+    own_key_dials: Arc<AtomicU64>,
+}
+
+impl Connections {
+    /// Neither listens nor dials before the first [`Connections::tick`].
+    ///
+    /// # Errors
+    /// libp2p refuses what it is configured to.
+    pub(super) fn new(
+        config: &BridgeConfig,
+        keypair: &Keypair,
+        clock: Clock,
+        scores: Scores,
+        metrics: BridgeMetrics,
+    ) -> Result<Self, BuildError> {
+        let local = keypair.public().to_peer_id();
+        let own_key_dials = Arc::default();
+        Ok(Self {
+            swarm: swarm::build(config, keypair, clock, scores, &metrics, &own_key_dials)?,
+            listeners: Listeners::new(config.listen.clone()),
+            dialler: Dialler::new(local, config, clock.now()),
+            peers: Peers::new(local),
+            clock,
+            metrics,
+            our_address: config.judge.me,
+            protocol_version: swarm::protocol_version(&config.judge.network),
+            changed: false,
+            strangers: OncePerPeer::default(),
+            duplicate_key: DuplicateKey::default(),
+            own_key: LogLimit::default(),
+            own_key_dials,
+        })
     }
 
-    pub(super) fn on_connected(&mut self, peer: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
+    /// To be polled for events, each of which belongs to [`Connections::on_event`].
+    pub(super) fn swarm(&mut self) -> &mut Swarm<Behaviour> {
+        &mut self.swarm
+    }
+
+    /// For a message of this node. Whoever publishes by it then calls [`Connections::wake`].
+    pub(super) fn gossip(&mut self) -> &mut Gossipsub {
+        &mut self.swarm.behaviour_mut().gossip.gossip
+    }
+
+    /// Something may have been queued for peers.
+    pub(super) fn wake(&mut self) {
+        self.swarm.behaviour_mut().second_connections.wake();
+    }
+
+    /// To be kept for a later start.
+    pub(super) fn scores(&self) -> Scores {
+        self.swarm.behaviour().gate.scores().clone()
+    }
+
+    pub(super) fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// Whether somebody came up or went down since this was last asked.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Addresses that the node listens on, with their actual ports.
+    pub(super) fn listening(&self) -> Vec<Multiaddr> {
+        self.swarm.listeners().cloned().collect()
+    }
+
+    /// Every peer as it is connected now.
+    pub(super) fn connected_peers(&self) -> Vec<ConnectedPeer> {
+        let topic = gossip::topic().hash();
+        let gossip = &self.swarm.behaviour().gossip.gossip;
+        let mesh: Vec<&PeerId> = gossip.mesh_peers(&topic).collect();
+        let peers = self.peers.iter().filter_map(|(id, peer)| {
+            let connection = peer.connections.first()?;
+            Some(ConnectedPeer {
+                peer: *id,
+                address: peer.address,
+                is_up: peer.is_up(),
+                is_in_mesh: mesh.contains(&id),
+                connections: peer.connections.len(),
+                via: connection.via,
+                remote: connection.remote.clone(),
+                since: connection.since,
+                agent: peer.agent.clone(),
+                ping: peer.ping,
+            })
+        });
+        peers.collect()
+    }
+
+    /// What is due by the clock.
+    ///
+    /// # Errors
+    /// An address cannot be listened on, and not for a moment only.
+    pub(super) fn tick(&mut self) -> Result<(), listeners::ListenFailure> {
         let now = self.clock.now();
-        let found = self.redial.connected(connection, peer, now);
+        // For what gossipsub sends by itself: grafts, and what it tells of messages.
+        self.wake();
+        self.listeners.open(|address| self.swarm.listen_on(address))?;
+        self.dial_due();
+        for (close, reason) in self.peers.overdue(now) {
+            match close {
+                Close::Spare(id) => self.close_connection(id, reason),
+                Close::Peer(peer) => self.disconnect(&peer, reason),
+            }
+        }
+        for _ in 0..self.own_key_dials.swap(0, Relaxed) {
+            self.duplicate_key.we_were_dialled(now);
+        }
+        if self.duplicate_key.is_used_elsewhere(now) {
+            self.metrics.found(&Finding::OurKey);
+            duplicate_key::log(&mut self.own_key, "a connection", now);
+        }
+        let mesh = self
+            .swarm
+            .behaviour()
+            .gossip
+            .gossip
+            .mesh_peers(&gossip::topic().hash())
+            .count();
+        self.metrics.mesh_peers.set(mesh.try_into().unwrap_or(i64::MAX));
+        let listening = self.swarm.listeners().count();
+        self.metrics
+            .listening_addresses
+            .set(listening.try_into().unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    fn dial_due(&mut self) {
+        self.dialler
+            .dial_due(&mut self.swarm, &self.peers, self.clock.now());
+    }
+
+    /// Connections of those who do not count any more are closed, and those who now do may come at once.
+    pub(super) fn set_members(&mut self, members: Members) {
+        let gate = &mut self.swarm.behaviour_mut().gate;
+        gate.update_members(members);
+        let peers = self.peers.iter().map(|(peer, _)| *peer);
+        let gone: Vec<PeerId> = peers.filter(|peer| !gate.admits(peer)).collect();
+        for peer in &gone {
+            self.disconnect(peer, NO_MEMBER);
+        }
+        self.strangers.forget_all();
+        self.dialler.queue.all_are_due(self.clock.now());
+        self.dial_due();
+    }
+
+    /// Members listen here from now on, and no more where they did before.
+    pub(super) fn set_endpoints(&mut self, endpoints: &[Multiaddr]) {
+        self.dialler.queue.listed(endpoints, self.clock.now());
+        self.dial_due();
+    }
+
+    /// A look-up of a name is done, after so many failures in a row; how many it is now.
+    pub(super) fn resolved(
+        &mut self,
+        name: &DnsPeers,
+        found: io::Result<Vec<Multiaddr>>,
+        failures: u32,
+    ) -> u32 {
+        let failures = self.dialler.resolved(name, found, failures, self.clock.now());
+        self.dial_due();
+        failures
+    }
+
+    /// Takes what the swarm reports. Messages go to `inbound`.
+    pub(super) fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>, inbound: &mut Inbound) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour_event(event, inbound),
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                ..
+            } => self.on_connected(peer_id, connection_id, &endpoint),
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                connection_id,
+                cause,
+                ..
+            } => self.on_closed(&peer_id, connection_id, cause.map(|cause| cause.to_string())),
+            SwarmEvent::OutgoingConnectionError {
+                connection_id,
+                error,
+                peer_id,
+            } => {
+                let now = self.clock.now();
+                match self.dialler.failed(connection_id, peer_id, &error, now) {
+                    Answered::OwnKey => self.duplicate_key.we_dialled(now),
+                    Answered::Stranger(peer, address) => self.log_stranger(peer, &address),
+                    Answered::Nobody => {}
+                }
+            }
+            SwarmEvent::IncomingConnectionError {
+                send_back_addr,
+                error,
+                peer_id,
+                ..
+            } => self.on_refused(peer_id, &send_back_addr, &error),
+            SwarmEvent::NewListenAddr { address, .. } => log::info!("listening: address={address}"),
+            SwarmEvent::ListenerClosed {
+                listener_id, reason, ..
+            } => {
+                let reason = reason.map_or_else(|error| error.to_string(), |()| "closed".to_owned());
+                log::warn!("listener closed, it will be opened again: reason=\"{reason}\"");
+                // At the next tick.
+                self.listeners.closed(listener_id);
+            }
+            SwarmEvent::ListenerError { error, .. } => log::debug!("listener error: reason=\"{error}\""),
+            _ => {}
+        }
+    }
+
+    fn on_behaviour_event(&mut self, event: BehaviourEvent, inbound: &mut Inbound) {
+        match event {
+            BehaviourEvent::Gossip(LimitedEvent::Gossip(event)) => self.on_gossip(event, inbound),
+            BehaviourEvent::Gossip(LimitedEvent::Flood(peer)) => {
+                self.offended(&peer, Offence::Flood, "a flood of messages");
+            }
+            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
+                self.on_introduced(&peer_id, &info);
+            }
+            // Without identify there is nothing to tell networks apart by but the messages themselves.
+            BehaviourEvent::Identify(identify::Event::Error { peer_id, .. }) => {
+                if self.peers.introduced(&peer_id, None) {
+                    self.on_up(&peer_id);
+                }
+            }
+            BehaviourEvent::Identify(_) => {}
+            BehaviourEvent::SecondConnections(never) => match never {},
+            BehaviourEvent::Ping(event) => self.on_ping(&event),
+            BehaviourEvent::Mdns(event) => {
+                self.dialler.on_mdns(event, self.clock.now());
+                self.dial_due();
+            }
+        }
+    }
+
+    fn on_gossip(&mut self, event: gossipsub::Event, inbound: &mut Inbound) {
+        match event {
+            gossipsub::Event::Message {
+                propagation_source,
+                message_id,
+                message,
+            } => {
+                let verdict = inbound.receive(&propagation_source, &message.data);
+                self.on_verdict(&propagation_source, &message_id, verdict);
+            }
+            gossipsub::Event::Subscribed { peer_id, .. } => {
+                if self.peers.subscribed(&peer_id, true) {
+                    self.on_up(&peer_id);
+                }
+            }
+            gossipsub::Event::Unsubscribed { peer_id, .. } => {
+                if self.peers.subscribed(&peer_id, false) {
+                    let address = show_address(&peer_id);
+                    log::info!("peer lost: address={address} peer={peer_id} reason=\"it unsubscribed\"");
+                    self.changed = true;
+                }
+            }
+            gossipsub::Event::GossipsubNotSupported { peer_id } => {
+                self.disconnect(&peer_id, "it does not speak gossipsub");
+                self.dialler.queue.not_for_us(&peer_id, self.clock.now());
+            }
+            gossipsub::Event::SlowPeer { peer_id, .. } => log::debug!("peer is slow: peer={peer_id}"),
+        }
+    }
+
+    /// A message was judged: gossipsub passes it on, or does not, and who brought it answers for it.
+    fn on_verdict(&mut self, from: &PeerId, id: &MessageId, verdict: Verdict) {
+        let acceptance = match verdict {
+            Verdict::Accept => MessageAcceptance::Accept,
+            Verdict::Ignore => MessageAcceptance::Ignore,
+            Verdict::Reject => MessageAcceptance::Reject,
+        };
+        self.gossip()
+            .report_message_validation_result(id, from, acceptance);
+        self.wake();
+        if verdict == Verdict::Reject && self.offended(from, Offence::Rejected, "too many invalid messages") {
+            return;
+        }
+        if self.peers.lost_its_subscription(from, self.clock.now()) {
+            self.disconnect(from, "its subscription was lost; connecting anew");
+        }
+    }
+
+    fn on_connected(&mut self, peer: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
+        let now = self.clock.now();
+        let found = self.dialler.queue.connected(connection, peer, now);
         let via = match endpoint {
             ConnectedPoint::Dialer { .. } => found.unwrap_or(Via::Static),
             ConnectedPoint::Listener { .. } => Via::Inbound,
@@ -47,19 +369,52 @@ impl GossipBridge {
             .connected(peer, address, Connection::new(connection, via, remote, now));
     }
 
-    pub(super) fn on_closed(&mut self, peer: &PeerId, connection: ConnectionId, cause: Option<String>) {
-        let Some((gone, farewell)) = self.peers.closed(peer, connection) else {
+    fn on_introduced(&mut self, peer: &PeerId, info: &identify::Info) {
+        // Others than quorate's own nodes may call their protocol what they like.
+        let is_node = info.protocol_version.starts_with(swarm::PROTOCOL_PREFIX);
+        if is_node && info.protocol_version != self.protocol_version {
+            self.disconnect(peer, OTHER_NETWORK);
+        } else if self.peers.introduced(peer, Some(&info.agent_version)) {
+            self.on_up(peer);
+        }
+    }
+
+    fn on_up(&mut self, peer: &PeerId) {
+        if let Some(known) = self.peers.get(peer)
+            && let Some(connection) = known.connections.first()
+        {
+            let (address, via, remote) = (known.address, connection.via, &connection.remote);
+            log::info!("peer found: address={address} peer={peer} via={via} addr={remote}");
+        }
+        self.strangers.forget(peer);
+        self.changed = true;
+    }
+
+    fn on_ping(&mut self, event: &ping::Event) {
+        let took = match &event.result {
+            Ok(took) => Some(*took),
+            Err(ping::Failure::Unsupported) => return,
+            Err(_) => None,
+        };
+        if self.peers.pinged(&event.peer, event.connection, took) {
+            self.peers.closing(&event.peer, "three pings failed");
+            self.close_connection(event.connection, "three pings failed");
+        }
+    }
+
+    fn on_closed(&mut self, peer: &PeerId, connection: ConnectionId, cause: Option<String>) {
+        let Some((gone, ours)) = self.peers.closed(peer, connection) else {
             return;
         };
         let now = self.clock.now();
-        self.redial.lost(peer, now, self.jitter.hash_one(connection));
-        if farewell == Some(OTHER_NETWORK) || farewell == Some(admit::NO_MEMBER) {
-            self.redial.not_for_us(peer, now);
+        self.dialler.lost(peer, connection, now);
+        if ours == Some(OTHER_NETWORK) || ours == Some(NO_MEMBER) {
+            self.dialler.queue.not_for_us(peer, now);
         }
-        if farewell.is_none() {
+        if ours.is_none() {
             self.log_if_refused(peer, &gone, now);
         }
-        let reason = farewell.map_or_else(
+        let reason = ours.map_or_else(
             || cause.unwrap_or_else(|| "it closed the connection".to_owned()),
             str::to_owned,
         );
@@ -69,71 +424,39 @@ impl GossipBridge {
         } else {
             log::debug!("disconnected: address={address} peer={peer} reason=\"{reason}\"");
         }
-        self.tell_news();
+        self.changed = true;
     }
 
-    pub(super) fn on_introduced(&mut self, peer: &PeerId, info: &identify::Info) {
-        let ours = behaviour::protocol_version(&self.config.judge.network);
-        // Others than quorate's own nodes may call their protocol what they like.
-        if info.protocol_version.starts_with(behaviour::PROTOCOL_PREFIX) && info.protocol_version != ours {
-            self.disconnect(peer, OTHER_NETWORK);
-        } else if self.peers.introduced(peer, Some(&info.agent_version)) {
-            self.on_up(peer);
-        }
-    }
-
-    pub(super) fn on_ping(&mut self, event: &ping::Event) {
-        let took = match &event.result {
-            Ok(took) => Some(*took),
-            Err(ping::Failure::Unsupported) => return,
-            Err(_) => None,
-        };
-        if self.peers.pinged(&event.peer, event.connection, took) {
-            self.peers.bid_farewell(&event.peer, "three pings failed");
-            self.close_connection(event.connection, "three pings failed");
-        }
-    }
-
-    pub(super) fn tell_news(&mut self) {
-        let up = self.peers.up();
-        self.counts.peers(up.len());
-        for news in self.roster.news(&up) {
-            let message = match news {
-                News::Up(address) => AggregatorMessage::PeerUp(address),
-                News::Down(address) => AggregatorMessage::PeerDown(address),
-            };
-            if self.aggregator.try_send(message).is_err() {
-                // Its mailbox is full; the next tick tries again.
-                return;
-            }
-            self.roster.told(news);
-        }
-    }
-
-    pub(super) fn disconnect(&mut self, peer: &PeerId, reason: &'static str) {
-        if self.peers.bid_farewell(peer, reason)
-            && let Some(swarm) = &mut self.swarm
+    fn on_refused(&mut self, peer: Option<PeerId>, remote: &Multiaddr, error: &ListenError) {
+        if let (Some(peer), ListenError::Denied { cause }) = (peer, error)
+            && cause.downcast_ref() == Some(&Refusal::NotMember)
         {
-            let _ = swarm.disconnect_peer_id(*peer);
+            self.log_stranger(peer, remote);
+        }
+        let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
+        let reason = with_causes(error);
+        log::debug!("connection refused: addr={remote} peer={peer} reason=\"{reason}\"");
+    }
+
+    fn disconnect(&mut self, peer: &PeerId, reason: &'static str) {
+        if self.peers.closing(peer, reason) {
+            // It fails if there is nothing to close.
+            let _ = self.swarm.disconnect_peer_id(*peer);
         }
     }
 
-    pub(super) fn close_connection(&mut self, connection: ConnectionId, reason: &'static str) {
+    fn close_connection(&mut self, connection: ConnectionId, reason: &'static str) {
         log::debug!("closing a spare connection: id={connection} reason=\"{reason}\"");
-        if let Some(swarm) = &mut self.swarm {
-            swarm.close_connection(connection);
-        }
+        self.swarm.close_connection(connection);
     }
 
     /// Holds something against a peer; whether that was one thing too many, so that it is banned now.
-    pub(super) fn offended(&mut self, peer: &PeerId, offence: Offence, reason: &'static str) -> bool {
-        let Some(swarm) = &mut self.swarm else {
+    fn offended(&mut self, peer: &PeerId, offence: Offence, reason: &'static str) -> bool {
+        let gate = &mut self.swarm.behaviour_mut().gate;
+        let Some(Ban { points, lasts }) = gate.offended(*peer, offence) else {
             return false;
         };
-        let Some(Ban { points, lasts }) = swarm.behaviour_mut().gate.offended(*peer, offence) else {
-            return false;
-        };
-        self.counts.banned();
+        self.metrics.bans.inc();
         let (address, seconds) = (show_address(peer), lasts.as_secs());
         log::warn!(
             "peer banned: address={address} peer={peer} reason=\"{reason}\" points={points} for={seconds}s"
@@ -142,9 +465,9 @@ impl GossipBridge {
         true
     }
 
-    /// Somebody who is no member came, or was dialled: said once for each until the members change.
-    pub(super) fn log_stranger(&mut self, peer: PeerId, remote: &Multiaddr) {
-        if self.strangers.is_news(peer) {
+    /// Somebody who is no member came, or was dialled: logged once for each until the members change.
+    fn log_stranger(&mut self, peer: PeerId, remote: &Multiaddr) {
+        if self.strangers.is_first(peer) {
             let address = show_address(&peer);
             log::warn!(
                 "connection refused: address={address} peer={peer} addr={remote} reason=\"not a member\" \
@@ -153,11 +476,11 @@ impl GossipBridge {
         }
     }
 
-    /// A peer that we dialled and that ended it at once will not have us: said once for each until it does.
+    /// A peer that we dialled and that ended it at once will not have us: logged once for each until it does.
     fn log_if_refused(&mut self, peer: &PeerId, gone: &Peer, now: Instant) {
         let Some(since) = gone.last_dialled else { return };
-        if !gone.introduced && now.since(since) < AT_ONCE && self.strangers.is_news(*peer) {
-            let (theirs, ours) = (gone.address, self.address);
+        if !gone.introduced && now.since(since) < AT_ONCE && self.strangers.is_first(*peer) {
+            let (theirs, ours) = (gone.address, self.our_address);
             log::warn!(
                 "peer refuses us: address={theirs} peer={peer} our_address={ours} \
                  reason=\"it closed the connection right after the handshake\" \
@@ -167,6 +490,6 @@ impl GossipBridge {
     }
 }
 
-pub(super) fn show_address(peer: &PeerId) -> String {
+fn show_address(peer: &PeerId) -> String {
     identity::address(peer).map_or_else(|_| "none".to_owned(), |address| address.to_string())
 }

@@ -1,46 +1,88 @@
-//! Whom the bridge dials, where it finds them, and what it says when they do not answer.
+//! Whom the bridge dials, where it finds them, and what it logs when they do not answer.
 
-use std::hash::BuildHasher;
+use std::{
+    collections::BTreeSet,
+    hash::{BuildHasher, RandomState},
+    io,
+    time::Duration,
+};
 
-use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use libp2p::{
-    Multiaddr, PeerId, mdns,
+    Multiaddr, PeerId, Swarm, mdns,
+    multiaddr::Protocol,
     swarm::{
         ConnectionId, DialError,
         dial_opts::{DialOpts, PeerCondition},
     },
 };
+use quorate_protocol::Instant;
 
 use super::{
-    GossipBridge,
-    config::DnsPeers,
-    dns,
+    config::{BridgeConfig, DnsPeers},
+    dial_queue::{Dial, DialQueue, Failure},
     gate::Refusal,
-    peers::Via,
-    redial::{self, Dial},
+    peers::{Peers, Via},
+    swarm::Behaviour,
 };
 
-impl GossipBridge {
-    pub(super) fn dial_due(&mut self) {
-        let now = self.clock.now();
-        let Some(swarm) = &mut self.swarm else {
-            return;
-        };
+/// Between two look-ups of a name; as long as a cluster's resolver usually keeps an answer.
+const RESOLVE_EVERY: Duration = Duration::from_secs(10);
+/// The same while a node is alone: nodes that start together get their names one by one.
+const RESOLVE_ALONE: Duration = Duration::from_secs(1);
+/// From this failure in a row on it is told: a name that is being made exists by then.
+const TOLD_AFTER: u32 = 5;
+/// And then at every so many.
+const TOLD_EVERY: u32 = 60;
+/// Addresses taken from one answer.
+const MAX_ADDRESSES: usize = 256;
+
+/// What the failure of a dial shows about who answered.
+pub(super) enum Answered {
+    /// Nobody whom it would be worth to know.
+    Nobody,
+    /// This node, or another one with its key.
+    OwnKey,
+    /// Somebody who is no member.
+    Stranger(PeerId, Multiaddr),
+}
+
+/// The queue of addresses, and the hand that dials them.
+pub(super) struct Dialler {
+    pub(super) queue: DialQueue,
+    jitter: RandomState,
+}
+
+impl Dialler {
+    /// Knows the addresses of the configuration; those behind names follow by [`Dialler::resolved`].
+    pub(super) fn new(local: PeerId, config: &BridgeConfig, now: Instant) -> Self {
+        let mut queue = DialQueue::new(local);
+        for address in &config.peers {
+            queue.add(address.clone(), Via::Static, now);
+        }
+        queue.listed(&config.endpoints, now);
+        Self {
+            queue,
+            jitter: RandomState::new(),
+        }
+    }
+
+    /// Dials whose turn it is.
+    pub(super) fn dial_due(&mut self, swarm: &mut Swarm<Behaviour>, peers: &Peers, now: Instant) {
         let gate = &swarm.behaviour().gate;
-        let due = self.redial.due(
+        let due = self.queue.due(
             now,
-            |peer| self.peers.is_connected(peer) || gate.is_banned(peer),
+            |peer| peers.is_connected(peer) || gate.is_banned(peer),
             |peer| gate.admits(peer),
         );
         for dial in due {
             let options = dial_options(&dial);
             let connection = options.connection_id();
             match swarm.dial(options) {
-                Ok(()) => self.redial.dialling(dial.address, connection),
-                Err(DialError::DialPeerConditionFalse(_)) => self.redial.not_dialled(&dial.address, now),
+                Ok(()) => self.queue.dialling(dial.address, connection),
+                Err(DialError::DialPeerConditionFalse(_)) => self.queue.skipped(&dial.address, now),
                 Err(error) => {
                     let jitter = self.jitter.hash_one(connection);
-                    if let Some(failure) = self.redial.refused(&dial.address, now, jitter) {
+                    if let Some(failure) = self.queue.refused(&dial.address, now, jitter) {
                         log_failure(&failure, &error);
                     }
                 }
@@ -48,92 +90,103 @@ impl GossipBridge {
         }
     }
 
-    pub(super) fn on_dial_failed(
+    /// A dial came to nothing.
+    pub(super) fn failed(
         &mut self,
         connection: ConnectionId,
         peer: Option<PeerId>,
         error: &DialError,
-    ) {
-        let now = self.clock.now();
+        now: Instant,
+    ) -> Answered {
         if matches!(error, DialError::LocalPeerId { .. }) {
-            self.mirror.outgoing(now);
-            self.redial.is_ourselves(connection, now);
-        } else if let (Some(peer), DialError::Denied { cause }) = (peer, error)
+            self.queue.answered_by_ourselves(connection, now);
+            return Answered::OwnKey;
+        }
+        if let (Some(peer), DialError::Denied { cause }) = (peer, error)
             && cause.downcast_ref() == Some(&Refusal::NotMember)
         {
-            if let Some(address) = self.redial.is_stranger(connection, peer, now) {
-                self.log_stranger(peer, &address);
-            }
-        } else if let Some(failure) = self
-            .redial
-            .failed(connection, now, self.jitter.hash_one(connection))
-        {
+            let address = self.queue.answered_by_stranger(connection, peer, now);
+            return address.map_or(Answered::Nobody, |address| Answered::Stranger(peer, address));
+        }
+        let jitter = self.jitter.hash_one(connection);
+        if let Some(failure) = self.queue.failed(connection, now, jitter) {
             log_failure(&failure, error);
         }
+        Answered::Nobody
     }
 
-    pub(super) fn on_mdns(&mut self, event: mdns::Event) {
-        let now = self.clock.now();
+    /// The last connection to a peer closed.
+    pub(super) fn lost(&mut self, peer: &PeerId, connection: ConnectionId, now: Instant) {
+        self.queue.lost(peer, now, self.jitter.hash_one(connection));
+    }
+
+    /// Multicast answers came, or were not renewed.
+    pub(super) fn on_mdns(&mut self, event: mdns::Event, now: Instant) {
         match event {
             mdns::Event::Discovered(found) => {
                 for (peer, address) in found {
                     let address = address.with_p2p(peer).unwrap_or_else(|address| address);
-                    self.redial.add(address, Via::Mdns, now);
+                    self.queue.add(address, Via::Mdns, now);
                 }
-                self.dial_due();
             }
             mdns::Event::Expired(gone) => {
                 for (_, address) in gone {
-                    self.redial.expired(address);
+                    self.queue.expired(address);
                 }
             }
         }
     }
 
-    /// Looks a name up now and, when that is done, again and again.
-    pub(super) fn resolve(&mut self, name: DnsPeers, failures: u32, ctx: &mut Context<Self>) {
-        let looked_up = {
-            let name = name.clone();
-            async move { dns::resolve(&name).await }
+    /// A look-up of a name is done, after so many failures in a row; how many it is now.
+    pub(super) fn resolved(
+        &mut self,
+        name: &DnsPeers,
+        found: io::Result<Vec<Multiaddr>>,
+        failures: u32,
+        now: Instant,
+    ) -> u32 {
+        let error = match found {
+            Ok(addresses) => {
+                log::debug!("name resolved: name={name} addresses={}", addresses.len());
+                self.queue.resolved(name, &addresses, now);
+                return 0;
+            }
+            Err(error) => error,
         };
-        let done = looked_up.into_actor(self).map(move |found, bridge, ctx| {
-            let failures = match found {
-                Ok(addresses) => {
-                    log::debug!("name resolved: name={name} addresses={}", addresses.len());
-                    bridge.redial.resolved(&name, &addresses, bridge.clock.now());
-                    bridge.dial_due();
-                    0
-                }
-                // What it resolved to before stays: the resolver may be away for a moment.
-                Err(error) => {
-                    let failures = failures.saturating_add(1);
-                    let level = if dns::is_news(failures) {
-                        log::Level::Warn
-                    } else {
-                        log::Level::Debug
-                    };
-                    log::log!(
-                        level,
-                        "name not resolved: name={name} failures={failures} reason=\"{error}\" remedy=\"check --dns-peers, and \
-                         that the name exists\""
-                    );
-                    failures
-                }
-            };
-            let pause = dns::pause(!bridge.peers.up().is_empty());
-            ctx.run_later(pause, move |bridge, ctx| bridge.resolve(name, failures, ctx));
-        });
-        ctx.spawn(done);
+        // What it resolved to before stays: the resolver may be away for a moment.
+        let failures = failures.saturating_add(1);
+        let level = if is_news(failures) {
+            log::Level::Warn
+        } else {
+            log::Level::Debug
+        };
+        log::log!(
+            level,
+            "name not resolved: name={name} failures={failures} reason=\"{error}\" remedy=\"check --dns-peers, and \
+             that the name exists\""
+        );
+        failures
     }
 }
 
-impl GossipBridge {
-    pub(super) fn dial_members_at(&mut self, endpoints: Vec<Multiaddr>) {
-        self.redial.listed(&endpoints, self.clock.now());
-        // For a later restart too.
-        self.config.endpoints = endpoints;
-        self.dial_due();
-    }
+/// How long until the next look-up.
+pub(super) fn pause(has_peers: bool) -> Duration {
+    if has_peers { RESOLVE_EVERY } else { RESOLVE_ALONE }
+}
+
+/// Whether an operator should hear of so many failures in a row.
+pub(super) fn is_news(failures: u32) -> bool {
+    failures >= TOLD_AFTER && (failures - TOLD_AFTER).is_multiple_of(TOLD_EVERY)
+}
+
+/// Looks a name up. Ends when the system's resolver does: one look-up of a name runs at a time, so they do not pile up.
+pub(super) async fn look_up(name: &DnsPeers) -> io::Result<Vec<Multiaddr>> {
+    let addresses: BTreeSet<Multiaddr> = tokio::net::lookup_host(name.host_and_port())
+        .await?
+        .take(MAX_ADDRESSES)
+        .map(|address| Multiaddr::from(address.ip()).with(Protocol::Tcp(address.port())))
+        .collect();
+    Ok(addresses.into_iter().collect())
 }
 
 /// A new port each, since a port in use for listening cannot be used again towards the same peer right after a restart.
@@ -152,8 +205,8 @@ fn dial_options(dial: &Dial) -> DialOpts {
 }
 
 /// The first failure of what the operator named is worth a warning; that it goes on failing is not.
-fn log_failure(failure: &redial::Failure, error: &DialError) {
-    let redial::Failure {
+fn log_failure(failure: &Failure, error: &DialError) {
+    let Failure {
         address,
         via,
         failures,
@@ -194,4 +247,24 @@ pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text.chars().filter(|c| !c.is_control()).take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_does_not_exist_is_told_of_now_and_then() {
+        let told: Vec<u32> = (1..=130).filter(|failures| is_news(*failures)).collect();
+        assert_eq!(told, [5, 65, 125]);
+    }
+
+    #[tokio::test]
+    async fn a_name_becomes_the_addresses_behind_it() {
+        let addresses = look_up(&"localhost:5000".parse().unwrap()).await.unwrap();
+        assert!(
+            addresses.contains(&"/ip4/127.0.0.1/tcp/5000".parse().unwrap()),
+            "{addresses:?}"
+        );
+    }
 }

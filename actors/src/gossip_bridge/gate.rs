@@ -6,7 +6,6 @@
 use std::{
     collections::{HashMap, HashSet},
     convert::Infallible,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -23,10 +22,9 @@ use libp2p::{
 use quorate_protocol::Members;
 
 use super::{
-    admit::admits,
-    counts::Counts,
     identity,
-    standing::{Ban, Offence, Standing},
+    metrics::BridgeMetrics,
+    score::{Ban, Offence, Scores},
 };
 use crate::clock::Clock;
 
@@ -40,8 +38,9 @@ const MAX_PER_PEER: usize = 2;
 /// Handshakes in progress: a stranger's costs about a millisecond of computing.
 const MAX_PENDING: usize = 64;
 
-/// Why a connection was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// Why a connection was refused; counted under its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum Refusal {
     #[error("banned")]
     Banned,
@@ -59,26 +58,11 @@ pub(super) enum Refusal {
     Established,
 }
 
-impl Refusal {
-    /// The name under which it is counted.
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Self::Banned => "banned",
-            Self::ForeignKey(_) => "foreign_key",
-            Self::NotMember => "not_member",
-            Self::Pending => "pending",
-            Self::PerPeer => "per_peer",
-            Self::Inbound => "inbound",
-            Self::Established => "established",
-        }
-    }
-}
-
 pub(super) struct Gate {
     clock: Clock,
     members: Members,
-    standing: Standing,
-    counts: Arc<Counts>,
+    scores: Scores,
+    metrics: BridgeMetrics,
     pending_inbound: HashSet<ConnectionId>,
     pending_outbound: HashSet<ConnectionId>,
     /// Whose connection, and whether it came from outside.
@@ -86,12 +70,12 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) fn new(clock: Clock, members: Members, standing: Standing, counts: Arc<Counts>) -> Self {
+    pub(super) fn new(clock: Clock, members: Members, scores: Scores, metrics: BridgeMetrics) -> Self {
         Self {
             clock,
             members,
-            standing,
-            counts,
+            scores,
+            metrics,
             pending_inbound: HashSet::new(),
             pending_outbound: HashSet::new(),
             established: HashMap::new(),
@@ -100,16 +84,16 @@ impl Gate {
 
     /// Notes what a peer did; the ban that begins with it, if one does. Whoever calls closes what is open.
     pub(super) fn offended(&mut self, peer: PeerId, offence: Offence) -> Option<Ban> {
-        self.standing.note(peer, offence, self.clock.now())
+        self.scores.note(peer, offence, self.clock.now())
     }
 
     pub(super) fn is_banned(&self, peer: &PeerId) -> bool {
-        self.standing.is_banned(peer, self.clock.now())
+        self.scores.is_banned(peer, self.clock.now())
     }
 
-    /// Whether a peer may be connected, as far as that depends on who it is.
+    /// Whether a peer may be connected, as far as that depends on who it is. Who has no address is no node.
     pub(super) fn admits(&self, peer: &PeerId) -> bool {
-        admits(&self.members, peer)
+        identity::address(peer).is_ok_and(|address| self.members.admit(&address))
     }
 
     /// These may connect from now on; whoever calls closes what is open.
@@ -117,9 +101,9 @@ impl Gate {
         self.members = members;
     }
 
-    /// How all peers stand, to be kept over a restart.
-    pub(super) fn standing(&self) -> &Standing {
-        &self.standing
+    /// To be kept over a restart.
+    pub(super) fn scores(&self) -> &Scores {
+        &self.scores
     }
 
     fn admit(&self, peer: &PeerId, inbound: bool) -> Result<(), Refusal> {
@@ -145,7 +129,7 @@ impl Gate {
     }
 
     fn deny(&self, refusal: Refusal) -> ConnectionDenied {
-        self.counts.turned_away(refusal.label());
+        self.metrics.turned_away(refusal);
         ConnectionDenied::new(refusal)
     }
 }
@@ -248,8 +232,18 @@ impl NetworkBehaviour for Gate {
 #[cfg(test)]
 mod tests {
     use libp2p::identity::Keypair;
+    use prometheus::Registry;
 
     use super::*;
+    use crate::gossip_bridge::documented;
+
+    #[test]
+    fn the_documented_numbers_are_those_that_count() {
+        assert_eq!(documented("connections"), MAX_ESTABLISHED.to_string());
+        assert_eq!(documented("connections from outside"), MAX_INBOUND.to_string());
+        assert_eq!(documented("connections to one peer"), MAX_PER_PEER.to_string());
+        assert_eq!(documented("handshakes at a time"), MAX_PENDING.to_string());
+    }
 
     fn peer() -> PeerId {
         Keypair::generate_secp256k1().public().to_peer_id()
@@ -260,7 +254,8 @@ mod tests {
     }
 
     fn gate_of(members: Members) -> Gate {
-        Gate::new(Clock::system(), members, Standing::default(), Arc::default())
+        let metrics = BridgeMetrics::new(&Registry::new()).unwrap();
+        Gate::new(Clock::system(), members, Scores::default(), metrics)
     }
 
     fn establish(gate: &mut Gate, id: usize, peer: PeerId, inbound: bool) {
@@ -305,7 +300,10 @@ mod tests {
             gate.handle_pending_outbound_connection(id, Some(peer()), &[], Endpoint::Dialer)
         };
         assert!(dial(&mut gate).is_err());
-        assert_eq!(gate.counts.snapshot().turned_away("not_member"), 2);
+        assert_eq!(
+            gate.metrics.turned_away.with_label_values(&["not_member"]).get(),
+            2
+        );
         assert!(!gate.is_banned(&peer()), "it is no offence");
     }
 

@@ -1,20 +1,46 @@
-//! gossipsub, set for few, small, signed messages.
+//! gossipsub, set for few, small, signed messages, behind a limit for each peer: what one sends too much is dropped before gossipsub
+//! reads it.
+//!
+//! The limit stands here and not at the messages that gossipsub hands out, because repeated copies, control messages and
+//! messages to other topics would never come that far.
 
-use std::{collections::HashSet, fmt, io, sync::Arc, time::Duration};
-
-use libp2p::gossipsub::{
-    Behaviour, ConfigBuilder, DataTransform, IdentTopic, Message, MessageAuthenticity, MessageId,
-    PeerScoreParams, PeerScoreThresholds, RawMessage, TopicHash, TopicScoreParams, ValidationMode,
-    WhitelistSubscriptionFilter,
+use std::{
+    collections::{HashSet, VecDeque},
+    fmt, io,
+    task::{Context, Poll},
+    time::Duration,
 };
-use quorate_protocol::{judge::JudgeConfig, keccak256, seal::MAX_SEALED_BYTES};
 
-use super::{counts::Counts, swarm::BuildError};
+use libp2p::{
+    Multiaddr, PeerId,
+    core::{Endpoint, transport::PortUse},
+    gossipsub::{
+        self, Behaviour, ConfigBuilder, DataTransform, IdentTopic, Message, MessageAuthenticity, MessageId,
+        PeerScoreParams, PeerScoreThresholds, RawMessage, TopicHash, TopicScoreParams, ValidationMode,
+        WhitelistSubscriptionFilter,
+    },
+    swarm::{
+        ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+        THandlerOutEvent, ToSwarm,
+    },
+};
+use prometheus::IntCounter;
+use quorate_protocol::{
+    judge::{Finding, JudgeConfig},
+    keccak256,
+    seal::MAX_SEALED_BYTES,
+};
+
+use super::{
+    metrics::BridgeMetrics,
+    rate_limit::{Decision, RateLimit},
+};
+use crate::clock::Clock;
 
 /// The topic that everybody publishes to.
 pub const TOPIC: &str = "eth_prices";
 
-pub(super) type Gossip = Behaviour<OurTopicOnly, WhitelistSubscriptionFilter>;
+pub(super) type Gossipsub = Behaviour<OurTopicOnly, WhitelistSubscriptionFilter>;
 
 /// Longest frame. The decoder holds the limit against its whole buffer: what is there of one frame, and the 8 KiB that it read
 /// last. So less than 25 KiB would break the stream of a peer that sends valid messages of [`MAX_SEALED_BYTES`].
@@ -22,7 +48,7 @@ const MAX_FRAME_BYTES: usize = 32 * 1024;
 /// What the decoder reads at a time, and what gossipsub writes around a message.
 const READ_AHEAD: usize = 8 * 1024 + 64;
 const _: () = assert!(MAX_SEALED_BYTES + READ_AHEAD <= MAX_FRAME_BYTES);
-/// Messages in one frame. Every known implementation sends one; the meter counts frames, so this bounds what one may hold.
+/// Messages in one frame. Every known implementation sends one; the limit counts frames, so this bounds what one may hold.
 const MAX_MESSAGES_PER_FRAME: usize = 64;
 /// Frames that wait for a slow peer. Several windows of a large network; what is older is worthless.
 const QUEUE: usize = 512;
@@ -66,7 +92,10 @@ const BEHAVIOUR_FORGIVEN: f64 = 10.0;
 const RETAIN_SCORE: Duration = Duration::from_secs(60);
 
 /// gossipsub for the network that the judge judges for, subscribed to [`TOPIC`].
-pub(super) fn build(judge: &JudgeConfig, counts: Arc<Counts>) -> Result<Gossip, BuildError> {
+///
+/// # Errors
+/// What gossipsub refuses about its settings: a defect.
+fn gossipsub(judge: &JudgeConfig, copies: IntCounter) -> Result<Gossipsub, String> {
     let config = ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()
@@ -90,7 +119,7 @@ pub(super) fn build(judge: &JudgeConfig, counts: Arc<Counts>) -> Result<Gossip, 
         // To the mesh only: our own messages then cost no more than those we pass on.
         .flood_publish(false)
         .build()
-        .map_err(|error| BuildError::Gossip(error.to_string()))?;
+        .map_err(|error| error.to_string())?;
     // Anonymous: a message carries its signers' signatures; another one by whoever passes it on would only cost bytes.
     let mut gossip = Behaviour::new_with_subscription_filter_and_transform(
         MessageAuthenticity::Anonymous,
@@ -98,10 +127,9 @@ pub(super) fn build(judge: &JudgeConfig, counts: Arc<Counts>) -> Result<Gossip, 
         WhitelistSubscriptionFilter(HashSet::from([topic().hash()])),
         OurTopicOnly {
             topic: topic().hash(),
-            counts,
+            copies,
         },
-    )
-    .map_err(|error| BuildError::Gossip(error.to_owned()))?;
+    )?;
     let thresholds = PeerScoreThresholds {
         gossip_threshold: -8.0,
         publish_threshold: -16.0,
@@ -110,12 +138,8 @@ pub(super) fn build(judge: &JudgeConfig, counts: Arc<Counts>) -> Result<Gossip, 
         // With few messages scores stay near 0; any more would graft further peers every minute.
         opportunistic_graft_threshold: 0.0,
     };
-    gossip
-        .with_peer_score(score_params(), thresholds)
-        .map_err(BuildError::Gossip)?;
-    gossip
-        .subscribe(&topic())
-        .map_err(|error| BuildError::Gossip(error.to_string()))?;
+    gossip.with_peer_score(score_params(), thresholds)?;
+    gossip.subscribe(&topic()).map_err(|error| error.to_string())?;
     Ok(gossip)
 }
 
@@ -169,7 +193,7 @@ fn score_params() -> PeerScoreParams {
 #[derive(Clone)]
 pub(super) struct OurTopicOnly {
     topic: TopicHash,
-    counts: Arc<Counts>,
+    copies: IntCounter,
 }
 
 impl fmt::Debug for OurTopicOnly {
@@ -183,7 +207,7 @@ impl DataTransform for OurTopicOnly {
         if raw.topic != self.topic {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "another topic"));
         }
-        self.counts.copy();
+        self.copies.inc();
         Ok(Message {
             source: raw.source,
             data: raw.data,
@@ -197,19 +221,123 @@ impl DataTransform for OurTopicOnly {
     }
 }
 
+/// What comes out of [`LimitedGossip`].
+#[derive(Debug)]
+pub(super) enum LimitedEvent {
+    /// gossipsub's own event.
+    Gossip(gossipsub::Event),
+    /// A peer has sent so much too much that it should go.
+    Flood(PeerId),
+}
+
+/// gossipsub, which sees of each peer no more than the rate limit lets pass.
+pub(super) struct LimitedGossip {
+    pub(super) gossip: Gossipsub,
+    limit: RateLimit,
+    clock: Clock,
+    metrics: BridgeMetrics,
+    /// One entry a flood, taken out at the next poll.
+    floods: VecDeque<PeerId>,
+}
+
+impl LimitedGossip {
+    /// For the network that the judge judges for.
+    ///
+    /// # Errors
+    /// What gossipsub refuses about its settings: a defect.
+    pub(super) fn new(judge: &JudgeConfig, clock: Clock, metrics: BridgeMetrics) -> Result<Self, String> {
+        Ok(Self {
+            gossip: gossipsub(judge, metrics.message_copies.clone())?,
+            limit: RateLimit::default(),
+            clock,
+            metrics,
+            floods: VecDeque::new(),
+        })
+    }
+}
+
+impl NetworkBehaviour for LimitedGossip {
+    type ConnectionHandler = <Gossipsub as NetworkBehaviour>::ConnectionHandler;
+    type ToSwarm = LimitedEvent;
+
+    fn handle_pending_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        self.gossip
+            .handle_pending_inbound_connection(connection, local, remote)
+    }
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.gossip
+            .handle_established_inbound_connection(connection, peer, local, remote)
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: Option<PeerId>,
+        addresses: &[Multiaddr],
+        role: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        self.gossip
+            .handle_pending_outbound_connection(connection, peer, addresses, role)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        address: &Multiaddr,
+        role: Endpoint,
+        port: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.gossip
+            .handle_established_outbound_connection(connection, peer, address, role, port)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        self.gossip.on_swarm_event(event);
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        match self.limit.take(peer, self.clock.now()) {
+            Decision::Pass => self.gossip.on_connection_handler_event(peer, connection, event),
+            Decision::Drop => self.metrics.found(&Finding::Overload),
+            Decision::Flood => {
+                self.metrics.found(&Finding::Overload);
+                self.floods.push_back(peer);
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        if let Some(peer) = self.floods.pop_front() {
+            return Poll::Ready(ToSwarm::GenerateEvent(LimitedEvent::Flood(peer)));
+        }
+        self.gossip
+            .poll(cx)
+            .map(|event| event.map_out(LimitedEvent::Gossip))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The number that the documentation has for this.
-    fn documented(what: &str) -> &'static str {
-        let text = include_str!("../../../docs/architecture.md");
-        let rows = text
-            .lines()
-            .map(|line| line.trim_matches('|').split('|').map(str::trim));
-        let mut found = rows.filter_map(|mut row| (row.next()? == what).then(|| row.next())?);
-        found.next().unwrap_or_default()
-    }
+    use crate::gossip_bridge::documented;
 
     #[test]
     fn the_documented_numbers_are_those_that_count() {

@@ -1,4 +1,4 @@
-//! Who is connected, by which connections, and what follows from it. Knows no socket: it is told, and it is asked.
+//! Who is connected, by which connections, and which of these should be closed. Knows no socket: it is told, and it is asked.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -88,7 +88,7 @@ pub(super) struct Peer {
     /// When we last dialled it ourselves.
     pub(super) last_dialled: Option<Instant>,
     /// Why we are closing it.
-    farewell: Option<&'static str>,
+    close_reason: Option<&'static str>,
 }
 
 impl Peer {
@@ -136,7 +136,7 @@ impl Peers {
             agent: None,
             ping: None,
             last_dialled: None,
-            farewell: None,
+            close_reason: None,
         });
         known.last_dialled = dialled.or(known.last_dialled);
         known.connections.push(connection);
@@ -150,15 +150,15 @@ impl Peers {
             return None;
         }
         let gone = self.peers.remove(peer)?;
-        let farewell = gone.farewell;
-        Some((gone, farewell))
+        let reason = gone.close_reason;
+        Some((gone, reason))
     }
 
     /// Notes why we are about to close all connections of a peer; the first reason stands. `false` if it is not connected.
-    pub(super) fn bid_farewell(&mut self, peer: &PeerId, reason: &'static str) -> bool {
+    pub(super) fn closing(&mut self, peer: &PeerId, reason: &'static str) -> bool {
         match self.peers.get_mut(peer) {
             Some(peer) => {
-                peer.farewell.get_or_insert(reason);
+                peer.close_reason.get_or_insert(reason);
                 true
             }
             None => false,
@@ -186,7 +186,7 @@ impl Peers {
     }
 
     /// Whether a message from this peer shows that its subscription was lost: it counts us in, but we not it.
-    pub(super) fn is_out_of_step(&self, peer: &PeerId, now: Instant) -> bool {
+    pub(super) fn lost_its_subscription(&self, peer: &PeerId, now: Instant) -> bool {
         self.peers.get(peer).is_some_and(|peer| {
             !peer.subscribed && peer.since().is_some_and(|since| now.since(since) >= OVERTAKE)
         })
@@ -212,7 +212,7 @@ impl Peers {
     pub(super) fn overdue(&self, now: Instant) -> Vec<(Close, &'static str)> {
         self.peers
             .iter()
-            .filter_map(|(id, peer)| self.spare(id, peer, now).or_else(|| silent(id, peer, now)))
+            .filter_map(|(id, peer)| self.spare(id, peer, now).or_else(|| never_up(id, peer, now)))
             .collect()
     }
 
@@ -268,7 +268,7 @@ impl Peers {
     }
 }
 
-fn silent(id: &PeerId, peer: &Peer, now: Instant) -> Option<(Close, &'static str)> {
+fn never_up(id: &PeerId, peer: &Peer, now: Instant) -> Option<(Close, &'static str)> {
     let late = !peer.is_up() && now.since(peer.since()?) >= UP_WITHIN;
     let reason = if peer.subscribed {
         "it did not introduce itself"
@@ -276,6 +276,36 @@ fn silent(id: &PeerId, peer: &Peer, now: Instant) -> Option<(Close, &'static str
         "it did not subscribe to the topic"
     };
     late.then_some((Close::Peer(*id), reason))
+}
+
+/// Something about who is up that the Aggregator does not know yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Up(Address),
+    Down(Address),
+}
+
+/// Who is up as far as the Aggregator knows, so that a full mailbox delays the news and never loses it.
+#[derive(Debug, Default)]
+pub(super) struct Announced {
+    up: BTreeSet<Address>,
+}
+
+impl Announced {
+    /// What is to be sent, given who is up.
+    pub(super) fn changes(&self, up: &BTreeSet<Address>) -> Vec<Change> {
+        let down = self.up.difference(up).copied().map(Change::Down);
+        down.chain(up.difference(&self.up).copied().map(Change::Up))
+            .collect()
+    }
+
+    /// This was sent.
+    pub(super) fn sent(&mut self, change: Change) {
+        match change {
+            Change::Up(address) => self.up.insert(address),
+            Change::Down(address) => self.up.remove(&address),
+        };
+    }
 }
 
 #[cfg(test)]
@@ -331,10 +361,10 @@ mod tests {
         let (local, peer) = ids();
         let mut peers = Peers::new(local);
         connect(&mut peers, peer, 1, Via::Static, 0);
-        assert!(peers.bid_farewell(&peer, "a flood"));
-        peers.bid_farewell(&peer, "not subscribed");
+        assert!(peers.closing(&peer, "a flood"));
+        peers.closing(&peer, "not subscribed");
         assert_eq!(peers.closed(&peer, conn(1)).unwrap().1, Some("a flood"));
-        assert!(!peers.bid_farewell(&peer, "a flood"));
+        assert!(!peers.closing(&peer, "a flood"));
     }
 
     #[test]
@@ -399,17 +429,17 @@ mod tests {
     }
 
     #[test]
-    fn a_message_from_a_peer_that_is_not_subscribed_shows_that_we_are_out_of_step() {
+    fn a_message_from_a_peer_that_is_not_subscribed_shows_that_its_subscription_was_lost() {
         let (local, peer) = ids();
         let mut peers = Peers::new(local);
         connect(&mut peers, peer, 1, Via::Inbound, 0);
         assert!(
-            !peers.is_out_of_step(&peer, at(1_999)),
+            !peers.lost_its_subscription(&peer, at(1_999)),
             "the subscription may be under way"
         );
-        assert!(peers.is_out_of_step(&peer, at(2_000)));
+        assert!(peers.lost_its_subscription(&peer, at(2_000)));
         peers.subscribed(&peer, true);
-        assert!(!peers.is_out_of_step(&peer, at(2_000)));
+        assert!(!peers.lost_its_subscription(&peer, at(2_000)));
     }
 
     #[test]
@@ -432,5 +462,18 @@ mod tests {
         peers.introduced(&peer, Some(&format!("evil\n\u{1b}[31m {}", "x".repeat(1000))));
         let agent = peers.get(&peer).unwrap().agent.clone().unwrap();
         assert!(agent.len() == 40 && agent.starts_with("evil[31mxxx"), "{agent:?}");
+    }
+
+    #[test]
+    fn a_change_is_due_until_it_is_sent() {
+        let (a, b) = (Address::new([1; 20]), Address::new([2; 20]));
+        let mut announced = Announced::default();
+        let up = BTreeSet::from([a, b]);
+        assert_eq!(announced.changes(&up), [Change::Up(a), Change::Up(b)]);
+        announced.sent(Change::Up(a));
+        assert_eq!(announced.changes(&up), [Change::Up(b)]);
+        assert_eq!(announced.changes(&BTreeSet::new()), [Change::Down(a)]);
+        announced.sent(Change::Down(a));
+        assert!(announced.changes(&BTreeSet::new()).is_empty());
     }
 }

@@ -24,12 +24,12 @@ use actix::{
     dev::{ContextFut, channel::channel},
 };
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
+use prometheus::Registry;
 use quorate_actors::{
     Clock,
     aggregator::AggregatorMessage,
     gossip_bridge::{
-        AskSeal, BridgeConfig, BridgeMessage, ConnectedPeer, ConnectedPeers, Counts, CountsSnapshot,
-        GossipBridge, ListenAddresses, SealStatus, identity,
+        BridgeConfig, BridgeMessage, BridgeMetrics, BridgeStatus, ConnectedPeer, GossipBridge, identity,
     },
 };
 use quorate_protocol::{
@@ -38,9 +38,10 @@ use quorate_protocol::{
     judge::{JudgeConfig, Verified},
     seal::Keyring,
 };
+use quorate_testkit::hostile::Hostile;
+use tokio::sync::oneshot;
 
 pub mod crossing;
-pub mod hostile;
 
 /// Generous: the machine may be busy. What is waited for takes well below a second otherwise.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -149,7 +150,7 @@ impl Future for Supervised {
 pub struct Node {
     pub key: NodeKey,
     pub bridge: Addr<GossipBridge>,
-    pub counts: Arc<Counts>,
+    pub metrics: BridgeMetrics,
     told: Arc<Mutex<Told>>,
     restart: Arc<AtomicBool>,
     task: tokio::task::JoinHandle<()>,
@@ -215,9 +216,8 @@ impl Node {
         let told = Arc::new(Mutex::new(Told::default()));
         let ears = Ears(Arc::clone(&told)).start();
         let aggregator = ears.recipient().into();
-        let counts = Arc::new(Counts::default());
-        let bridge =
-            GossipBridge::new(config, &key, Clock::system(), aggregator, Arc::clone(&counts)).unwrap();
+        let metrics = BridgeMetrics::new(&Registry::new()).unwrap();
+        let bridge = GossipBridge::new(config, &key, Clock::system(), aggregator, metrics.clone()).unwrap();
         let (sender, receiver) = channel(256);
         let restart = Arc::new(AtomicBool::new(false));
         let task = tokio::task::spawn_local(Supervised {
@@ -227,7 +227,7 @@ impl Node {
         Self {
             key,
             bridge: Addr::new(sender),
-            counts,
+            metrics,
             told,
             restart,
             task,
@@ -262,12 +262,7 @@ impl Node {
     /// Where it listens, without its id.
     pub async fn listens(&self) -> Multiaddr {
         eventually("the node listens", async || {
-            self.bridge
-                .send(ListenAddresses)
-                .await
-                .unwrap()
-                .into_iter()
-                .next()
+            self.status().await.listening.into_iter().next()
         })
         .await
     }
@@ -285,12 +280,25 @@ impl Node {
         self.told(|told| told.heard.clone())
     }
 
-    pub fn snapshot(&self) -> CountsSnapshot {
-        self.counts.snapshot()
+    /// Messages counted with this finding.
+    pub fn counted(&self, finding: &str) -> u64 {
+        self.metrics.messages.with_label_values(&[finding]).get()
+    }
+
+    /// Connections refused for this reason.
+    pub fn turned_away(&self, reason: &str) -> u64 {
+        self.metrics.turned_away.with_label_values(&[reason]).get()
+    }
+
+    /// Of a bridge that has none of it, since it is about to start or to end: nothing.
+    pub async fn status(&self) -> BridgeStatus {
+        let (answer, status) = oneshot::channel();
+        self.bridge.send(BridgeMessage::AskStatus(answer)).await.unwrap();
+        status.await.unwrap_or_default()
     }
 
     pub async fn peers(&self) -> Vec<ConnectedPeer> {
-        self.bridge.send(ConnectedPeers).await.unwrap()
+        self.status().await.peers
     }
 
     pub async fn has_up(&self, others: &[&Node]) {
@@ -320,13 +328,9 @@ impl Node {
 
     pub async fn has_counted(&self, finding: &str, at_least: u64) {
         eventually(&format!("{at_least} {finding}"), async || {
-            (self.snapshot().finding(finding) >= at_least).then_some(())
+            (self.counted(finding) >= at_least).then_some(())
         })
         .await;
-    }
-
-    pub async fn seals(&self) -> SealStatus {
-        self.bridge.send(AskSeal).await.unwrap()
     }
 
     pub async fn update_keyring(&self, secrets: &[u8]) {
@@ -347,7 +351,7 @@ impl Node {
 
     pub async fn has_turned_away(&self, reason: &str) {
         eventually(&format!("somebody is turned away: {reason}"), async || {
-            (self.snapshot().turned_away(reason) > 0).then_some(())
+            (self.turned_away(reason) > 0).then_some(())
         })
         .await;
     }
@@ -355,6 +359,22 @@ impl Node {
     pub async fn publish(&self, message: Message) {
         self.bridge.send(BridgeMessage::Publish(message)).await.unwrap();
     }
+}
+
+/// Has the hostile peer connect, and waits until somebody listens to it.
+pub async fn meet(hostile: &Hostile, address: Multiaddr) {
+    hostile.dial(address);
+    eventually("the hostile peer is connected, and listened to", async || {
+        (hostile.is_connected() && hostile.is_listened_to()).then_some(())
+    })
+    .await;
+}
+
+pub async fn is_thrown_out(hostile: &Hostile) {
+    eventually("the hostile peer is thrown out", async || {
+        (!hostile.is_connected()).then_some(())
+    })
+    .await;
 }
 
 /// Each of the nodes is up for each.

@@ -7,7 +7,8 @@ use crate::{
 };
 
 /// What a node tells gossipsub about a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Verdict {
     /// Valid and new: forward it.
     Accept,
@@ -17,8 +18,9 @@ pub enum Verdict {
     Reject,
 }
 
-/// Why a message was not accepted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// Why a message was not accepted; counted and logged under its variant's name, like `no_proof`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Finding {
     /// The bytes are no message of this network.
     #[error("{0}")]
@@ -109,24 +111,6 @@ impl Finding {
 
     /// The name under which it is counted.
     pub fn label(&self) -> &'static str {
-        match self {
-            Self::Malformed(_) => "malformed",
-            Self::OtherFeed(_) => "other_feed",
-            Self::Stale { .. } => "stale",
-            Self::Future { .. } => "future",
-            Self::Duplicate => "duplicate",
-            Self::Settled => "settled",
-            Self::UnknownSigner(_) => "unknown_signer",
-            Self::NotQuorate { .. } => "not_quorate",
-            Self::Equivocation(_) => "equivocation",
-            Self::NoProof(_) => "no_proof",
-            Self::OurKey => "our_key",
-            Self::BadSignature(_) => "bad_signature",
-            Self::Overload => "overload",
-            Self::Unsealed => "unsealed",
-            Self::Sealed { .. } => "sealed",
-            Self::UnknownKey { .. } => "unknown_key",
-            Self::BadSeal(_) => "bad_seal",
-        }
+        self.into()
     }
 }

@@ -13,7 +13,7 @@ mod wait;
 
 use std::time::Duration;
 
-pub(crate) use hostile::Hostile;
+pub(crate) use hostile::{Hostile, dial, is_thrown_out, meet};
 pub(crate) use network::{NAME as NETWORK_NAME, Network, Plan, gaps};
 pub(crate) use node::{Findings, Node, figure};
 pub(crate) use wait::{eventually, let_pass, unix_now};

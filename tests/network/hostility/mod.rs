@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use quorate_protocol::NodeKey;
 
-use crate::harness::{Hostile, LONGEST_GAP, Network, Node, Plan, SOON, eventually, gaps, unix_now};
+use crate::harness::{
+    Hostile, LONGEST_GAP, Network, Node, Plan, SOON, dial, eventually, gaps, is_thrown_out, meet, unix_now,
+};
 
 /// 2099-01-01, in Unix milliseconds.
 const YEAR_2099: u64 = 4_070_908_800_000;
@@ -37,13 +39,13 @@ fn a_stranger_is_turned_away_at_the_gate_and_what_it_signed_counts_nowhere() {
     network.has_records(1, SOON);
     let turned_away = "quorate_turned_away_total{reason=\"not_member\"}";
     let outside = Hostile::with_key(&stranger);
-    outside.dial(&network.nodes[0]);
+    dial(&outside, &network.nodes[0]);
     eventually("it is turned away", SOON, || {
         (network.nodes[0].metric(turned_away)? > 0 && !outside.is_connected()).then_some(())
     });
     // A member that passes its signature on does not help it.
-    let inside = Hostile::meet(&network.nodes[0], &member);
-    let other = Hostile::meet(&network.nodes[1], &member);
+    let inside = meet(&network.nodes[0], &member);
+    let other = meet(&network.nodes[1], &member);
     let now = unix_now().get();
     inside.say(forgery::report(&stranger, now));
     inside.say(forgery::vouched_for(&network.nodes[0].key, &stranger, now));
@@ -66,13 +68,13 @@ fn a_hostile_peer_changes_no_record_and_is_thrown_out() {
     network.has_records(2, SOON);
     let before: Vec<u64> = network.nodes.iter_mut().map(Node::resident_kib).collect();
 
-    let listener = Hostile::meet(&network.nodes[0], &traitors.next());
+    let listener = meet(&network.nodes[0], &traitors.next());
     let overheard = eventually("it hears what all hear", SOON, || {
         let heard = listener.heard();
         (heard.len() >= 10).then_some(heard)
     });
 
-    let forger = Hostile::meet(&network.nodes[0], &traitors.next());
+    let forger = meet(&network.nodes[0], &traitors.next());
     let honest = network.nodes[1].address();
     for message in [
         forgery::report_in_the_name_of(honest, &traitor),
@@ -85,21 +87,21 @@ fn a_hostile_peer_changes_no_record_and_is_thrown_out() {
     ] {
         forger.say(message);
     }
-    forger.is_thrown_out();
+    is_thrown_out(&forger);
     network.nodes[0].has_logged(&["peer banned"]);
     // Signed thrice, of unknown kind, truncated; and one in another's name.
     network.nodes[0].finds("malformed", 3);
     network.nodes[0].finds("bad_signature", 1);
     stays_out(&forger, &network.nodes[0]);
 
-    let bulky = Hostile::meet(&network.nodes[1], &traitors.next());
+    let bulky = meet(&network.nodes[1], &traitors.next());
     for byte in 0..10 {
         bulky.say(vec![byte; 1 << 20]);
     }
     flood(&network, &traitor, &mut traitors);
 
     // Old by now, and written.
-    let replayer = Hostile::meet(&network.nodes[2], &traitors.next());
+    let replayer = meet(&network.nodes[2], &traitors.next());
     for message in overheard {
         replayer.say(message);
     }
@@ -133,7 +135,7 @@ fn a_hostile_peer_changes_no_record_and_is_thrown_out() {
 
 fn stays_out(hostile: &Hostile, node: &Node) {
     let made = hostile.connections();
-    hostile.dial(node);
+    dial(hostile, node);
     eventually("it is refused", SOON, || {
         (hostile.connections() > made && !hostile.is_connected()).then_some(())
     });
@@ -142,16 +144,16 @@ fn stays_out(hostile: &Hostile, node: &Node) {
 /// Floods all nodes at once, under another member's name whenever one is thrown out, and for so long that each is thrown out once.
 fn flood(network: &Network, traitor: &NodeKey, traitors: &mut Traitors) {
     let end = Instant::now() + FLOOD;
-    let mut meet = |node: &Node| Hostile::meet(node, &traitors.next());
-    let mut flooders: Vec<Hostile> = network.nodes.iter().map(&mut meet).collect();
+    let mut flooder = |node: &Node| meet(node, &traitors.next());
+    let mut flooders: Vec<Hostile> = network.nodes.iter().map(&mut flooder).collect();
     let mut at = 0;
     while Instant::now() < end || flooders.iter().any(Hostile::is_connected) {
-        for (flooder, node) in flooders.iter_mut().zip(&network.nodes) {
-            if !flooder.is_connected() && Instant::now() < end {
-                *flooder = meet(node);
+        for (hostile, node) in flooders.iter_mut().zip(&network.nodes) {
+            if !hostile.is_connected() && Instant::now() < end {
+                *hostile = flooder(node);
             }
             at += 1;
-            flooder.say(forgery::report(traitor, at));
+            hostile.say(forgery::report(traitor, at));
         }
         assert!(Instant::now() < end + SOON, "a flood is never thrown out");
     }

@@ -7,7 +7,7 @@ use quorate_protocol::{
     Observation, Price, QuorumRule, Quote, UnixMillis, VerifiedReport, Written,
 };
 
-use crate::harness::{Hostile, NETWORK_NAME, Network, WINDOW, unix_now};
+use crate::harness::{Hostile, NETWORK_NAME, Network, WINDOW, dial, meet, unix_now};
 
 /// A liar's price: 5 % above the exchange's first, which has not gone far.
 const FALSE_PRICE: &str = "3150";
@@ -34,9 +34,9 @@ fn name() -> Name {
 impl Liar {
     /// Connects to all nodes of the network.
     pub(super) fn join(network: &Network, key: &NodeKey, required: usize) -> Self {
-        let peer = Hostile::meet(&network.nodes[0], key);
+        let peer = meet(&network.nodes[0], key);
         for node in &network.nodes[1..] {
-            peer.dial(node);
+            dial(&peer, node);
         }
         let (announced, signed) = (BTreeSet::new(), BTreeSet::new());
         Self {

@@ -23,15 +23,15 @@ use libp2p::{
 };
 
 #[derive(Debug, Default)]
-pub(super) struct Nudge {
+pub(super) struct SecondConnections {
     /// Connections that were made beside another one to the same peer. The gate bounds their number.
     second: BTreeMap<ConnectionId, PeerId>,
     due: VecDeque<(ConnectionId, PeerId)>,
 }
 
-impl Nudge {
+impl SecondConnections {
     /// Has those connections polled.
-    pub(super) fn all(&mut self) {
+    pub(super) fn wake(&mut self) {
         self.due = self
             .second
             .iter()
@@ -40,8 +40,8 @@ impl Nudge {
     }
 }
 
-impl NetworkBehaviour for Nudge {
-    type ConnectionHandler = Nudged;
+impl NetworkBehaviour for SecondConnections {
+    type ConnectionHandler = Woken;
     type ToSwarm = Infallible;
 
     fn handle_established_inbound_connection(
@@ -51,7 +51,7 @@ impl NetworkBehaviour for Nudge {
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Nudged)
+        Ok(Woken)
     }
 
     fn handle_established_outbound_connection(
@@ -62,7 +62,7 @@ impl NetworkBehaviour for Nudge {
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Nudged)
+        Ok(Woken)
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
@@ -93,7 +93,7 @@ impl NetworkBehaviour for Nudge {
                 Poll::Ready(ToSwarm::NotifyHandler {
                     peer_id,
                     handler,
-                    event: Poke,
+                    event: Wake,
                 })
             }
             None => Poll::Pending,
@@ -103,14 +103,14 @@ impl NetworkBehaviour for Nudge {
 
 /// Says nothing; its arrival has the whole connection polled.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Poke;
+pub(super) struct Wake;
 
 /// Speaks no protocol.
 #[derive(Debug)]
-pub(super) struct Nudged;
+pub(super) struct Woken;
 
-impl ConnectionHandler for Nudged {
-    type FromBehaviour = Poke;
+impl ConnectionHandler for Woken {
+    type FromBehaviour = Wake;
     type ToBehaviour = Infallible;
     type InboundProtocol = DeniedUpgrade;
     type OutboundProtocol = DeniedUpgrade;
@@ -121,7 +121,7 @@ impl ConnectionHandler for Nudged {
         SubstreamProtocol::new(DeniedUpgrade, ())
     }
 
-    fn on_behaviour_event(&mut self, Poke: Poke) {}
+    fn on_behaviour_event(&mut self, Wake: Wake) {}
 
     fn poll(
         &mut self,

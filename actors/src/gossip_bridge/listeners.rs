@@ -10,14 +10,14 @@ const ATTEMPTS: u32 = 40;
 /// An address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen: address={address} reason=\"{reason}\" remedy=\"{remedy}\"")]
-pub(super) struct ListenError {
+pub(super) struct ListenFailure {
     address: Multiaddr,
     reason: String,
     remedy: &'static str,
 }
 
 #[derive(Debug)]
-pub(super) struct Listen {
+pub(super) struct Listeners {
     /// Not open yet, and how often it was tried.
     waiting: Vec<(Multiaddr, u32)>,
     open: HashMap<ListenerId, Multiaddr>,
@@ -25,7 +25,7 @@ pub(super) struct Listen {
 
 type Opened = Result<ListenerId, TransportError<io::Error>>;
 
-impl Listen {
+impl Listeners {
     pub(super) fn new(addresses: Vec<Multiaddr>) -> Self {
         Self {
             waiting: addresses.into_iter().map(|address| (address, 0)).collect(),
@@ -34,7 +34,7 @@ impl Listen {
     }
 
     /// Tries what is not open. An error is for good: the address is wrong, or was tried often enough.
-    pub(super) fn open(&mut self, mut open: impl FnMut(Multiaddr) -> Opened) -> Result<(), ListenError> {
+    pub(super) fn open(&mut self, mut open: impl FnMut(Multiaddr) -> Opened) -> Result<(), ListenFailure> {
         for (address, attempts) in std::mem::take(&mut self.waiting) {
             match open(address.clone()) {
                 Ok(id) => {
@@ -70,7 +70,7 @@ fn may_pass(error: &TransportError<io::Error>) -> bool {
     }
 }
 
-fn explain(address: Multiaddr, error: &TransportError<io::Error>) -> ListenError {
+fn explain(address: Multiaddr, error: &TransportError<io::Error>) -> ListenFailure {
     let (reason, remedy) = match error {
         TransportError::MultiaddrNotSupported(_) => {
             ("not tcp".to_owned(), "use an address like /ip4/0.0.0.0/tcp/5000")
@@ -94,7 +94,7 @@ fn explain(address: Multiaddr, error: &TransportError<io::Error>) -> ListenError
             (text, remedy)
         }
     };
-    ListenError {
+    ListenFailure {
         address,
         reason,
         remedy,
@@ -115,13 +115,13 @@ mod tests {
 
     #[test]
     fn an_address_that_is_still_in_use_is_tried_again() {
-        let mut listen = Listen::new(vec![address("/ip4/127.0.0.1/tcp/5000")]);
+        let mut listeners = Listeners::new(vec![address("/ip4/127.0.0.1/tcp/5000")]);
         for _ in 0..10 {
-            assert!(listen.open(|_| in_use()).is_ok());
+            assert!(listeners.open(|_| in_use()).is_ok());
         }
         let mut opened = 0;
         for _ in 0..2 {
-            let result = listen.open(|_| {
+            let result = listeners.open(|_| {
                 opened += 1;
                 Ok(ListenerId::next())
             });
@@ -132,12 +132,12 @@ mod tests {
 
     #[test]
     fn a_listener_that_closed_is_opened_again() {
-        let mut listen = Listen::new(vec![address("/ip4/127.0.0.1/tcp/5000")]);
+        let mut listeners = Listeners::new(vec![address("/ip4/127.0.0.1/tcp/5000")]);
         let id = ListenerId::next();
-        assert!(listen.open(|_| Ok(id)).is_ok());
-        listen.closed(id);
+        assert!(listeners.open(|_| Ok(id)).is_ok());
+        listeners.closed(id);
         let mut opened = 0;
-        let result = listen.open(|_| {
+        let result = listeners.open(|_| {
             opened += 1;
             Ok(ListenerId::next())
         });
@@ -146,9 +146,9 @@ mod tests {
 
     #[test]
     fn the_error_names_the_address_the_cause_and_a_remedy() {
-        let mut listen = Listen::new(vec![address("/ip4/127.0.0.1/tcp/5000")]);
+        let mut listeners = Listeners::new(vec![address("/ip4/127.0.0.1/tcp/5000")]);
         let error = (0..ATTEMPTS)
-            .find_map(|_| listen.open(|_| in_use()).err())
+            .find_map(|_| listeners.open(|_| in_use()).err())
             .unwrap();
         let text = error.to_string();
         for part in ["/ip4/127.0.0.1/tcp/5000", "in use", "listen on another port"] {
@@ -158,8 +158,8 @@ mod tests {
 
     #[test]
     fn an_address_of_another_kind_is_refused_at_once() {
-        let mut listen = Listen::new(vec![address("/ip4/127.0.0.1/udp/5000")]);
-        let error = listen
+        let mut listeners = Listeners::new(vec![address("/ip4/127.0.0.1/udp/5000")]);
+        let error = listeners
             .open(|address| Err(TransportError::MultiaddrNotSupported(address)))
             .unwrap_err();
         assert!(error.to_string().contains("/ip4/0.0.0.0/tcp/5000"), "{error}");

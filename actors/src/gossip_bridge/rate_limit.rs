@@ -18,7 +18,7 @@ const MAX_PEERS: usize = 1024;
 
 /// What becomes of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Admission {
+pub(super) enum Decision {
     /// It is handled.
     Pass,
     /// It is dropped unread.
@@ -46,7 +46,7 @@ impl Bucket {
         }
     }
 
-    fn take(&mut self, now: Instant) -> Admission {
+    fn take(&mut self, now: Instant) -> Decision {
         let elapsed_ms = u64::try_from(now.since(self.filled_at).as_millis()).unwrap_or(u64::MAX);
         if elapsed_ms > 0 {
             self.level = elapsed_ms
@@ -57,7 +57,7 @@ impl Bucket {
         }
         if self.level >= 1000 {
             self.level -= 1000;
-            return Admission::Pass;
+            return Decision::Pass;
         }
         if now.since(self.window_since) > WINDOW {
             self.window_since = now;
@@ -65,21 +65,21 @@ impl Bucket {
         }
         self.dropped = self.dropped.saturating_add(1);
         if self.dropped == FLOOD {
-            Admission::Flood
+            Decision::Flood
         } else {
-            Admission::Drop
+            Decision::Drop
         }
     }
 }
 
 /// The buckets of all peers. A peer keeps its bucket when it reconnects.
 #[derive(Debug, Default)]
-pub(super) struct Throttle {
+pub(super) struct RateLimit {
     buckets: HashMap<PeerId, Bucket>,
 }
 
-impl Throttle {
-    pub(super) fn take(&mut self, peer: PeerId, now: Instant) -> Admission {
+impl RateLimit {
+    pub(super) fn take(&mut self, peer: PeerId, now: Instant) -> Decision {
         if self.buckets.len() >= MAX_PEERS && !self.buckets.contains_key(&peer) {
             self.make_room(now);
         }
@@ -108,30 +108,39 @@ impl Throttle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gossip_bridge::documented;
+
+    #[test]
+    fn the_documented_numbers_are_those_that_count() {
+        assert_eq!(
+            documented("frames a second from one peer"),
+            format!("{PER_SECOND}, and {BURST} at once")
+        );
+    }
 
     fn at(millis: u64) -> Instant {
         Instant::after_start(Duration::from_millis(millis))
     }
 
-    fn passed(throttle: &mut Throttle, peer: PeerId, frames: u64, now: Instant) -> u64 {
+    fn passed(limit: &mut RateLimit, peer: PeerId, frames: u64, now: Instant) -> u64 {
         (0..frames)
-            .filter(|_| throttle.take(peer, now) == Admission::Pass)
+            .filter(|_| limit.take(peer, now) == Decision::Pass)
             .count() as u64
     }
 
     #[test]
     fn a_burst_passes_then_the_rate() {
-        let (mut throttle, peer) = (Throttle::default(), PeerId::random());
-        assert_eq!(passed(&mut throttle, peer, 1000, at(0)), BURST);
-        assert_eq!(passed(&mut throttle, peer, 1000, at(500)), PER_SECOND / 2);
+        let (mut limit, peer) = (RateLimit::default(), PeerId::random());
+        assert_eq!(passed(&mut limit, peer, 1000, at(0)), BURST);
+        assert_eq!(passed(&mut limit, peer, 1000, at(500)), PER_SECOND / 2);
         assert_eq!(
-            passed(&mut throttle, peer, 1, at(505)),
+            passed(&mut limit, peer, 1, at(505)),
             0,
             "half a token is none yet"
         );
-        assert_eq!(passed(&mut throttle, peer, 1, at(510)), 1);
+        assert_eq!(passed(&mut limit, peer, 1, at(510)), 1);
         assert_eq!(
-            passed(&mut throttle, peer, 1000, at(60_000)),
+            passed(&mut limit, peer, 1000, at(60_000)),
             BURST,
             "it never holds more"
         );
@@ -139,41 +148,41 @@ mod tests {
 
     #[test]
     fn one_peer_does_not_use_up_anothers_share() {
-        let (mut throttle, loud, quiet) = (Throttle::default(), PeerId::random(), PeerId::random());
-        passed(&mut throttle, loud, 10_000, at(0));
-        assert_eq!(throttle.take(quiet, at(0)), Admission::Pass);
+        let (mut limit, loud, quiet) = (RateLimit::default(), PeerId::random(), PeerId::random());
+        passed(&mut limit, loud, 10_000, at(0));
+        assert_eq!(limit.take(quiet, at(0)), Decision::Pass);
     }
 
     #[test]
     fn too_many_dropped_in_a_window_are_a_flood_said_once() {
-        let (mut throttle, peer) = (Throttle::default(), PeerId::random());
-        let admissions: Vec<_> = (0..BURST + 2 * u64::from(FLOOD))
-            .map(|_| throttle.take(peer, at(0)))
+        let (mut limit, peer) = (RateLimit::default(), PeerId::random());
+        let decisions: Vec<_> = (0..BURST + 2 * u64::from(FLOOD))
+            .map(|_| limit.take(peer, at(0)))
             .collect();
         assert_eq!(
-            admissions.iter().position(|a| *a == Admission::Flood),
+            decisions.iter().position(|a| *a == Decision::Flood),
             Some((BURST + u64::from(FLOOD) - 1) as usize)
         );
-        assert_eq!(admissions.iter().filter(|a| **a == Admission::Flood).count(), 1);
+        assert_eq!(decisions.iter().filter(|a| **a == Decision::Flood).count(), 1);
     }
 
     #[test]
     fn a_few_too_many_every_minute_are_no_flood() {
-        let (mut throttle, peer) = (Throttle::default(), PeerId::random());
+        let (mut limit, peer) = (RateLimit::default(), PeerId::random());
         for minute in 0..20 {
             let now = at(minute * 61_000);
-            assert!((0..BURST + 100).all(|_| throttle.take(peer, now) != Admission::Flood));
+            assert!((0..BURST + 100).all(|_| limit.take(peer, now) != Decision::Flood));
         }
     }
 
     #[test]
     fn the_number_of_buckets_is_bounded() {
-        let mut throttle = Throttle::default();
+        let mut limit = RateLimit::default();
         for index in 0..3 * MAX_PEERS as u64 {
-            throttle.take(PeerId::random(), at(index));
+            limit.take(PeerId::random(), at(index));
         }
-        assert_eq!(throttle.buckets.len(), MAX_PEERS);
-        throttle.take(PeerId::random(), at(1_000_000));
-        assert_eq!(throttle.buckets.len(), 1, "the idle are forgotten together");
+        assert_eq!(limit.buckets.len(), MAX_PEERS);
+        limit.take(PeerId::random(), at(1_000_000));
+        assert_eq!(limit.buckets.len(), 1, "the idle are forgotten together");
     }
 }

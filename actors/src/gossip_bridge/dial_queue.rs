@@ -67,13 +67,13 @@ pub(super) struct Failure {
 }
 
 #[derive(Debug)]
-pub(super) struct Redial {
+pub(super) struct DialQueue {
     local: PeerId,
     targets: BTreeMap<Multiaddr, Target>,
     dialling: HashMap<ConnectionId, Multiaddr>,
 }
 
-impl Redial {
+impl DialQueue {
     pub(super) fn new(local: PeerId) -> Self {
         Self {
             local,
@@ -144,7 +144,7 @@ impl Redial {
         }
     }
 
-    /// What to dial now. Each must be followed by [`Redial::dialling`] or [`Redial::not_dialled`].
+    /// What to dial now. Each must be followed by [`DialQueue::dialling`] or [`DialQueue::skipped`].
     /// A peer that the gate does not admit is not dialled where its id is known; where it is not, who answers may be another one.
     pub(super) fn due(
         &mut self,
@@ -179,7 +179,7 @@ impl Redial {
     }
 
     /// The dial of `address` was not even begun, since the peer is being dialled elsewhere or connected.
-    pub(super) fn not_dialled(&mut self, address: &Multiaddr, now: Instant) {
+    pub(super) fn skipped(&mut self, address: &Multiaddr, now: Instant) {
         if let Some(target) = self.targets.get_mut(address) {
             target.dialling = false;
             target.next = now + LOOK_AGAIN;
@@ -223,7 +223,7 @@ impl Redial {
     }
 
     /// The address of a dial turned out to be our own.
-    pub(super) fn is_ourselves(&mut self, connection: ConnectionId, now: Instant) {
+    pub(super) fn answered_by_ourselves(&mut self, connection: ConnectionId, now: Instant) {
         if let Some(target) = self
             .dialling
             .remove(&connection)
@@ -235,7 +235,7 @@ impl Redial {
     }
 
     /// Who answered a dial is no member; the address.
-    pub(super) fn is_stranger(
+    pub(super) fn answered_by_stranger(
         &mut self,
         connection: ConnectionId,
         peer: PeerId,
@@ -251,7 +251,7 @@ impl Redial {
     }
 
     /// Who may be connected has changed: all addresses that wait are looked at now.
-    pub(super) fn wake(&mut self, now: Instant) {
+    pub(super) fn all_are_due(&mut self, now: Instant) {
         for target in self.targets.values_mut() {
             target.next = now;
             target.failures = 0;
@@ -336,26 +336,26 @@ mod tests {
         true
     }
 
-    fn dial(redial: &mut Redial, millis: u64, id: usize) -> bool {
-        let due = redial.due(at(millis), nobody, everybody);
+    fn dial(queue: &mut DialQueue, millis: u64, id: usize) -> bool {
+        let due = queue.due(at(millis), nobody, everybody);
         for dial in &due {
-            redial.dialling(dial.address.clone(), conn(id));
+            queue.dialling(dial.address.clone(), conn(id));
         }
         due.len() == 1
     }
 
     #[test]
     fn pauses_double_from_a_quarter_second_to_ten() {
-        let mut redial = Redial::new(PeerId::random());
-        redial.add(address(1), Via::Static, at(0));
+        let mut queue = DialQueue::new(PeerId::random());
+        queue.add(address(1), Via::Static, at(0));
         let (mut now, mut pauses) = (0, Vec::new());
         for id in 0..8 {
-            assert!(dial(&mut redial, now, id));
-            assert!(!dial(&mut redial, now, 99), "never twice at a time");
-            let failure = redial.failed(conn(id), at(now), EVEN).unwrap();
+            assert!(dial(&mut queue, now, id));
+            assert!(!dial(&mut queue, now, 99), "never twice at a time");
+            let failure = queue.failed(conn(id), at(now), EVEN).unwrap();
             assert_eq!(failure.failures, id as u32 + 1);
             let pause = failure.pause.as_millis() as u64;
-            assert!(!dial(&mut redial, now + pause - 1, 99));
+            assert!(!dial(&mut queue, now + pause - 1, 99));
             pauses.push(pause);
             now += pause;
         }
@@ -367,31 +367,31 @@ mod tests {
 
     #[test]
     fn a_connected_peer_is_left_alone_and_dialled_soon_after_it_is_lost() {
-        let (mut redial, peer) = (Redial::new(PeerId::random()), PeerId::random());
-        redial.add(address(1), Via::Static, at(0));
-        assert!(dial(&mut redial, 0, 1));
-        assert_eq!(redial.connected(conn(1), peer, at(100)), Some(Via::Static));
+        let (mut queue, peer) = (DialQueue::new(PeerId::random()), PeerId::random());
+        queue.add(address(1), Via::Static, at(0));
+        assert!(dial(&mut queue, 0, 1));
+        assert_eq!(queue.connected(conn(1), peer, at(100)), Some(Via::Static));
         for second in 1..20 {
             assert!(
-                redial
+                queue
                     .due(at(second * 1000), |id| *id == peer, everybody)
                     .is_empty()
             );
         }
-        redial.lost(&peer, at(20_000), EVEN);
-        assert!(!dial(&mut redial, 20_249, 2));
-        assert!(dial(&mut redial, 20_250, 2));
+        queue.lost(&peer, at(20_000), EVEN);
+        assert!(!dial(&mut queue, 20_249, 2));
+        assert!(dial(&mut queue, 20_250, 2));
     }
 
     #[test]
     fn a_peer_that_hangs_up_at_once_is_dialled_ever_more_rarely() {
-        let (mut redial, peer) = (Redial::new(PeerId::random()), PeerId::random());
-        redial.add(address(1), Via::Static, at(0));
+        let (mut queue, peer) = (DialQueue::new(PeerId::random()), PeerId::random());
+        queue.add(address(1), Via::Static, at(0));
         let (mut now, mut dials) = (0, 0);
         while now < 60_000 {
-            if dial(&mut redial, now, dials) {
-                redial.connected(conn(dials), peer, at(now));
-                redial.lost(&peer, at(now), EVEN);
+            if dial(&mut queue, now, dials) {
+                queue.connected(conn(dials), peer, at(now));
+                queue.lost(&peer, at(now), EVEN);
                 dials += 1;
             }
             now += 50;
@@ -402,45 +402,48 @@ mod tests {
     #[test]
     fn our_own_address_is_not_dialled() {
         let local = PeerId::random();
-        let mut redial = Redial::new(local);
-        assert!(!redial.add(address(1).with(Protocol::P2p(local)), Via::Static, at(0)));
+        let mut queue = DialQueue::new(local);
+        assert!(!queue.add(address(1).with(Protocol::P2p(local)), Via::Static, at(0)));
         // Without an id in it, the first dial shows.
-        redial.add(address(2), Via::Dns, at(0));
-        assert!(dial(&mut redial, 0, 1));
-        redial.is_ourselves(conn(1), at(0));
-        assert!(!dial(&mut redial, 59_999, 2));
+        queue.add(address(2), Via::Dns, at(0));
+        assert!(dial(&mut queue, 0, 1));
+        queue.answered_by_ourselves(conn(1), at(0));
+        assert!(!dial(&mut queue, 59_999, 2));
     }
 
     #[test]
     fn a_stranger_is_dialled_rarely_where_others_may_answer_and_never_where_only_it_can() {
         let stranger = PeerId::random();
-        let mut redial = Redial::new(PeerId::random());
+        let mut queue = DialQueue::new(PeerId::random());
         let pinned = address(2).with(Protocol::P2p(stranger));
-        redial.add(address(1), Via::Static, at(0));
-        redial.add(pinned, Via::Static, at(0));
-        let dialled = |redial: &mut Redial, now| {
-            let due = redial.due(now, nobody, |peer| *peer != stranger);
+        queue.add(address(1), Via::Static, at(0));
+        queue.add(pinned, Via::Static, at(0));
+        let dialled = |queue: &mut DialQueue, now| {
+            let due = queue.due(now, nobody, |peer| *peer != stranger);
             due.into_iter().map(|dial| dial.address).collect::<Vec<_>>()
         };
-        assert_eq!(dialled(&mut redial, at(0)), [address(1)]);
-        redial.dialling(address(1), conn(1));
-        assert_eq!(redial.is_stranger(conn(1), stranger, at(0)), Some(address(1)));
+        assert_eq!(dialled(&mut queue, at(0)), [address(1)]);
+        queue.dialling(address(1), conn(1));
+        assert_eq!(
+            queue.answered_by_stranger(conn(1), stranger, at(0)),
+            Some(address(1))
+        );
         for second in 1..60 {
-            assert!(dialled(&mut redial, at(second * 1000)).is_empty());
+            assert!(dialled(&mut queue, at(second * 1000)).is_empty());
         }
-        assert_eq!(dialled(&mut redial, at(60_000)), [address(1)]);
-        redial.dialling(address(1), conn(2));
-        redial.is_stranger(conn(2), stranger, at(60_000));
+        assert_eq!(dialled(&mut queue, at(60_000)), [address(1)]);
+        queue.dialling(address(1), conn(2));
+        queue.answered_by_stranger(conn(2), stranger, at(60_000));
         // It becomes a member.
-        redial.wake(at(60_001));
-        assert_eq!(redial.due(at(60_001), nobody, everybody).len(), 2);
+        queue.all_are_due(at(60_001));
+        assert_eq!(queue.due(at(60_001), nobody, everybody).len(), 2);
     }
 
     #[test]
     fn of_two_that_find_each_other_by_multicast_the_larger_id_waits() {
         let (a, b) = (PeerId::random(), PeerId::random());
         let (small, large) = (a.min(b), a.max(b));
-        let (mut here, mut there) = (Redial::new(small), Redial::new(large));
+        let (mut here, mut there) = (DialQueue::new(small), DialQueue::new(large));
         here.add(address(2).with(Protocol::P2p(large)), Via::Mdns, at(0));
         there.add(address(1).with(Protocol::P2p(small)), Via::Mdns, at(0));
         assert!(dial(&mut here, 0, 1));
@@ -450,37 +453,37 @@ mod tests {
 
     #[test]
     fn an_expired_multicast_answer_is_forgotten_but_not_what_the_operator_named() {
-        let (mut redial, peer) = (Redial::new(PeerId::random()), PeerId::random());
-        redial.add(address(1), Via::Static, at(0));
-        redial.add(address(2).with(Protocol::P2p(peer)), Via::Mdns, at(0));
+        let (mut queue, peer) = (DialQueue::new(PeerId::random()), PeerId::random());
+        queue.add(address(1), Via::Static, at(0));
+        queue.add(address(2).with(Protocol::P2p(peer)), Via::Mdns, at(0));
         for port in [1, 2] {
-            redial.expired(address(port).with(Protocol::P2p(peer)));
+            queue.expired(address(port).with(Protocol::P2p(peer)));
         }
-        assert_eq!(redial.targets.keys().collect::<Vec<_>>(), [&address(1)]);
+        assert_eq!(queue.targets.keys().collect::<Vec<_>>(), [&address(1)]);
     }
 
     #[test]
     fn a_name_stands_for_what_it_resolves_to_now() {
-        let mut redial = Redial::new(PeerId::random());
+        let mut queue = DialQueue::new(PeerId::random());
         let (name, other) = ("a:1".parse().unwrap(), "b:1".parse().unwrap());
-        redial.add(address(9), Via::Static, at(0));
-        redial.resolved(&other, &[address(7)], at(0));
-        redial.resolved(&name, &[address(1), address(2)], at(0));
-        redial.resolved(&name, &[address(2), address(3)], at(0));
-        let known: Vec<_> = redial.targets.keys().cloned().collect();
+        queue.add(address(9), Via::Static, at(0));
+        queue.resolved(&other, &[address(7)], at(0));
+        queue.resolved(&name, &[address(1), address(2)], at(0));
+        queue.resolved(&name, &[address(2), address(3)], at(0));
+        let known: Vec<_> = queue.targets.keys().cloned().collect();
         assert_eq!(known, [2, 3, 7, 9].map(address));
     }
 
     #[test]
     fn the_number_of_addresses_is_bounded() {
-        let mut redial = Redial::new(PeerId::random());
+        let mut queue = DialQueue::new(PeerId::random());
         for port in 0..2000 {
-            redial.add(address(port), Via::Mdns, at(0));
+            queue.add(address(port), Via::Mdns, at(0));
         }
-        assert_eq!(redial.targets.len(), MAX_TARGETS);
-        assert_eq!(redial.due(at(0), nobody, everybody).len(), MAX_DIALS);
+        assert_eq!(queue.targets.len(), MAX_TARGETS);
+        assert_eq!(queue.due(at(0), nobody, everybody).len(), MAX_DIALS);
         assert_eq!(
-            redial.due(at(0), nobody, everybody).len(),
+            queue.due(at(0), nobody, everybody).len(),
             MAX_DIALS,
             "the next ones, not the same"
         );

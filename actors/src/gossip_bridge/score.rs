@@ -1,5 +1,5 @@
-//! Where peers stand: penalty points for what no honest node sends, which halve with time, and a ban for as long as there are
-//! too many of them. An operator's mistake on the other side heals itself; who comes back and goes on is out sooner and longer.
+//! Penalty points of peers for what no honest node sends, which halve with time, and a ban for as long as there are too many of
+//! them. An operator's mistake on the other side heals itself; who comes back and goes on is out sooner and longer.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -8,7 +8,7 @@ use quorate_protocol::Instant;
 
 /// In this time points halve. Long enough that misbehaving costs far more than behaving, short enough that a peer that was
 /// repaired comes back without anybody's help.
-pub const HALF_LIFE: Duration = Duration::from_secs(600);
+const HALF_LIFE: Duration = Duration::from_secs(600);
 
 /// Points are counted in thousandths, so that decay is not lost to rounding.
 const POINT: u64 = 1000;
@@ -50,14 +50,14 @@ pub(super) struct Ban {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Record {
+struct Score {
     /// As of `since`.
     points: u64,
     since: Instant,
     banned: bool,
 }
 
-impl Record {
+impl Score {
     fn points(&self, now: Instant) -> u64 {
         decayed(self.points, now.since(self.since))
     }
@@ -69,25 +69,25 @@ impl Record {
 
 /// The points of all peers that have any; survives reconnections and the actor's restarts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Standing {
-    records: HashMap<PeerId, Record>,
+pub(super) struct Scores {
+    scores: HashMap<PeerId, Score>,
 }
 
-impl Standing {
+impl Scores {
     /// Adds to a peer's points. `Some`: with these it is banned, and was not before.
     pub(super) fn note(&mut self, peer: PeerId, offence: Offence, now: Instant) -> Option<Ban> {
-        if self.records.len() >= MAX_PEERS && !self.records.contains_key(&peer) {
+        if self.scores.len() >= MAX_PEERS && !self.scores.contains_key(&peer) {
             self.make_room(now);
         }
-        let record = self.records.entry(peer).or_insert(Record {
+        let score = self.scores.entry(peer).or_insert(Score {
             points: 0,
             since: now,
             banned: false,
         });
-        let was_banned = record.is_banned(now);
-        let points = (record.points(now) + offence.points()).min(MOST);
+        let was_banned = score.is_banned(now);
+        let points = (score.points(now) + offence.points()).min(MOST);
         let banned = was_banned || points.div_ceil(POINT) * POINT >= BANNED_FROM;
-        *record = Record {
+        *score = Score {
             points,
             since: now,
             banned,
@@ -99,20 +99,20 @@ impl Standing {
     }
 
     pub(super) fn is_banned(&self, peer: &PeerId, now: Instant) -> bool {
-        self.records.get(peer).is_some_and(|record| record.is_banned(now))
+        self.scores.get(peer).is_some_and(|score| score.is_banned(now))
     }
 
     /// Forgets those whose points are all but gone; failing that, the one with the fewest.
     fn make_room(&mut self, now: Instant) {
-        self.records.retain(|_, record| record.points(now) >= POINT);
-        if self.records.len() >= MAX_PEERS
+        self.scores.retain(|_, score| score.points(now) >= POINT);
+        if self.scores.len() >= MAX_PEERS
             && let Some(best) = self
-                .records
+                .scores
                 .iter()
-                .min_by_key(|(_, record)| record.points(now))
+                .min_by_key(|(_, score)| score.points(now))
                 .map(|(peer, _)| *peer)
         {
-            self.records.remove(&best);
+            self.scores.remove(&best);
         }
     }
 }
@@ -155,29 +155,29 @@ mod tests {
     }
 
     /// As often as it takes until a ban begins, a message each second.
-    fn rejects_until_banned(standing: &mut Standing, peer: PeerId, from: u64) -> (u64, Ban) {
+    fn rejects_until_banned(scores: &mut Scores, peer: PeerId, from: u64) -> (u64, Ban) {
         (0..100)
-            .find_map(|n| Some((n + 1, standing.note(peer, Offence::Rejected, at(from + n))?)))
+            .find_map(|n| Some((n + 1, scores.note(peer, Offence::Rejected, at(from + n))?)))
             .unwrap()
     }
 
     #[test]
     fn five_rejected_messages_are_a_ban_for_one_half_life() {
-        let (mut standing, peer) = (Standing::default(), PeerId::random());
-        let (rejects, ban) = rejects_until_banned(&mut standing, peer, 0);
+        let (mut scores, peer) = (Scores::default(), PeerId::random());
+        let (rejects, ban) = rejects_until_banned(&mut scores, peer, 0);
         assert_eq!((rejects, ban.points), (5, 100));
-        assert!(standing.is_banned(&peer, at(590)));
-        assert!(!standing.is_banned(&peer, at(605)));
-        assert!(!standing.is_banned(&PeerId::random(), at(4)));
+        assert!(scores.is_banned(&peer, at(590)));
+        assert!(!scores.is_banned(&peer, at(605)));
+        assert!(!scores.is_banned(&PeerId::random(), at(4)));
     }
 
     #[test]
     fn a_flood_is_a_ban_at_once() {
-        let (mut standing, peer) = (Standing::default(), PeerId::random());
-        let ban = standing.note(peer, Offence::Flood, at(0)).unwrap();
+        let (mut scores, peer) = (Scores::default(), PeerId::random());
+        let ban = scores.note(peer, Offence::Flood, at(0)).unwrap();
         assert_eq!((ban.points, ban.lasts), (100, HALF_LIFE));
         assert_eq!(
-            standing.note(peer, Offence::Flood, at(1)),
+            scores.note(peer, Offence::Flood, at(1)),
             None,
             "it is banned already"
         );
@@ -185,34 +185,30 @@ mod tests {
 
     #[test]
     fn who_comes_back_and_goes_on_is_banned_sooner_and_longer() {
-        let (mut standing, peer) = (Standing::default(), PeerId::random());
-        let (first, ban) = rejects_until_banned(&mut standing, peer, 0);
-        let (second, again) = rejects_until_banned(&mut standing, peer, 605);
+        let (mut scores, peer) = (Scores::default(), PeerId::random());
+        let (first, ban) = rejects_until_banned(&mut scores, peer, 0);
+        let (second, again) = rejects_until_banned(&mut scores, peer, 605);
         assert_eq!((first, second), (5, 3));
         assert!(again.lasts > ban.lasts, "{again:?} {ban:?}");
     }
 
     #[test]
     fn a_rejected_message_now_and_then_is_forgiven() {
-        let (mut standing, peer) = (Standing::default(), PeerId::random());
-        assert!((0..100).all(|n| standing.note(peer, Offence::Rejected, at(n * 300)).is_none()));
+        let (mut scores, peer) = (Scores::default(), PeerId::random());
+        assert!((0..100).all(|n| scores.note(peer, Offence::Rejected, at(n * 300)).is_none()));
     }
 
     #[test]
     fn the_number_of_peers_is_bounded_and_the_worst_are_remembered() {
-        let (mut standing, banned) = (Standing::default(), PeerId::random());
-        standing.note(banned, Offence::Flood, at(0));
+        let (mut scores, banned) = (Scores::default(), PeerId::random());
+        scores.note(banned, Offence::Flood, at(0));
         for n in 0..3 * MAX_PEERS as u64 {
-            standing.note(PeerId::random(), Offence::Rejected, at(n / 100));
+            scores.note(PeerId::random(), Offence::Rejected, at(n / 100));
         }
-        assert_eq!(standing.records.len(), MAX_PEERS);
-        assert!(standing.is_banned(&banned, at(60)));
-        standing.note(PeerId::random(), Offence::Rejected, at(100_000));
-        assert_eq!(
-            standing.records.len(),
-            1,
-            "what has decayed is forgotten together"
-        );
+        assert_eq!(scores.scores.len(), MAX_PEERS);
+        assert!(scores.is_banned(&banned, at(60)));
+        scores.note(PeerId::random(), Offence::Rejected, at(100_000));
+        assert_eq!(scores.scores.len(), 1, "what has decayed is forgotten together");
     }
 
     proptest! {
@@ -240,14 +236,14 @@ mod tests {
         ) {
             let peer = PeerId::random();
             let play = |skip: Option<usize>| {
-                let (mut standing, mut now) = (Standing::default(), 0);
+                let (mut scores, mut now) = (Scores::default(), 0);
                 for (index, (pause, flood)) in offences.iter().enumerate() {
                     now += pause;
                     if Some(index) != skip {
-                        standing.note(peer, if *flood { Offence::Flood } else { Offence::Rejected }, at(now));
+                        scores.note(peer, if *flood { Offence::Flood } else { Offence::Rejected }, at(now));
                     }
                 }
-                standing.is_banned(&peer, at(now + seconds))
+                scores.is_banned(&peer, at(now + seconds))
             };
             let (with, without) = (play(None), play(Some(extra % offences.len())));
             prop_assert!(with || !without, "banned without it, and not with it");
@@ -255,12 +251,12 @@ mod tests {
 
         #[test]
         fn nobody_has_more_than_the_most(offences in 1usize..200) {
-            let (mut standing, peer) = (Standing::default(), PeerId::random());
+            let (mut scores, peer) = (Scores::default(), PeerId::random());
             for _ in 0..offences {
-                standing.note(peer, Offence::Flood, at(0));
+                scores.note(peer, Offence::Flood, at(0));
             }
-            prop_assert!(standing.records[&peer].points <= MOST);
-            prop_assert!(!standing.is_banned(&peer, at(1800)));
+            prop_assert!(scores.scores[&peer].points <= MOST);
+            prop_assert!(!scores.is_banned(&peer, at(1800)));
         }
     }
 }
