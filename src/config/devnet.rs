@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use clap::Args;
-use quorate_actors::price_fetcher::SourceSpec;
+use quorate_prices::SourceSpec;
 use quorate_protocol::{Fraction, QuorumRule};
 
 use super::{

@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use clap::Args;
 use humantime::format_duration;
-use quorate_actors::price_fetcher::SourceSpec;
+use quorate_prices::SourceSpec;
 use quorate_protocol::{Feed, MAX_FEEDS, MAX_QUOTES};
 
 use super::{
@@ -126,7 +126,7 @@ pub(super) fn fetch_interval(fetch: Duration, write: Duration, problems: &mut Pr
 
 #[cfg(test)]
 mod tests {
-    use quorate_actors::price_fetcher::SourceKind;
+    use quorate_prices::SourceKind;
 
     use super::*;
     use crate::config::testing;

@@ -12,7 +12,7 @@ use std::{
 
 use folder::{Folder, Plan};
 use processes::Processes;
-use quorate_actors::price_fetcher::SourceSpec;
+use quorate_prices::SourceSpec;
 use quorate_protocol::{Address, NodeKey, Record, UnixMillis};
 use quorate_store::{
     DatabaseUrl, MigrateOptions, NODE_ROLE, Order, PrivateOptions, PrivatePostgres, RecordQuery, Secret,

@@ -1,7 +1,7 @@
 //! What an exchange is asked and what it says, in its documented shape, rightly or with a fault. Pure: the other direction of
-//! `SourceKind::path` and `SourceKind::parse`.
+//! `SourceKind::path` and `SourceKind::read`.
 
-use quorate_actors::price_fetcher::SourceKind;
+use quorate_prices::{SourceKind, coingecko, kraken};
 use quorate_protocol::{Feed, UnixMillis};
 
 use super::{
@@ -12,18 +12,6 @@ use super::{
 /// Second halves of pairs that are written without a separator; longer ones first, since `ETHUSDT` ends in no `USD`.
 const QUOTES: [&str; 14] = [
     "USDT", "USDC", "USD", "EUR", "GBP", "JPY", "CHF", "CAD", "AUD", "SGD", "XBT", "BTC", "ETH", "DAI",
-];
-
-/// CoinGecko's ids that are simulated.
-const IDS: [(&str, &str); 8] = [
-    ("bitcoin", "BTC"),
-    ("cardano", "ADA"),
-    ("chainlink", "LINK"),
-    ("dogecoin", "DOGE"),
-    ("ethereum", "ETH"),
-    ("litecoin", "LTC"),
-    ("ripple", "XRP"),
-    ("solana", "SOL"),
 ];
 
 /// Exchanges never quote exactly alike: by how much each differs from the market, in basis points.
@@ -128,7 +116,7 @@ fn shape(kind: SourceKind, feed: &Feed, price: &str, at_millis: u64) -> String {
         ),
         SourceKind::Coingecko => format!(
             r#"{{"{id}":{{"{currency}":{price},"last_updated_at":{at_secs}}}}}"#,
-            id = id(feed).unwrap_or("unknown"),
+            id = coingecko::id(feed.codes().0).unwrap_or("unknown"),
             currency = quote.to_lowercase()
         ),
     }
@@ -161,53 +149,38 @@ pub(crate) fn joined(text: &str) -> Option<Feed> {
     let text = text.to_uppercase();
     QUOTES.iter().find_map(|quote| {
         let base = text.strip_suffix(quote)?;
-        format!("{}/{}", usual(base), usual(quote)).parse().ok()
+        format!("{}/{}", kraken::usual_code(base), kraken::usual_code(quote))
+            .parse()
+            .ok()
     })
 }
 
 /// `ethereum` and `usd`.
 pub(crate) fn by_id(id: &str, currency: &str) -> Option<Feed> {
-    let (_, base) = IDS.iter().find(|(known, _)| *known == id)?;
+    let base = coingecko::code(id)?;
     format!("{base}/{}", currency.to_uppercase()).parse().ok()
-}
-
-/// CoinGecko's id of a feed's base.
-pub(crate) fn id(feed: &Feed) -> Option<&'static str> {
-    let base = feed.codes().0;
-    IDS.iter().find(|(_, code)| *code == base).map(|(id, _)| *id)
-}
-
-/// Kraken's codes as everybody else writes them.
-fn usual(code: &str) -> &str {
-    match code {
-        "XBT" => "BTC",
-        "XDG" => "DOGE",
-        other => other,
-    }
 }
 
 /// Kraken's name of a market: its oldest ones carry class letters.
 pub(crate) fn kraken_market(feed: &Feed) -> String {
     let (base, quote) = feed.codes();
-    let kraken = |code: &str| match code {
-        "BTC" => "XBT".to_owned(),
-        "DOGE" => "XDG".to_owned(),
-        other => other.to_owned(),
-    };
+    let (own_base, own_quote) = (kraken::own_code(base), kraken::own_code(quote));
     let old_coin = |code: &str| ["BTC", "ETH", "LTC", "XRP", "DOGE"].contains(&code);
     let old_currency = |code: &str| ["USD", "EUR", "GBP", "JPY", "CAD"].contains(&code);
     if old_coin(base) && old_currency(quote) {
-        format!("X{}Z{}", kraken(base), kraken(quote))
+        format!("X{own_base}Z{own_quote}")
     } else if old_coin(base) && old_coin(quote) {
-        format!("X{}X{}", kraken(base), kraken(quote))
+        format!("X{own_base}X{own_quote}")
     } else {
-        format!("{}{}", kraken(base), kraken(quote))
+        format!("{own_base}{own_quote}")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use quorate_prices::HttpAnswer;
 
     use super::*;
 
@@ -218,11 +191,10 @@ mod tests {
     fn said(kind: SourceKind, feed: &str, fault: Option<Fault>) -> Result<String, &'static str> {
         let feed = feed.parse().unwrap();
         let body = body(kind, &feed, MARKET, NOW, fault);
-        let quoted = kind.parse(body.as_bytes(), &feed).map_err(|error| error.name())?;
-        quoted
-            .check_time(NOW, FIVE_MINUTES, kind.time_coarseness())
-            .map_err(|error| error.name())?;
-        Ok(quoted.price.to_string())
+        let quote = kind.read(&HttpAnswer::ok(body), &feed, NOW, FIVE_MINUTES);
+        quote
+            .map(|quote| quote.price.to_string())
+            .map_err(|error| error.name())
     }
 
     #[test]

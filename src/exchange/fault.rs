@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use quorate_actors::price_fetcher::SourceKind;
+use quorate_prices::SourceKind;
 
 /// One way to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -174,8 +174,9 @@ mod tests {
         test::{TestRequest, call_service, init_service},
     };
     use clap::Parser;
-    use quorate_actors::price_fetcher::SourceKind;
-    use quorate_protocol::Feed;
+    use quorate_actors::Clock;
+    use quorate_prices::{FetchRules, HttpAnswer, QuoteError, SourceKind};
+    use quorate_protocol::{Feed, Quote};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpStream,
@@ -220,6 +221,16 @@ mod tests {
         }};
     }
 
+    /// What a node makes of a body with status 200.
+    fn read(kind: SourceKind, body: &[u8], feed: &Feed) -> Result<Quote, QuoteError> {
+        kind.read(
+            &HttpAnswer::ok(body),
+            feed,
+            Clock::system().unix_now(),
+            FetchRules::MAX_QUOTE_AGE,
+        )
+    }
+
     const HERE: &str = "127.0.0.1:40000";
     const ELSEWHERE: &str = "192.0.2.1:40000";
 
@@ -231,10 +242,10 @@ mod tests {
             for kind in SourceKind::ALL {
                 let (status, _, body) = ask!(app, Method::GET, &kind.path(&feed), "", ELSEWHERE);
                 assert_eq!(status, StatusCode::OK, "{kind} {feed}");
-                let quoted = kind.parse(&body, &feed).unwrap();
+                let quote = read(kind, &body, &feed).unwrap();
                 if feed.as_str() == "ETH/USD" {
-                    let off = quoted.price.deviation_bps("3000".parse().unwrap());
-                    assert!(off <= 5, "{kind}: {}", quoted.price);
+                    let off = quote.price.deviation_bps("3000".parse().unwrap());
+                    assert!(off <= 5, "{kind}: {}", quote.price);
                 }
             }
         }
@@ -255,7 +266,7 @@ mod tests {
         ] {
             let (status, _, body) = ask!(app, Method::GET, path, "", HERE);
             assert!(
-                kind.parse(&body, &"ETH/USD".parse().unwrap()).is_err(),
+                read(kind, &body, &"ETH/USD".parse().unwrap()).is_err(),
                 "{kind}: {status}"
             );
         }

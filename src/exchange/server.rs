@@ -14,7 +14,8 @@ use actix_web::{
     web::{self, Bytes, Data, Path, Query, ServiceConfig},
 };
 use futures::stream;
-use quorate_actors::{Clock, price_fetcher::SourceKind};
+use quorate_actors::Clock;
+use quorate_prices::SourceKind;
 use quorate_protocol::Feed;
 use serde::Deserialize;
 

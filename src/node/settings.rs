@@ -8,11 +8,9 @@ use quorate_actors::{
     aggregator::AggregatorMessage,
     db_writer::Terms,
     gossip_bridge::BridgeConfig,
-    price_fetcher::{
-        Agreement, DEFAULT_MAX_QUOTE_AGE, DEFAULT_PATIENCE, DEFAULT_SOURCE_TIMEOUT, PriceFetcherSettings,
-        SourceMeasures,
-    },
+    price_fetcher::{PriceFetcherSettings, SourceMeasures},
 };
+use quorate_prices::{Agreement, FetchRules};
 use quorate_protocol::{
     Instant,
     cosign::CosignPolicy,
@@ -93,15 +91,17 @@ pub(super) fn fetcher(
     Ok(PriceFetcherSettings {
         measures: SourceMeasures::new(registry, &pricing.sources)?,
         feeds: pricing.feeds.clone(),
-        sources: pricing.sources.clone(),
-        agreement: Agreement {
-            min_sources: pricing.min_sources,
-            max_spread_bps: pricing.max_source_spread_bps,
+        rules: FetchRules {
+            sources: pricing.sources.clone(),
+            agreement: Agreement {
+                min_sources: pricing.min_sources,
+                max_spread_bps: pricing.max_source_spread_bps,
+            },
+            interval: pricing.fetch_interval,
+            source_timeout: FetchRules::SOURCE_TIMEOUT,
+            patience: FetchRules::PATIENCE,
+            max_quote_age: FetchRules::MAX_QUOTE_AGE,
         },
-        source_timeout: DEFAULT_SOURCE_TIMEOUT,
-        patience: DEFAULT_PATIENCE,
-        max_quote_age: DEFAULT_MAX_QUOTE_AGE,
-        fetch_interval: pricing.fetch_interval,
         clock,
         aggregator,
     })

@@ -1,193 +1,118 @@
-//! The actor: timers, requests, logs and messages around the decisions of its neighbours.
+//! The actor: timers, requests, logs and messages around the decisions of [`quorate_prices::Feeds`].
 
 use std::{
-    collections::hash_map::RandomState,
+    collections::{BTreeMap, hash_map::RandomState},
     hash::{BuildHasher, Hasher},
-    time::Duration,
 };
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, Supervised, WrapFuture};
 use awc::Client;
-use quorate_protocol::{AgreedPrice, Feed, Instant, rounds::FetchRequest};
-use quorate_supervisor::SupervisedActor;
+use quorate_prices::{Feeds, Fetch, FetchRules, SourceEvent};
+use quorate_protocol::{Feed, rounds::FetchRequest};
+use quorate_supervisor::{Mailbox, SupervisedActor};
 
-use super::{
-    client,
-    feed_state::{FeedState, SourceEvent},
-    messages::FetcherMessage,
-    quote_error::QuoteError,
-    round::{Outcome, Round},
-    settings::PriceFetcherSettings,
-};
-use crate::aggregator::AggregatorMessage;
+use super::{client, messages::FetcherMessage, metrics::SourceMeasures};
+use crate::{Clock, aggregator::AggregatorMessage};
 
-/// Fetches every feed once an interval, in the phase that the Aggregator asks for, and tells its observers what the
+/// All that the actor needs.
+#[derive(Debug, Clone)]
+pub struct PriceFetcherSettings {
+    /// What is priced.
+    pub feeds: Vec<Feed>,
+    /// Who is asked how often, and which answers make a price.
+    pub rules: FetchRules,
+    /// The process's clock.
+    pub clock: Clock,
+    /// Who gets the prices.
+    pub aggregator: Mailbox<AggregatorMessage>,
+    /// What is measured.
+    pub measures: SourceMeasures,
+}
+
+/// Fetches every feed once an interval, in the phase that the Aggregator asks for, and tells the Aggregator what the
 /// exchanges agree on. Says nothing when they do not.
 ///
 /// Make it on its arbiter (`PriceFetcher::start_in_arbiter(&arbiter, |_| PriceFetcher::new(settings))`): its HTTP client
 /// belongs to one thread. `started` opens the client and fetches; `restarting` drops both and keeps only who rests.
 pub struct PriceFetcher {
-    settings: PriceFetcherSettings,
+    feeds: Feeds,
+    clock: Clock,
+    aggregator: Mailbox<AggregatorMessage>,
+    measures: SourceMeasures,
     client: Option<Client>,
-    feeds: Vec<FeedState>,
-    timers: Vec<Option<SpawnHandle>>,
+    timers: BTreeMap<Feed, SpawnHandle>,
 }
 
 impl PriceFetcher {
-    /// An actor that does nothing until it is started. The settings are believed: [`super::check`] them first.
+    /// An actor that does nothing until it is started.
     pub fn new(settings: PriceFetcherSettings) -> Self {
-        let feeds: Vec<FeedState> = settings
-            .feeds
-            .iter()
-            .map(|feed| FeedState::new(feed.clone(), &settings.sources, settings.fetch_interval))
-            .collect();
         Self {
-            timers: vec![None; feeds.len()],
-            settings,
+            feeds: Feeds::new(&settings.feeds, settings.rules),
+            clock: settings.clock,
+            aggregator: settings.aggregator,
+            measures: settings.measures,
             client: None,
-            feeds,
+            timers: BTreeMap::new(),
         }
-    }
-
-    /// How long before answers are due a fetch of that feed begins.
-    fn lead(&self, index: usize) -> Duration {
-        self.feeds[index]
-            .answer_time
-            .lead()
-            .min(self.settings.fetch_interval / 2)
     }
 
     /// Sets the one timer of a feed. While a fetch runs there is none: its end sets it.
-    fn arm(&mut self, index: usize, ctx: &mut Context<Self>) {
-        if let Some(timer) = self.timers[index].take() {
+    fn arm(&mut self, feed: &Feed, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.timers.remove(feed) {
             ctx.cancel_future(timer);
         }
-        if self.feeds[index].is_in_flight {
+        let now = self.clock.now();
+        let Some(start) = self.feeds.next_start(feed, now) else {
             return;
-        }
-        let now = self.settings.clock.now();
-        let start = self.feeds[index].schedule.next_start(now, self.lead(index));
-        let timer = ctx.run_later(start.since(now), move |actor, ctx| actor.fetch(index, ctx));
-        self.timers[index] = Some(timer);
-    }
-
-    fn fetch(&mut self, index: usize, ctx: &mut Context<Self>) {
-        let Some(client) = self.client.clone() else { return };
-        let settings = &self.settings;
-        let (now, lead) = (settings.clock.now(), self.lead(index));
-        let state = &mut self.feeds[index];
-        self.timers[index] = None;
-        state.schedule.begin(now, lead);
-        let (chosen, suspects) = state.whom_to_ask(settings.agreement.min_sources, now);
-        let round = Round {
-            feed: state.feed.clone(),
-            asked: chosen
-                .into_iter()
-                .map(|source| settings.sources[source].clone())
-                .collect(),
-            suspects,
-            agreement: settings.agreement,
-            source_timeout: settings.source_timeout,
-            patience: settings.patience,
-            max_quote_age: settings.max_quote_age,
-            clock: settings.clock,
         };
-        state.is_in_flight = true;
-        let done = round
-            .run(client)
-            .into_actor(self)
-            .map(move |outcome, actor, ctx| actor.fetched(index, outcome, ctx));
-        ctx.spawn(done);
+        let due = feed.clone();
+        let timer = ctx.run_later(start.since(now), move |actor, ctx| actor.fetch(&due, ctx));
+        self.timers.insert(feed.clone(), timer);
     }
 
-    fn fetched(&mut self, index: usize, outcome: Outcome, ctx: &mut Context<Self>) {
-        let now = self.settings.clock.now();
-        let took = now.since(outcome.began);
-        let asked = outcome.answers.len() + outcome.failures.len();
-        for answer in &outcome.answers {
-            let answered_in = answer.in_instant.since(outcome.began);
-            self.settings.measures.answered(&answer.quote.source, answered_in);
+    fn fetch(&mut self, feed: &Feed, ctx: &mut Context<Self>) {
+        self.timers.remove(feed);
+        let Some(client) = self.client.clone() else { return };
+        let Some(fetch) = self.feeds.begin(feed, self.clock.now()) else {
+            return;
+        };
+        let fetched = client::ask_all(client, fetch, self.feeds.rules().clone(), self.clock)
+            .into_actor(self)
+            .map(|fetch, actor, ctx| actor.fetched(fetch, ctx));
+        ctx.spawn(fetched);
+    }
+
+    fn fetched(&mut self, fetch: Fetch, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        let took_ms = now.since(fetch.began).as_millis();
+        let (feed, asked) = (fetch.feed.clone(), fetch.asked.len());
+        for (source, took) in fetch.answer_times() {
+            self.measures.answered(source, took);
         }
-        let state = &mut self.feeds[index];
-        state.is_in_flight = false;
-        let (agreed, events) = state.conclude(outcome, self.settings.agreement, now, random);
-        let feed = state.feed.clone();
-        for event in &events {
-            self.settings.measures.take_event(event);
+        let concluded = self.feeds.conclude(fetch, now, random);
+        for event in &concluded.events {
+            self.measures.take_event(event);
             match event {
                 SourceEvent::Back { .. } => log::info!("{event} feed={feed}"),
-                _ => log::warn!("{event} feed={feed}"),
+                SourceEvent::Failed { .. } | SourceEvent::Outlier { .. } => log::warn!("{event} feed={feed}"),
             }
         }
-        self.spread_demands(index, &events);
-        match agreed {
-            Ok(agreed) => {
-                self.feeds[index].answer_time.took(took);
+        match concluded.price {
+            Ok(price) => {
                 log::info!(
-                    "observation made: feed={feed} price={} sources={} took_ms={}",
-                    agreed.evidence.median(),
-                    agreed.evidence.quotes().len(),
-                    took.as_millis()
+                    "observation made: feed={feed} price={} sources={} took_ms={took_ms}",
+                    price.price(),
+                    price.evidence.quotes().len(),
                 );
-                let price = AgreedPrice {
-                    feed,
-                    evidence: agreed.evidence,
-                    observed_at: agreed.observed_at,
-                    observed: agreed.observed_instant,
-                };
-                self.settings
-                    .aggregator
+                self.aggregator
                     .send_or_log("price", AggregatorMessage::Price(price));
             }
             Err(reason) => log::warn!(
-                "no price: feed={feed} reason=\"{reason}\" asked={asked} resting={} took_ms={}",
-                self.settings.sources.len().saturating_sub(asked),
-                took.as_millis()
+                "no price: feed={feed} reason=\"{reason}\" asked={asked} resting={} took_ms={took_ms}",
+                self.feeds.rules().sources.len().saturating_sub(asked),
             ),
         }
-        self.arm(index, ctx);
-    }
-
-    /// An exchange that is asked too often is asked too often for every feed.
-    fn spread_demands(&mut self, index: usize, events: &[SourceEvent]) {
-        let now = self.settings.clock.now();
-        for event in events {
-            let SourceEvent::Failed { source, error, .. } = event else {
-                continue;
-            };
-            let Some(demanded) = QuoteError::demanded_rest(error) else {
-                continue;
-            };
-            for (other, state) in self.feeds.iter_mut().enumerate() {
-                if other != index {
-                    state.demand_rest(source, demanded, now, random());
-                }
-            }
-        }
-    }
-
-    fn fetch_for(&mut self, feed: &Feed, at: Instant, ctx: &mut Context<Self>) {
-        if let Some(index) = self.index(feed) {
-            self.feeds[index].schedule.want(at, self.settings.clock.now());
-            self.arm(index, ctx);
-        }
-    }
-
-    fn fetch_anew(&mut self, feed: &Feed, ctx: &mut Context<Self>) {
-        if let Some(index) = self.index(feed)
-            && !self.feeds[index].is_in_flight
-        {
-            self.feeds[index].schedule.want_anew();
-            self.arm(index, ctx);
-        }
-    }
-
-    fn index(&self, feed: &Feed) -> Option<usize> {
-        let index = self.feeds.iter().position(|state| state.feed == *feed);
-        if index.is_none() {
-            log::warn!("asked to fetch what is not configured: feed={feed}");
-        }
-        index
+        self.arm(&feed, ctx);
     }
 }
 
@@ -200,12 +125,10 @@ impl Actor for PriceFetcher {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.client = Some(client::build(
-            self.settings.source_timeout,
-            self.settings.fetch_interval,
-        ));
-        for index in 0..self.feeds.len() {
-            self.arm(index, ctx);
+        self.client = Some(client::build(self.feeds.rules()));
+        let feeds: Vec<Feed> = self.feeds.iter().cloned().collect();
+        for feed in &feeds {
+            self.arm(feed, ctx);
         }
     }
 }
@@ -216,10 +139,8 @@ impl Supervised for PriceFetcher {
     fn restarting(&mut self, _: &mut Self::Context) {
         // The context has cancelled the timers and requests already; their handles mean nothing any more.
         self.client = None;
-        self.timers.fill(None);
-        for state in &mut self.feeds {
-            state.restart(self.settings.fetch_interval);
-        }
+        self.timers.clear();
+        self.feeds.restart();
     }
 }
 
@@ -227,9 +148,20 @@ impl Handler<FetcherMessage> for PriceFetcher {
     type Result = ();
 
     fn handle(&mut self, FetcherMessage(request): FetcherMessage, ctx: &mut Self::Context) {
-        match request {
-            FetchRequest::By { feed, at } => self.fetch_for(&feed, at, ctx),
-            FetchRequest::Soon(feed) => self.fetch_anew(&feed, ctx),
+        let (feed, is_ours) = match request {
+            FetchRequest::By { feed, at } => {
+                let is_ours = self.feeds.want(&feed, at, self.clock.now());
+                (feed, is_ours)
+            }
+            FetchRequest::Soon(feed) => {
+                let is_ours = self.feeds.want_anew(&feed);
+                (feed, is_ours)
+            }
+        };
+        if is_ours {
+            self.arm(&feed, ctx);
+        } else {
+            log::warn!("asked to fetch what is not configured: feed={feed}");
         }
     }
 }

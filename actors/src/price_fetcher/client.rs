@@ -1,18 +1,18 @@
-//! The HTTP client: one request, bounded in time and bytes.
+//! The HTTP client: asks all sources of a fetch at once, each request bounded in time and bytes.
 
 use std::time::Duration;
 
 use awc::{
     Client, Connector,
     error::{ConnectError, PayloadError, SendRequestError},
-    http::{StatusCode, header},
+    http::header,
 };
+use futures::{StreamExt, stream::FuturesUnordered};
+use quorate_prices::{Fetch, FetchRules, HttpAnswer, MAX_BODY_BYTES, QuoteError};
+use tokio::time::{sleep, timeout};
 
-use super::{quote_error::QuoteError, retry_after::retry_after};
 use crate::Clock;
 
-/// More than any of the documented answers needs (about 1 KiB), and nothing that would hurt if all sources sent it.
-const MAX_BODY_BYTES: usize = 64 * 1024;
 /// For how long an unused connection is kept beyond the fetch interval, so that the next fetch finds it open and needs no
 /// second TLS handshake.
 const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(15);
@@ -23,7 +23,8 @@ const USER_AGENT: &str = concat!("quorate/", env!("CARGO_PKG_VERSION"));
 
 /// A client without redirects. Must run on an arbiter, and needs the process's TLS provider to be installed (the
 /// executable does that first thing): two are linked, so that rustls cannot choose by itself and panics.
-pub(super) fn build(timeout: Duration, fetch_interval: Duration) -> Client {
+pub(super) fn build(rules: &FetchRules) -> Client {
+    let (timeout, fetch_interval) = (rules.source_timeout, rules.interval);
     let connector = Connector::new()
         .timeout(timeout)
         .handshake_timeout(timeout)
@@ -42,24 +43,54 @@ pub(super) fn build(timeout: Duration, fetch_interval: Duration) -> Client {
         .finish()
 }
 
-/// The body of an answer with status 200, within `limit` altogether.
-pub(super) async fn get(
-    client: &Client,
-    url: &str,
-    limit: Duration,
-    clock: Clock,
-) -> Result<Vec<u8>, QuoteError> {
-    tokio::time::timeout(limit, get_unbounded(client, url, limit, clock))
+/// Asks all at once and ends when all have answered or failed; or `patience` after the answers at hand are firm
+/// ([`Fetch::is_firm`]), so that one slow exchange does not make every price late.
+pub(super) async fn ask_all(client: Client, mut fetch: Fetch, rules: FetchRules, clock: Clock) -> Fetch {
+    let feed = fetch.feed.clone();
+    let mut pending: FuturesUnordered<_> = fetch
+        .asked
+        .iter()
+        .map(|spec| (spec.kind(), spec.url(&feed)))
+        .map(|(kind, url)| {
+            let (client, rules, feed) = (&client, &rules, &feed);
+            async move {
+                let answer = get(client, &url, rules.source_timeout).await;
+                let (now, at) = (clock.now(), clock.unix_now());
+                let quote = answer.and_then(|answer| kind.read(&answer, feed, at, rules.max_quote_age));
+                (kind.source(), quote, now, at)
+            }
+        })
+        .collect();
+    let mut waited_enough = None;
+    loop {
+        let answered = match &mut waited_enough {
+            None => pending.next().await,
+            Some(timer) => tokio::select! {
+                biased;
+                answered = pending.next() => answered,
+                () = timer => break,
+            },
+        };
+        let Some((source, quote, now, at)) = answered else {
+            break;
+        };
+        fetch.take(&source, quote, now, at);
+        if waited_enough.is_none() && fetch.is_firm() {
+            waited_enough = Some(Box::pin(sleep(rules.patience)));
+        }
+    }
+    fetch.leave_behind(rules.patience);
+    fetch
+}
+
+/// An answer, within `limit` altogether. Its body is read only where it may be a price.
+async fn get(client: &Client, url: &str, limit: Duration) -> Result<HttpAnswer, QuoteError> {
+    timeout(limit, get_unbounded(client, url, limit))
         .await
         .unwrap_or(Err(QuoteError::Timeout { limit }))
 }
 
-async fn get_unbounded(
-    client: &Client,
-    url: &str,
-    limit: Duration,
-    clock: Clock,
-) -> Result<Vec<u8>, QuoteError> {
+async fn get_unbounded(client: &Client, url: &str, limit: Duration) -> Result<HttpAnswer, QuoteError> {
     let mut answer = match client.get(url).send().await {
         // The exchange closed the kept connection just as we used it: not its fault, and a new one settles it.
         Err(error) if is_broken_connection(&error) => client.get(url).send().await,
@@ -67,40 +98,27 @@ async fn get_unbounded(
     }
     .map_err(|error| not_sent(&error, limit))?;
 
-    let status = answer.status();
-    if status != StatusCode::OK {
-        let wait = answer
-            .headers()
-            .get(header::RETRY_AFTER)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|text| retry_after(text, clock.unix_now()));
-        return Err(refused(status, wait));
+    let retry_after = answer.headers().get(header::RETRY_AFTER);
+    let retry_after = retry_after
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
+    let status = answer.status().as_u16();
+    let mut body = vec![];
+    if status == 200 {
+        let read = answer.body().limit(MAX_BODY_BYTES).await;
+        let read = read.map_err(|error| match error {
+            PayloadError::Overflow => QuoteError::TooLong {
+                limit_bytes: MAX_BODY_BYTES,
+            },
+            error => QuoteError::Unreachable(format!("the answer broke off: {error}")),
+        })?;
+        body = read.to_vec();
     }
-    match answer.body().limit(MAX_BODY_BYTES).await {
-        Ok(body) => Ok(body.to_vec()),
-        Err(PayloadError::Overflow) => Err(QuoteError::TooLong {
-            limit_bytes: MAX_BODY_BYTES,
-        }),
-        Err(error) => Err(QuoteError::Unreachable(format!("the answer broke off: {error}"))),
-    }
-}
-
-fn refused(status: StatusCode, retry_after: Option<Duration>) -> QuoteError {
-    match status {
-        StatusCode::TOO_MANY_REQUESTS => QuoteError::RateLimited { retry_after },
-        _ if status.is_redirection() => QuoteError::Redirect {
-            status: status.as_u16(),
-        },
-        // Elsewhere than with 503 the header means something else, or nothing.
-        StatusCode::SERVICE_UNAVAILABLE => QuoteError::Status {
-            status: status.as_u16(),
-            retry_after,
-        },
-        _ => QuoteError::Status {
-            status: status.as_u16(),
-            retry_after: None,
-        },
-    }
+    Ok(HttpAnswer {
+        status,
+        retry_after,
+        body,
+    })
 }
 
 fn is_broken_connection(error: &SendRequestError) -> bool {

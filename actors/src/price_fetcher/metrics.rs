@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use prometheus::{HistogramVec, IntCounterVec, Opts, Registry};
+use quorate_prices::{SourceEvent, SourceSpec};
 use quorate_protocol::Source;
 
-use super::{feed_state::SourceEvent, source_spec::SourceSpec};
 use crate::histogram;
 
 /// From an exchange next door with an open connection to the time after which it is given up.
@@ -71,8 +71,8 @@ impl SourceMeasures {
                 let labels = [source.as_str(), error.name()];
                 self.errors.with_label_values(&labels).inc();
             }
-            SourceEvent::Outlier { source, .. } => {
-                self.outliers.with_label_values(&[source.as_str()]).inc();
+            SourceEvent::Outlier { quote, .. } => {
+                self.outliers.with_label_values(&[quote.source.as_str()]).inc();
             }
             SourceEvent::Back { .. } => {}
         }

@@ -1,17 +1,38 @@
 //! The exchanges: for each one the path that is asked and the shape that is answered, after its public documentation.
 
-mod answer;
 mod bitstamp;
 mod coinbase;
-mod coingecko;
+pub mod coingecko;
 mod gemini;
-mod kraken;
+pub mod kraken;
+mod spec;
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use quorate_protocol::{Feed, Source};
+use quorate_protocol::{Feed, MAX_QUOTES, Quote, Source, UnixMillis};
 
-use super::{quote_error::QuoteError, quoted::Quoted};
+pub use self::spec::{ParseSourceError, SourceSpec};
+use crate::{
+    answer::{HttpAnswer, Ticker},
+    quote_error::QuoteError,
+};
+
+/// What the file of one exchange says of it.
+struct Api {
+    /// The name in options, logs and evidence.
+    name: &'static str,
+    /// Where the public API is; no slash at the end.
+    public_base: &'static str,
+    /// What is asked for a feed, after the base URL: starts with a slash.
+    path: fn(&Feed) -> String,
+    /// Reads the body of an answer with status 200. Never panics, whatever the bytes.
+    parse: fn(&[u8], &Feed) -> Result<Ticker, QuoteError>,
+    /// What is wrong with a feed for this exchange: the words that complete "it has no ...".
+    lacks: fn(&Feed) -> Option<String>,
+    /// By how much the time in a fresh answer may lag by design. Where it does, it serves only to find a feed that
+    /// stands still, and the quote is dated by its arrival.
+    time_coarseness: Duration,
+}
 
 /// An exchange whose API is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +48,9 @@ pub enum SourceKind {
     /// CoinGecko's mean over many exchanges; up to a minute old.
     Coingecko,
 }
+
+// An observation holds a quote of every source that there is.
+const _: () = assert!(SourceKind::ALL.len() <= MAX_QUOTES);
 
 /// The source does not price that feed: an error of the configuration, found before anything is asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,15 +81,19 @@ impl SourceKind {
         Self::Coingecko,
     ];
 
+    const fn api(self) -> &'static Api {
+        match self {
+            Self::Coinbase => &coinbase::API,
+            Self::Kraken => &kraken::API,
+            Self::Bitstamp => &bitstamp::API,
+            Self::Gemini => &gemini::API,
+            Self::Coingecko => &coingecko::API,
+        }
+    }
+
     /// The name in options, logs and evidence.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Coinbase => "coinbase",
-            Self::Kraken => "kraken",
-            Self::Bitstamp => "bitstamp",
-            Self::Gemini => "gemini",
-            Self::Coingecko => "coingecko",
-        }
+        self.api().name
     }
 
     /// The name as evidence carries it.
@@ -79,22 +107,19 @@ impl SourceKind {
 
     /// Where the public API is.
     pub const fn public_base(self) -> &'static str {
-        match self {
-            Self::Coinbase => "https://api.coinbase.com",
-            Self::Kraken => "https://api.kraken.com",
-            Self::Bitstamp => "https://www.bitstamp.net",
-            Self::Gemini => "https://api.gemini.com",
-            Self::Coingecko => "https://api.coingecko.com",
-        }
+        self.api().public_base
     }
 
     /// Whether the source can be asked for that feed at all. Whether it lists the pair only its answer tells.
+    ///
+    /// # Errors
+    /// It cannot, and what it lacks for it.
     pub fn supports(self, feed: &Feed) -> Result<(), UnsupportedFeed> {
         let (base, quote) = feed.codes();
-        let lacks = match self {
-            _ if base == quote => Some(format!("market of {base} against itself")),
-            Self::Coingecko => coingecko::lacks(feed),
-            Self::Coinbase | Self::Kraken | Self::Bitstamp | Self::Gemini => None,
+        let lacks = if base == quote {
+            Some(format!("market of {base} against itself"))
+        } else {
+            (self.api().lacks)(feed)
         };
         match lacks {
             Some(lacks) => Err(UnsupportedFeed {
@@ -108,33 +133,30 @@ impl SourceKind {
 
     /// What is asked for a feed, after the base URL: starts with a slash.
     pub fn path(self, feed: &Feed) -> String {
-        match self {
-            Self::Coinbase => coinbase::path(feed),
-            Self::Kraken => kraken::path(feed),
-            Self::Bitstamp => bitstamp::path(feed),
-            Self::Gemini => gemini::path(feed),
-            Self::Coingecko => coingecko::path(feed),
-        }
+        (self.api().path)(feed)
     }
 
-    /// Reads the body of an answer with status 200. Never panics, whatever the bytes.
-    pub fn parse(self, body: &[u8], feed: &Feed) -> Result<Quoted, QuoteError> {
-        match self {
-            Self::Coinbase => coinbase::parse(body, feed),
-            Self::Kraken => kraken::parse(body, feed),
-            Self::Bitstamp => bitstamp::parse(body, feed),
-            Self::Gemini => gemini::parse(body, feed),
-            Self::Coingecko => coingecko::parse(body, feed),
-        }
-    }
-
-    /// By how much the time in a fresh answer may lag by design. Where it does, it serves only to find a feed that
-    /// stands still, and the quote is dated by its arrival.
-    pub const fn time_coarseness(self) -> Duration {
-        match self {
-            Self::Gemini => gemini::TIME_COARSENESS,
-            Self::Coinbase | Self::Kraken | Self::Bitstamp | Self::Coingecko => Duration::ZERO,
-        }
+    /// Makes a quote of an answer that came at `now`. Never panics, whatever the bytes. `max_age`: how old a price may be by
+    /// its exchange's time, where the answer has one.
+    ///
+    /// # Errors
+    /// The answer is no price, not the one that was asked for, or too old to be believed.
+    pub fn read(
+        self,
+        answer: &HttpAnswer,
+        feed: &Feed,
+        now: UnixMillis,
+        max_age: Duration,
+    ) -> Result<Quote, QuoteError> {
+        let api = self.api();
+        let ticker = (api.parse)(answer.body(now)?, feed)?;
+        ticker.check_time(now, max_age, api.time_coarseness)?;
+        let said_at = ticker.at.filter(|_| api.time_coarseness.is_zero());
+        Ok(Quote {
+            source: self.source(),
+            price: ticker.price,
+            at: said_at.unwrap_or(now),
+        })
     }
 }
 
@@ -160,6 +182,10 @@ mod tests {
     use quorate_protocol::UnixMillis;
 
     use super::*;
+
+    fn parse(kind: SourceKind, body: &[u8], feed: &Feed) -> Result<Ticker, QuoteError> {
+        (kind.api().parse)(body, feed)
+    }
 
     fn fixture(name: &str) -> Vec<u8> {
         std::fs::read(format!("{}/testdata/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -216,9 +242,9 @@ mod tests {
             ),
         ];
         for (kind, file, asked, price, at) in rows {
-            let quoted = kind.parse(&fixture(file), &feed(asked)).unwrap();
-            assert_eq!(quoted.price.to_string(), price, "{file}");
-            assert_eq!(quoted.at, at.map(UnixMillis::new), "{file}");
+            let ticker = parse(kind, &fixture(file), &feed(asked)).unwrap();
+            assert_eq!(ticker.price.to_string(), price, "{file}");
+            assert_eq!(ticker.at, at.map(UnixMillis::new), "{file}");
         }
     }
 
@@ -238,7 +264,7 @@ mod tests {
             (SourceKind::Coingecko, "coingecko-rate-limit.json", "refused"),
         ];
         for (kind, file, name) in rows {
-            let refused = kind.parse(&fixture(file), &feed("ETH/USD")).unwrap_err();
+            let refused = parse(kind, &fixture(file), &feed("ETH/USD")).unwrap_err();
             assert_eq!(refused.name(), name, "{file}: {refused}");
         }
     }
@@ -253,14 +279,13 @@ mod tests {
         ];
         for (kind, file) in rows {
             for asked in ["ETH/EUR", "BTC/USD"] {
-                let refused = kind.parse(&fixture(file), &feed(asked)).unwrap_err();
+                let refused = parse(kind, &fixture(file), &feed(asked)).unwrap_err();
                 assert_eq!(refused.name(), "wrong_pair", "{file} for {asked}");
             }
         }
         let named = br#"{"timestamp":"1700000000","last":"3011.90","pair":"BTC/USD"}"#;
         assert_eq!(
-            SourceKind::Bitstamp
-                .parse(named, &feed("ETH/USD"))
+            parse(SourceKind::Bitstamp, named, &feed("ETH/USD"))
                 .unwrap_err()
                 .name(),
             "wrong_pair"
@@ -340,7 +365,7 @@ mod tests {
         for kind in SourceKind::ALL {
             for body in hostile() {
                 assert!(
-                    kind.parse(&body, &feed("ETH/USD")).is_err(),
+                    parse(kind, &body, &feed("ETH/USD")).is_err(),
                     "{kind}: {:?}",
                     body.get(..60)
                 );
@@ -363,7 +388,7 @@ mod tests {
             let whole = body.trim_ascii_end().len();
             for length in 0..whole {
                 assert!(
-                    kind.parse(&body[..length], &feed("ETH/USD")).is_err(),
+                    parse(kind, &body[..length], &feed("ETH/USD")).is_err(),
                     "{file} cut to {length}"
                 );
             }
@@ -374,7 +399,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
             for kind in SourceKind::ALL {
-                let _ = kind.parse(&body, &feed("ETH/USD"));
+                let _ = parse(kind, &body, &feed("ETH/USD"));
             }
         }
 
@@ -388,7 +413,7 @@ mod tests {
             let mut body = fixture(file);
             let at = at.index(body.len());
             body[at] = byte;
-            let _ = kind.parse(&body, &feed("ETH/USD"));
+            let _ = parse(kind, &body, &feed("ETH/USD"));
         }
     }
 }

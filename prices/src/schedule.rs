@@ -1,4 +1,4 @@
-//! When a feed is fetched: every interval, in the phase that the Aggregator asks for. Pure.
+//! When a feed is fetched: every interval, in the phase that the next record asks for, and as much earlier as answers take.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub const MIN_GAP: Duration = Duration::from_millis(500);
 
 /// Decides when the next fetch of one feed begins.
 ///
-/// Answers are expected a *lead* after a fetch begins (an estimate, [`super::answer_time::AnswerTime`]). All times
+/// Answers are expected a *lead* after a fetch begins (an estimate, [`AnswerTime`]). All times
 /// below are those at which answers are expected, so that they lie in phase whatever the lead is.
 ///
 /// - Nothing fetched yet: at once.
@@ -21,9 +21,9 @@ pub const MIN_GAP: Duration = Duration::from_millis(500);
 ///   intervals, however often the phase changes.
 /// - Not asked: one interval after the last answers.
 #[derive(Debug, Clone)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     interval: Duration,
-    /// What the Aggregator said last.
+    /// What was asked for last.
     wanted: Option<Instant>,
     /// Any time of the grid that fetches follow: set by a wish for the future.
     phase: Option<Instant>,
@@ -42,7 +42,7 @@ struct Fetch {
 
 impl Schedule {
     /// Fetches every `interval` (at least a millisecond), the first at once.
-    pub fn new(interval: Duration) -> Self {
+    pub(crate) fn new(interval: Duration) -> Self {
         Self {
             interval: interval.max(Duration::from_millis(1)),
             wanted: None,
@@ -57,8 +57,8 @@ impl Schedule {
         MIN_GAP.min(self.interval)
     }
 
-    /// The Aggregator wants answers `at` that time. The same wish twice is one wish.
-    pub fn want(&mut self, at: Instant, now: Instant) {
+    /// Answers are wanted `at` that time. The same wish twice is one wish.
+    pub(crate) fn want(&mut self, at: Instant, now: Instant) {
         if self.wanted == Some(at) {
             return;
         }
@@ -75,13 +75,13 @@ impl Schedule {
         }
     }
 
-    /// The Aggregator wants a price that was not told yet, as soon as the gap allows.
-    pub fn want_anew(&mut self) {
+    /// A price is wanted that was not told yet, as soon as the gap allows.
+    pub(crate) fn want_anew(&mut self) {
         self.anew = true;
     }
 
     /// When the next fetch begins: `now` or later. Asks again after every [`Schedule::want`] and [`Schedule::begin`].
-    pub fn next_start(&self, now: Instant, lead: Duration) -> Instant {
+    pub(crate) fn next_start(&self, now: Instant, lead: Duration) -> Instant {
         let Some(last) = self.last else { return now };
         let due = if self.at_once || self.anew {
             now
@@ -100,7 +100,7 @@ impl Schedule {
     }
 
     /// A fetch begins now, and its answers are expected a lead later.
-    pub fn begin(&mut self, now: Instant, lead: Duration) {
+    pub(crate) fn begin(&mut self, now: Instant, lead: Duration) {
         let expected = now + lead;
         let due = match self.last {
             Some(last) if !self.at_once && !self.anew => {
@@ -128,6 +128,50 @@ fn first_on_grid(phase: Instant, interval: Duration, earliest: Instant) -> Insta
     earliest + Duration::from_nanos(u64::try_from(ahead).unwrap_or(u64::MAX))
 }
 
+/// What is assumed before the first fetch: a TLS handshake and an answer across an ocean.
+const AT_FIRST: Duration = Duration::from_millis(500);
+/// A fetch never begins earlier than this before it is due: a price should be fresh, and what takes longer is waited for
+/// by `patience` and `source_timeout`, not by everybody.
+pub const LONGEST_LEAD: Duration = Duration::from_secs(2);
+
+/// A running mean of durations and of how far they stray from it, a fetch counting a quarter: twenty fetches after
+/// the network changed little is left of how it was.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AnswerTime {
+    seen: Option<Seen>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    mean: Duration,
+    deviation: Duration,
+}
+
+impl AnswerTime {
+    /// A fetch took that long from its beginning to its price.
+    pub(crate) fn took(&mut self, duration: Duration) {
+        // One fetch that hung must not be remembered for minutes.
+        let duration = duration.min(LONGEST_LEAD);
+        self.seen = Some(match self.seen {
+            None => Seen {
+                mean: duration,
+                deviation: duration / 4,
+            },
+            Some(Seen { mean, deviation }) => Seen {
+                mean: (mean * 3 + duration) / 4,
+                deviation: (deviation * 3 + mean.abs_diff(duration)) / 4,
+            },
+        });
+    }
+
+    /// How long before it is due a fetch begins, so that its price is most likely there in time.
+    pub(crate) fn lead(&self) -> Duration {
+        self.seen
+            .map_or(AT_FIRST, |seen| seen.mean + seen.deviation)
+            .min(LONGEST_LEAD)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -137,8 +181,12 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(30);
     const LEAD: Duration = Duration::from_millis(400);
 
-    fn at(millis: u64) -> Instant {
-        Instant::after_start(Duration::from_millis(millis))
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn at(after_start: u64) -> Instant {
+        Instant::after_start(millis(after_start))
     }
 
     /// Runs to the next fetch and returns when its answers are expected, in milliseconds.
@@ -265,7 +313,50 @@ mod tests {
         assert_eq!(schedule.next_start(start, LEAD), at(58_600));
     }
 
+    #[test]
+    fn steady_answers_lead_to_their_duration() {
+        let mut time = AnswerTime::default();
+        assert_eq!(time.lead(), AT_FIRST);
+        for _ in 0..40 {
+            time.took(millis(120));
+        }
+        assert!(
+            time.lead() >= millis(120) && time.lead() <= millis(122),
+            "{:?}",
+            time.lead()
+        );
+    }
+
+    #[test]
+    fn answers_that_stray_get_more_time_than_their_mean() {
+        let mut time = AnswerTime::default();
+        for _ in 0..40 {
+            time.took(millis(100));
+            time.took(millis(300));
+        }
+        assert!(time.lead() > millis(250), "{:?}", time.lead());
+    }
+
+    #[test]
+    fn one_fetch_that_hung_is_soon_forgotten() {
+        let mut time = AnswerTime::default();
+        time.took(Duration::from_secs(3600));
+        for _ in 0..20 {
+            time.took(millis(100));
+        }
+        assert!(time.lead() < millis(200), "{:?}", time.lead());
+    }
+
     proptest! {
+        #[test]
+        fn the_lead_is_bounded(durations in proptest::collection::vec(any::<u64>(), 0..50)) {
+            let mut time = AnswerTime::default();
+            for duration in durations {
+                time.took(millis(duration));
+                prop_assert!(time.lead() <= LONGEST_LEAD);
+            }
+        }
+
         /// Any wishes at any times: fetches keep their distance, and none stays out.
         #[test]
         fn fetches_are_never_too_close_nor_too_far_apart(

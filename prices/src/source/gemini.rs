@@ -8,15 +8,24 @@ use quorate_protocol::Feed;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::answer;
-use crate::price_fetcher::{
+use super::Api;
+use crate::{
+    answer::{self, Ticker},
     quote_error::{QuoteError, shown},
-    quoted::Quoted,
+};
+
+pub(super) const API: Api = Api {
+    name: "gemini",
+    public_base: "https://api.gemini.com",
+    path,
+    parse,
+    lacks: |_| None,
+    time_coarseness: TIME_COARSENESS,
 };
 
 /// Volumes are counted in steps of five minutes (the documented examples all lie on such a step), so that a price of
 /// this second comes with a time up to that much earlier.
-pub(super) const TIME_COARSENESS: Duration = Duration::from_secs(300);
+const TIME_COARSENESS: Duration = Duration::from_secs(300);
 
 #[derive(Deserialize)]
 struct Answer<'a> {
@@ -28,12 +37,12 @@ struct Answer<'a> {
     reason: Option<String>,
 }
 
-pub(super) fn path(feed: &Feed) -> String {
+fn path(feed: &Feed) -> String {
     let (base, quote) = feed.codes();
     format!("/v1/pubticker/{}{}", base.to_lowercase(), quote.to_lowercase())
 }
 
-pub(super) fn parse(body: &[u8], feed: &Feed) -> Result<Quoted, QuoteError> {
+fn parse(body: &[u8], feed: &Feed) -> Result<Ticker, QuoteError> {
     let answer = answer::json::<Answer<'_>>(body)?;
     if let Some(reason) = answer.reason {
         return Err(QuoteError::Refused(shown(&reason)));
@@ -51,7 +60,7 @@ pub(super) fn parse(body: &[u8], feed: &Feed) -> Result<Quoted, QuoteError> {
             said: shown(&said.join(" ")),
         });
     }
-    Ok(Quoted {
+    Ok(Ticker {
         price: answer::price("last", answer.last)?,
         at: Some(answer::millis(
             "volume.timestamp",

@@ -1,16 +1,25 @@
 //! Kraken: `GET /0/public/Ticker?pair=ETHUSD` gives `{"error":[],"result":{"XETHZUSD":{"c":["3012.45","0.1"],...}}}`,
 //! where `c` is the last trade's price and lot. Errors come with status 200 and a text in `error`. No time.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use quorate_protocol::Feed;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::answer;
-use crate::price_fetcher::{
+use super::Api;
+use crate::{
+    answer::{self, Ticker},
     quote_error::{QuoteError, shown},
-    quoted::Quoted,
+};
+
+pub(super) const API: Api = Api {
+    name: "kraken",
+    public_base: "https://api.kraken.com",
+    path,
+    parse,
+    lacks: |_| None,
+    time_coarseness: Duration::ZERO,
 };
 
 #[derive(Deserialize)]
@@ -18,27 +27,37 @@ struct Answer<'a> {
     #[serde(default)]
     error: Vec<String>,
     #[serde(borrow)]
-    result: Option<BTreeMap<String, Ticker<'a>>>,
+    result: Option<BTreeMap<String, Market<'a>>>,
 }
 
 #[derive(Deserialize)]
-struct Ticker<'a> {
+struct Market<'a> {
     #[serde(borrow)]
     c: Option<Vec<&'a RawValue>>,
 }
 
-/// Kraken's own names for two currencies.
-fn code(code: &str) -> &str {
-    match code {
-        "BTC" => "XBT",
-        "DOGE" => "XDG",
-        other => other,
-    }
+/// Kraken's own names for two coins, and everybody else's.
+const OWN_CODES: [(&str, &str); 2] = [("BTC", "XBT"), ("DOGE", "XDG")];
+
+/// Kraken's name of a coin or currency: `BTC` is `XBT`.
+pub fn own_code(usual: &str) -> &str {
+    OWN_CODES
+        .iter()
+        .find(|(known, _)| *known == usual)
+        .map_or(usual, |(_, own)| own)
 }
 
-pub(super) fn path(feed: &Feed) -> String {
+/// Everybody else's name: `XBT` is `BTC`.
+pub fn usual_code(own: &str) -> &str {
+    OWN_CODES
+        .iter()
+        .find(|(_, known)| *known == own)
+        .map_or(own, |(usual, _)| usual)
+}
+
+fn path(feed: &Feed) -> String {
     let (base, quote) = feed.codes();
-    format!("/0/public/Ticker?pair={}{}", code(base), code(quote))
+    format!("/0/public/Ticker?pair={}{}", own_code(base), own_code(quote))
 }
 
 /// Older markets are named with a class letter before each code (X for coins, Z for currencies), newer ones without.
@@ -46,13 +65,13 @@ fn is_pair(name: &str, feed: &Feed) -> bool {
     let (base, quote) = feed.codes();
     let classes = ["", "X", "Z"];
     classes.iter().any(|base_class| {
-        classes
-            .iter()
-            .any(|quote_class| name == format!("{base_class}{}{quote_class}{}", code(base), code(quote)))
+        classes.iter().any(|quote_class| {
+            name == format!("{base_class}{}{quote_class}{}", own_code(base), own_code(quote))
+        })
     })
 }
 
-pub(super) fn parse(body: &[u8], feed: &Feed) -> Result<Quoted, QuoteError> {
+fn parse(body: &[u8], feed: &Feed) -> Result<Ticker, QuoteError> {
     let answer = answer::json::<Answer<'_>>(body)?;
     if let Some(said) = answer.error.first() {
         return Err(
@@ -76,7 +95,7 @@ pub(super) fn parse(body: &[u8], feed: &Feed) -> Result<Quoted, QuoteError> {
         });
     }
     let last_trade = ticker.c.ok_or(QuoteError::MissingField("result.<pair>.c"))?;
-    Ok(Quoted {
+    Ok(Ticker {
         price: answer::price("result.<pair>.c[0]", last_trade.first().copied())?,
         at: None,
     })

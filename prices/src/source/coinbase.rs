@@ -1,11 +1,25 @@
 //! Coinbase: `GET /v2/prices/ETH-USD/spot` gives `{"data":{"amount":"3012.45","base":"ETH","currency":"USD"}}`. No time.
 
+use std::time::Duration;
+
 use quorate_protocol::Feed;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::answer;
-use crate::price_fetcher::{quote_error::QuoteError, quoted::Quoted};
+use super::Api;
+use crate::{
+    answer::{self, Ticker},
+    quote_error::QuoteError,
+};
+
+pub(super) const API: Api = Api {
+    name: "coinbase",
+    public_base: "https://api.coinbase.com",
+    path,
+    parse,
+    lacks: |_| None,
+    time_coarseness: Duration::ZERO,
+};
 
 #[derive(Deserialize)]
 struct Answer<'a> {
@@ -21,12 +35,12 @@ struct Data<'a> {
     currency: Option<String>,
 }
 
-pub(super) fn path(feed: &Feed) -> String {
+fn path(feed: &Feed) -> String {
     let (base, quote) = feed.codes();
     format!("/v2/prices/{base}-{quote}/spot")
 }
 
-pub(super) fn parse(body: &[u8], feed: &Feed) -> Result<Quoted, QuoteError> {
+fn parse(body: &[u8], feed: &Feed) -> Result<Ticker, QuoteError> {
     let (base, quote) = feed.codes();
     let data = answer::json::<Answer<'_>>(body)?
         .data
@@ -36,7 +50,7 @@ pub(super) fn parse(body: &[u8], feed: &Feed) -> Result<Quoted, QuoteError> {
         quote,
         &data.currency.ok_or(QuoteError::MissingField("data.currency"))?,
     )?;
-    Ok(Quoted {
+    Ok(Ticker {
         price: answer::price("data.amount", data.amount)?,
         at: None,
     })

@@ -1,6 +1,6 @@
-//! When the answers at hand make a price, and when those still missing could not change that. Pure.
+//! When the answers at hand make a price, and when those still missing could not change that.
 
-use quorate_protocol::{Evidence, NoPrice, Quote, Source, consolidate};
+use quorate_protocol::{Evidence, Quote, Source};
 
 /// What the operator requires of the answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,35 +13,75 @@ pub struct Agreement {
 
 /// Why there is no price this time. The node abstains: no price is better than a wrong one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoAgreement {
-    /// Too few answers, or they disagree.
-    #[error(transparent)]
-    NoPrice(#[from] NoPrice),
+pub enum NoPrice {
+    /// Fewer sources answered than the operator requires.
+    #[error("{answered} sources answered, {required} are required")]
+    TooFew {
+        /// Usable answers.
+        answered: usize,
+        /// The operator's minimum.
+        required: usize,
+    },
+    /// No majority of the answers lies together.
+    #[error(
+        "the sources disagree: only {together} of {answered} lie within {limit_bps} basis points of their median"
+    )]
+    Disagree {
+        /// Answers near the median.
+        together: usize,
+        /// All usable answers.
+        answered: usize,
+        /// The operator's limit.
+        limit_bps: u32,
+    },
     /// Only sources answered whose last price the others contradicted, and nobody has borne out since.
     #[error("only {0} answered, which the others contradicted last time")]
     OnlySuspects(String),
 }
 
 impl Agreement {
-    /// The quotes that agree, and those left out. `suspects` must not make a price by themselves.
-    pub fn reach(
-        &self,
-        quotes: Vec<Quote>,
-        suspects: &[Source],
-    ) -> Result<(Evidence, Vec<Quote>), NoAgreement> {
-        let (evidence, outliers) = consolidate(quotes, self.min_sources, self.max_spread_bps)?;
-        if evidence
-            .quotes()
-            .iter()
-            .all(|quote| suspects.contains(&quote.source))
-        {
-            let names: Vec<&str> = evidence
-                .quotes()
-                .iter()
-                .map(|quote| quote.source.as_str())
-                .collect();
-            return Err(NoAgreement::OnlySuspects(names.join(", ")));
+    /// The quotes that agree, and the outliers beside them.
+    ///
+    /// Quotes further than `max_spread_bps` from the median are left out; what is left must be a majority of the answers and
+    /// no fewer than `min_sources`. With two sources that differ widely there is no telling who lies, so there is no price;
+    /// with three, the odd one out is dropped. `suspects` must not make a price by themselves.
+    ///
+    /// # Errors
+    /// There is no such majority, or it is too small, or it consists of suspects.
+    pub fn reach(&self, quotes: Vec<Quote>, suspects: &[Source]) -> Result<(Evidence, Vec<Quote>), NoPrice> {
+        let answered = quotes.len();
+        let required = self.min_sources.max(1);
+        if answered < required {
+            return Err(NoPrice::TooFew { answered, required });
         }
+        // Fails only for two quotes of one source, or for more sources than an observation holds: no fetch has such.
+        let unusable = |_| NoPrice::TooFew {
+            answered: 0,
+            required,
+        };
+        let middle = Evidence::sorted(quotes.clone()).map_err(unusable)?.median();
+        let (near, outliers): (Vec<_>, Vec<_>) = quotes
+            .into_iter()
+            .partition(|quote| quote.price.deviation_bps(middle) <= self.max_spread_bps);
+        let together = near.len();
+        if together * 2 <= answered {
+            return Err(NoPrice::Disagree {
+                together,
+                answered,
+                limit_bps: self.max_spread_bps,
+            });
+        }
+        if together < required {
+            return Err(NoPrice::TooFew {
+                answered: together,
+                required,
+            });
+        }
+        if near.iter().all(|quote| suspects.contains(&quote.source)) {
+            let names: Vec<&str> = near.iter().map(|quote| quote.source.as_str()).collect();
+            return Err(NoPrice::OnlySuspects(names.join(", ")));
+        }
+        let evidence = Evidence::sorted(near).map_err(unusable)?;
         Ok((evidence, outliers))
     }
 
@@ -79,6 +119,55 @@ mod tests {
     }
 
     #[test]
+    fn a_liar_among_three_is_left_out() {
+        let (evidence, outliers) = RULE.reach(quotes(&["3000", "3600", "3001"]), &[]).unwrap();
+        assert_eq!(evidence.median(), "3000.5".parse().unwrap());
+        assert_eq!(outliers, [quotes(&["3000", "3600"])[1].clone()]);
+    }
+
+    #[test]
+    fn two_that_disagree_make_no_price() {
+        assert_eq!(
+            RULE.reach(quotes(&["3000", "3600"]), &[]),
+            Err(NoPrice::Disagree {
+                together: 0,
+                answered: 2,
+                limit_bps: 200
+            })
+        );
+    }
+
+    #[test]
+    fn half_of_four_is_no_majority() {
+        assert!(matches!(
+            RULE.reach(quotes(&["3000", "3001", "3600", "3601"]), &[]),
+            Err(NoPrice::Disagree { .. })
+        ));
+    }
+
+    #[test]
+    fn the_minimum_counts_what_is_left() {
+        assert_eq!(
+            RULE.reach(vec![], &[]),
+            Err(NoPrice::TooFew {
+                answered: 0,
+                required: 1
+            })
+        );
+        let three = Agreement {
+            min_sources: 3,
+            ..RULE
+        };
+        assert_eq!(
+            three.reach(quotes(&["3000", "3600", "3001"]), &[]),
+            Err(NoPrice::TooFew {
+                answered: 2,
+                required: 3
+            })
+        );
+    }
+
+    #[test]
     fn it_is_firm_once_the_missing_answers_cannot_outvote_it() {
         let rows: [(&[&str], usize, bool); 9] = [
             (&[], 3, false),
@@ -113,7 +202,7 @@ mod tests {
         let suspects = ["a".parse().unwrap()];
         assert_eq!(
             RULE.reach(quotes(&["3600"]), &suspects),
-            Err(NoAgreement::OnlySuspects("a".to_owned()))
+            Err(NoPrice::OnlySuspects("a".to_owned()))
         );
         assert!(RULE.reach(quotes(&["3000", "3001"]), &suspects).is_ok());
     }

@@ -2,10 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use awc::http::{Uri, uri::Scheme};
+use http::{Uri, uri::Scheme};
 use quorate_protocol::Feed;
 
-use super::source::{SourceKind, UnknownSource};
+use super::{SourceKind, UnknownSource};
 
 /// A source and where its API is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

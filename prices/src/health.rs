@@ -1,4 +1,4 @@
-//! Which sources rest, and for how long: pure, one value for every source of a feed.
+//! Which sources are asked, and which rest for how long: one value for each source of a feed.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use quorate_protocol::Instant;
 
 /// The first rest after an error. It doubles with every further one: 5, 10, 20, 40 s ... With the usual fetch every
 /// 30 s the first three errors in a row cost no fetch at all; only what stays broken is asked less often.
-pub const FIRST_REST: Duration = Duration::from_secs(5);
+pub(crate) const FIRST_REST: Duration = Duration::from_secs(5);
 /// The first rest of a source that the others contradict: long enough to be left out of the next fetch, since an answer
 /// that is wrong is worse than none.
-pub const FIRST_OUTLIER_REST: Duration = Duration::from_secs(60);
+pub(crate) const FIRST_OUTLIER_REST: Duration = Duration::from_secs(60);
 /// The longest rest that is our own idea: a source that recovers is back within five minutes.
-pub const LONGEST_REST: Duration = Duration::from_secs(300);
+pub(crate) const LONGEST_REST: Duration = Duration::from_secs(300);
 /// The longest rest that an exchange can demand, so that a mistaken `Retry-After` does not take it away for a day.
-pub const LONGEST_DEMANDED_REST: Duration = Duration::from_secs(900);
+pub(crate) const LONGEST_DEMANDED_REST: Duration = Duration::from_secs(900);
 /// By how much jitter lengthens a rest at most, in percent: nodes that failed together do not come back together.
 const JITTER_PERCENT: u32 = 20;
 
 /// Why a source goes to rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// It gave no usable answer.
     Failed,
     /// It demands to be left alone that long (429, or 503 with `Retry-After`).
@@ -30,7 +30,7 @@ pub enum Cause {
 
 /// The state of one source for one feed.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Quarantine {
+pub(crate) struct Health {
     /// Errors since the last success.
     errors: u32,
     rest: Option<Rest>,
@@ -44,9 +44,9 @@ struct Rest {
     cause: Cause,
 }
 
-impl Quarantine {
+impl Health {
     /// Sends the source to rest and returns for how long. `jitter` is anything; its remainder lengthens the rest.
-    pub fn rest(&mut self, cause: Cause, now: Instant, jitter: u64) -> Duration {
+    pub(crate) fn rest(&mut self, cause: Cause, now: Instant, jitter: u64) -> Duration {
         let doubled = |first: Duration| {
             // 2^6 * 5 s is above the longest rest already: the shift cannot overflow.
             first.saturating_mul(1 << self.errors.min(6)).min(LONGEST_REST)
@@ -73,7 +73,7 @@ impl Quarantine {
     /// Returns whether it was in trouble before.
     ///
     /// A rest that the exchange demanded still runs to its end: the answer may be to an older request.
-    pub fn succeeded(&mut self, borne_out: bool, now: Instant) -> bool {
+    pub(crate) fn succeeded(&mut self, borne_out: bool, now: Instant) -> bool {
         let was_in_trouble = self.errors > 0;
         if self
             .rest
@@ -89,12 +89,12 @@ impl Quarantine {
     }
 
     /// Whether the source is left alone.
-    pub fn is_resting(&self, now: Instant) -> bool {
+    pub(crate) fn is_resting(&self, now: Instant) -> bool {
         self.rest.is_some_and(|rest| rest.until > now)
     }
 
     /// Whether its answer alone must not make a price.
-    pub fn is_suspect(&self) -> bool {
+    pub(crate) fn is_suspect(&self) -> bool {
         self.suspect
     }
 
@@ -122,7 +122,7 @@ impl Rest {
 /// fetch after it is over, and still an exchange that demanded rest gets it, and a liar never speaks alone.
 ///
 /// Returns indices in ascending order.
-pub fn choose(sources: &[Quarantine], needed: usize, now: Instant) -> Vec<usize> {
+pub(crate) fn choose(sources: &[Health], needed: usize, now: Instant) -> Vec<usize> {
     let (mut chosen, resting): (Vec<usize>, Vec<usize>) =
         (0..sources.len()).partition(|index| !sources[*index].is_resting(now));
     let mut spares: Vec<(Instant, usize)> = resting
@@ -150,15 +150,15 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn resting(cause: Cause, now: Instant) -> Quarantine {
-        let mut quarantine = Quarantine::default();
-        quarantine.rest(cause, now, 0);
-        quarantine
+    fn resting(cause: Cause, now: Instant) -> Health {
+        let mut health = Health::default();
+        health.rest(cause, now, 0);
+        health
     }
 
     #[test]
     fn rests_double_up_to_five_minutes_and_start_anew_after_a_success() {
-        let mut source = Quarantine::default();
+        let mut source = Health::default();
         let rests: Vec<u64> = (0..9)
             .map(|_| source.rest(Cause::Failed, at(0), 0).as_secs())
             .collect();
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn three_errors_in_a_row_cost_no_fetch_at_thirty_seconds() {
-        let mut source = Quarantine::default();
+        let mut source = Health::default();
         for fetch in 0..3 {
             assert!(!source.is_resting(at(fetch * 30)));
             source.rest(Cause::Failed, at(fetch * 30), u64::MAX);
@@ -180,21 +180,21 @@ mod tests {
 
     #[test]
     fn what_the_exchange_demands_is_kept_within_reason() {
-        let mut source = Quarantine::default();
+        let mut source = Health::default();
         assert_eq!(source.rest(Cause::Demanded(secs(120)), at(0), 0), secs(120));
         assert!(source.is_resting(at(119)) && !source.is_resting(at(120)));
-        let mut day = Quarantine::default();
+        let mut day = Health::default();
         assert_eq!(
             day.rest(Cause::Demanded(secs(86_400)), at(0), 0),
             LONGEST_DEMANDED_REST
         );
-        let mut none = Quarantine::default();
+        let mut none = Health::default();
         assert_eq!(
             none.rest(Cause::Demanded(secs(0)), at(0), 0),
             FIRST_REST,
             "at least what an error costs"
         );
-        let mut broken = Quarantine::default();
+        let mut broken = Health::default();
         for _ in 0..8 {
             broken.rest(Cause::Failed, at(0), 0);
         }
@@ -226,9 +226,9 @@ mod tests {
     #[test]
     fn those_that_do_not_rest_are_asked() {
         let sources = [
-            Quarantine::default(),
+            Health::default(),
             resting(Cause::Failed, at(0)),
-            Quarantine::default(),
+            Health::default(),
         ];
         assert_eq!(choose(&sources, 1, at(1)), [0, 2]);
         assert_eq!(choose(&sources, 1, at(5)), [0, 1, 2]);
@@ -268,7 +268,7 @@ mod tests {
         fn every_rest_ends_within_its_bound(
             causes in proptest::collection::vec((cause(), 0u64..1000, any::<u64>()), 1..30)
         ) {
-            let mut source = Quarantine::default();
+            let mut source = Health::default();
             let mut now = 0;
             for (cause, wait, jitter) in causes {
                 now += wait;
@@ -285,9 +285,9 @@ mod tests {
             states in proptest::collection::vec(proptest::option::of((cause(), 0u64..100)), 0..8),
             needed in 0usize..10,
         ) {
-            let sources: Vec<Quarantine> = states
+            let sources: Vec<Health> = states
                 .into_iter()
-                .map(|state| state.map_or_else(Quarantine::default, |(cause, from)| resting(cause, at(from))))
+                .map(|state| state.map_or_else(Health::default, |(cause, from)| resting(cause, at(from))))
                 .collect();
             let now = at(50);
             let chosen = choose(&sources, needed, now);

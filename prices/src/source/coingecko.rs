@@ -2,15 +2,24 @@
 //! `{"ethereum":{"usd":3012.45,"last_updated_at":1700000000}}`. The price is a JSON number: its digits are read as text, so
 //! that no float ever touches it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use quorate_protocol::Feed;
 use serde_json::value::RawValue;
 
-use super::answer;
-use crate::price_fetcher::{
+use super::Api;
+use crate::{
+    answer::{self, Ticker},
     quote_error::{QuoteError, shown},
-    quoted::Quoted,
+};
+
+pub(super) const API: Api = Api {
+    name: "coingecko",
+    public_base: "https://api.coingecko.com",
+    path,
+    parse,
+    lacks,
+    time_coarseness: Duration::ZERO,
 };
 
 /// CoinGecko's ids: codes are not unique there, so that an id must be known, not guessed.
@@ -42,12 +51,17 @@ const CURRENCIES: [&str; 14] = [
     "USD", "EUR", "GBP", "JPY", "CHF", "CAD", "AUD", "CNY", "INR", "KRW", "SGD", "TRY", "BTC", "ETH",
 ];
 
-fn id(code: &str) -> Option<&'static str> {
+/// Its id of a coin: `ETH` is `ethereum`.
+pub fn id(code: &str) -> Option<&'static str> {
     IDS.iter().find(|(known, _)| *known == code).map(|(_, id)| *id)
 }
 
-/// What is wrong with a feed for this source: the words that complete "it has no ...".
-pub(super) fn lacks(feed: &Feed) -> Option<String> {
+/// The coin with that id: `ethereum` is `ETH`.
+pub fn code(id: &str) -> Option<&'static str> {
+    IDS.iter().find(|(_, known)| *known == id).map(|(code, _)| *code)
+}
+
+fn lacks(feed: &Feed) -> Option<String> {
     let (base, quote) = feed.codes();
     if id(base).is_none() {
         return Some(format!("id for {base:?}"));
@@ -55,7 +69,7 @@ pub(super) fn lacks(feed: &Feed) -> Option<String> {
     (!CURRENCIES.contains(&quote)).then(|| format!("prices in {quote:?}"))
 }
 
-pub(super) fn path(feed: &Feed) -> String {
+fn path(feed: &Feed) -> String {
     let (base, quote) = feed.codes();
     // An unknown code never comes here ([`lacks`] is asked first); its lower case is what the exchange would refuse.
     let id = id(base).map_or_else(|| base.to_lowercase(), str::to_owned);
@@ -65,7 +79,7 @@ pub(super) fn path(feed: &Feed) -> String {
     )
 }
 
-pub(super) fn parse(body: &[u8], feed: &Feed) -> Result<Quoted, QuoteError> {
+fn parse(body: &[u8], feed: &Feed) -> Result<Ticker, QuoteError> {
     let (base, quote) = feed.codes();
     let coins = answer::json::<BTreeMap<String, BTreeMap<String, &RawValue>>>(body)?;
     let id = id(base).ok_or(QuoteError::MissingField("<id>"))?;
@@ -89,7 +103,7 @@ pub(super) fn parse(body: &[u8], feed: &Feed) -> Result<Quoted, QuoteError> {
             None => QuoteError::MissingField("<id>.<currency>"),
         });
     };
-    Ok(Quoted {
+    Ok(Ticker {
         price: answer::price("<id>.<currency>", Some(price))?,
         at: Some(answer::seconds(
             "<id>.last_updated_at",

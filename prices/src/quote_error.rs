@@ -130,7 +130,7 @@ pub enum QuoteError {
 const SHOWN_CHARS: usize = 60;
 
 /// The first characters of what an exchange said.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     text.chars().take(SHOWN_CHARS).collect()
 }
 

@@ -1,0 +1,579 @@
+//! What is known between fetches: when each feed is next fetched, whose health allows to ask it, and what a fetch changes.
+
+use std::{fmt, time::Duration};
+
+use quorate_protocol::{AgreedPrice, Evidence, Feed, Instant, Quote, Source, UnixMillis};
+
+use crate::{
+    agreement::{Agreement, NoPrice},
+    fetch::Fetch,
+    health::{Cause, Health, choose},
+    quote_error::QuoteError,
+    schedule::{AnswerTime, Schedule},
+    source::SourceSpec,
+};
+
+/// How all feeds are fetched.
+#[derive(Debug, Clone)]
+pub struct FetchRules {
+    /// Who is asked.
+    pub sources: Vec<SourceSpec>,
+    /// When answers make a price.
+    pub agreement: Agreement,
+    /// How often each feed is fetched.
+    pub interval: Duration,
+    /// How long one source may take.
+    pub source_timeout: Duration,
+    /// How long slower sources are waited for when the others agree.
+    pub patience: Duration,
+    /// How old a price may be by its exchange's time.
+    pub max_quote_age: Duration,
+}
+
+impl FetchRules {
+    /// For how long one source may take altogether: a TLS handshake and an answer on a bad line take 1 s.
+    pub const SOURCE_TIMEOUT: Duration = Duration::from_secs(3);
+    /// How long slower sources are waited for when the others agree: below the lead of one second that the network plans
+    /// between a price and its record.
+    pub const PATIENCE: Duration = Duration::from_millis(500);
+    /// How old a price may be by its exchange's time: CoinGecko renews its own every minute or two.
+    pub const MAX_QUOTE_AGE: Duration = Duration::from_secs(300);
+}
+
+/// All feeds, each with its schedule and with the health of each source.
+#[derive(Debug)]
+pub struct Feeds {
+    rules: FetchRules,
+    states: Vec<FeedState>,
+}
+
+/// What happened to a source, for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceEvent {
+    /// It gave no usable answer and rests.
+    Failed {
+        /// The source.
+        source: Source,
+        /// Why its answer was none.
+        error: QuoteError,
+        /// For how long it is not asked.
+        rest: Duration,
+    },
+    /// It stated another price than the others agree on, and rests.
+    Outlier {
+        /// What it said.
+        quote: Quote,
+        /// How far that is from what the others agree on, in basis points.
+        deviation_bps: u32,
+        /// For how long it is not asked.
+        rest: Duration,
+    },
+    /// It answers again.
+    Back {
+        /// The source.
+        source: Source,
+    },
+}
+
+impl fmt::Display for SourceEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed { source, error, rest } => write!(
+                f,
+                "source failed: source={source} error={} reason=\"{error}\" rest_s={}",
+                error.name(),
+                rest.as_secs()
+            ),
+            Self::Outlier {
+                quote,
+                deviation_bps,
+                rest,
+            } => write!(
+                f,
+                "outlier left out: source={} price={} deviation_bps={deviation_bps} rest_s={}",
+                quote.source,
+                quote.price,
+                rest.as_secs()
+            ),
+            Self::Back { source } => write!(f, "source is back: source={source}"),
+        }
+    }
+}
+
+/// What came of a fetch.
+#[derive(Debug)]
+pub struct Concluded {
+    /// The price, dated by the last answer that it rests on; or why there is none.
+    pub price: Result<AgreedPrice, NoPrice>,
+    /// What it changed about sources.
+    pub events: Vec<SourceEvent>,
+}
+
+impl Feeds {
+    /// Feeds that were never fetched, and sources that nothing is held against.
+    pub fn new(feeds: &[Feed], rules: FetchRules) -> Self {
+        let states = feeds
+            .iter()
+            .map(|feed| FeedState::new(feed.clone(), &rules))
+            .collect();
+        Self { rules, states }
+    }
+
+    /// How they are fetched.
+    pub fn rules(&self) -> &FetchRules {
+        &self.rules
+    }
+
+    /// All feeds.
+    pub fn iter(&self) -> impl Iterator<Item = &Feed> {
+        self.states.iter().map(|state| &state.feed)
+    }
+
+    fn state(&mut self, feed: &Feed) -> Option<&mut FeedState> {
+        self.states.iter_mut().find(|state| state.feed == *feed)
+    }
+
+    /// When the next fetch of a feed begins, `now` or later. `None` while one is under way, and for a feed that is none of
+    /// these.
+    pub fn next_start(&self, feed: &Feed, now: Instant) -> Option<Instant> {
+        let state = self.states.iter().find(|state| state.feed == *feed)?;
+        (!state.is_in_flight).then(|| state.schedule.next_start(now, state.lead(&self.rules)))
+    }
+
+    /// A price of this feed is wanted `at` that time. Returns whether it is one of these.
+    pub fn want(&mut self, feed: &Feed, at: Instant, now: Instant) -> bool {
+        let state = self.state(feed);
+        state.map(|state| state.schedule.want(at, now)).is_some()
+    }
+
+    /// A price of this feed is wanted that nobody has heard, as soon as the gap allows; a fetch under way serves too.
+    /// Returns whether it is one of these feeds.
+    pub fn want_anew(&mut self, feed: &Feed) -> bool {
+        let Some(state) = self.state(feed) else {
+            return false;
+        };
+        if !state.is_in_flight {
+            state.schedule.want_anew();
+        }
+        true
+    }
+
+    /// A fetch of this feed begins now. `None` while one is under way, and for a feed that is none of these.
+    pub fn begin(&mut self, feed: &Feed, now: Instant) -> Option<Fetch> {
+        let state = self.states.iter_mut().find(|state| state.feed == *feed)?;
+        if state.is_in_flight {
+            return None;
+        }
+        let lead = state.lead(&self.rules);
+        state.schedule.begin(now, lead);
+        state.is_in_flight = true;
+        let agreement = self.rules.agreement;
+        let healths: Vec<Health> = state.sources.iter().map(|(_, health)| *health).collect();
+        let asked = choose(&healths, agreement.min_sources, now)
+            .into_iter()
+            .map(|index| self.rules.sources[index].clone())
+            .collect();
+        Some(Fetch::new(feed.clone(), now, asked, state.suspects(), agreement))
+    }
+
+    /// Makes a price of a fetch, if it makes one, and sends to rest and back whom it concerns. `jitter` gives anything; it
+    /// lengthens rests, so that nodes do not come back together.
+    pub fn conclude(&mut self, fetch: Fetch, now: Instant, mut jitter: impl FnMut() -> u64) -> Concluded {
+        let feed = fetch.feed.clone();
+        let Some(state) = self.state(&feed) else {
+            // Not one that these feeds began: there is no health to change, and no price to make.
+            let (answered, required) = (0, fetch.agreement.min_sources);
+            let price = Err(NoPrice::TooFew { answered, required });
+            return Concluded {
+                price,
+                events: vec![],
+            };
+        };
+        state.is_in_flight = false;
+        let concluded = state.conclude(fetch, now, &mut jitter);
+        // An exchange that is asked too often is asked too often for every feed.
+        for event in &concluded.events {
+            let SourceEvent::Failed { source, error, .. } = event else {
+                continue;
+            };
+            if let Some(demanded) = error.demanded_rest() {
+                for other in self.states.iter_mut().filter(|other| other.feed != feed) {
+                    other.rest(source, Cause::Demanded(demanded), now, jitter());
+                }
+            }
+        }
+        concluded
+    }
+
+    /// Forgets what this process had under way, but not what exchanges demanded: they do not care that we restarted.
+    pub fn restart(&mut self) {
+        for state in &mut self.states {
+            state.schedule = Schedule::new(self.rules.interval);
+            state.is_in_flight = false;
+        }
+    }
+}
+
+/// One feed.
+#[derive(Debug)]
+struct FeedState {
+    feed: Feed,
+    schedule: Schedule,
+    answer_time: AnswerTime,
+    is_in_flight: bool,
+    /// In the order of the rules.
+    sources: Vec<(Source, Health)>,
+}
+
+impl FeedState {
+    fn new(feed: Feed, rules: &FetchRules) -> Self {
+        Self {
+            feed,
+            schedule: Schedule::new(rules.interval),
+            answer_time: AnswerTime::default(),
+            is_in_flight: false,
+            sources: rules
+                .sources
+                .iter()
+                .map(|spec| (spec.kind().source(), Health::default()))
+                .collect(),
+        }
+    }
+
+    /// How long before answers are due a fetch begins.
+    fn lead(&self, rules: &FetchRules) -> Duration {
+        self.answer_time.lead().min(rules.interval / 2)
+    }
+
+    fn suspects(&self) -> Vec<Source> {
+        let suspect = self.sources.iter().filter(|(_, health)| health.is_suspect());
+        suspect.map(|(source, _)| source.clone()).collect()
+    }
+
+    fn health(&mut self, source: &Source) -> Option<&mut Health> {
+        let found = self.sources.iter_mut().find(|(name, _)| name == source);
+        found.map(|(_, health)| health)
+    }
+
+    /// Sends a source to rest; returns for how long. `None`: it is none of ours.
+    fn rest(&mut self, source: &Source, cause: Cause, now: Instant, jitter: u64) -> Option<Duration> {
+        self.health(source).map(|health| health.rest(cause, now, jitter))
+    }
+
+    fn conclude(&mut self, fetch: Fetch, now: Instant, jitter: &mut impl FnMut() -> u64) -> Concluded {
+        let mut events = vec![];
+        for (source, error) in &fetch.failures {
+            let cause = error.demanded_rest().map_or(Cause::Failed, Cause::Demanded);
+            if let Some(rest) = self.rest(source, cause, now, jitter()) {
+                events.push(SourceEvent::Failed {
+                    source: source.clone(),
+                    error: error.clone(),
+                    rest,
+                });
+            }
+        }
+        let reached = fetch.agreement.reach(fetch.quotes(), &self.suspects());
+        let (median, outliers) = match &reached {
+            Ok((evidence, outliers)) => (Some(evidence.median()), outliers.as_slice()),
+            Err(_) => (None, [].as_slice()),
+        };
+        for quote in fetch.quotes() {
+            if let Some(median) = median
+                && outliers.contains(&quote)
+            {
+                if let Some(rest) = self.rest(&quote.source, Cause::Outlier, now, jitter()) {
+                    let deviation_bps = quote.price.deviation_bps(median);
+                    events.push(SourceEvent::Outlier {
+                        quote,
+                        deviation_bps,
+                        rest,
+                    });
+                }
+            } else if let Some(health) = self.health(&quote.source)
+                // Who agrees in a price is borne out: at least one of those in it is above suspicion.
+                && health.succeeded(median.is_some(), now)
+            {
+                let source = quote.source;
+                events.push(SourceEvent::Back { source });
+            }
+        }
+        let price = reached.map(|(evidence, _)| dated(&fetch, evidence));
+        if price.is_ok() {
+            self.answer_time.took(now.since(fetch.began));
+        }
+        Concluded { price, events }
+    }
+}
+
+/// A price is as old as the last answer that it rests on.
+fn dated(fetch: &Fetch, evidence: Evidence) -> AgreedPrice {
+    let in_it = fetch
+        .answers
+        .iter()
+        .filter(|answer| evidence.quotes().contains(&answer.quote));
+    let last = in_it.map(|answer| (answer.in_instant, answer.in_at)).max();
+    let (observed, observed_at) = last.unwrap_or((fetch.began, UnixMillis::new(0)));
+    AgreedPrice {
+        feed: fetch.feed.clone(),
+        evidence,
+        observed_at,
+        observed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{health::FIRST_OUTLIER_REST, source::SourceKind};
+
+    const THREE: [SourceKind; 3] = [SourceKind::Coinbase, SourceKind::Kraken, SourceKind::Gemini];
+    const LIMIT: Duration = Duration::from_secs(3);
+
+    fn eth() -> Feed {
+        "ETH/USD".parse().unwrap()
+    }
+
+    fn feeds_of(names: &[&str], min_sources: usize) -> Feeds {
+        let names: Vec<Feed> = names.iter().map(|name| name.parse().unwrap()).collect();
+        let rules = FetchRules {
+            sources: THREE.map(SourceSpec::from).to_vec(),
+            agreement: Agreement {
+                min_sources,
+                max_spread_bps: 200,
+            },
+            interval: Duration::from_secs(30),
+            source_timeout: LIMIT,
+            patience: FetchRules::PATIENCE,
+            max_quote_age: FetchRules::MAX_QUOTE_AGE,
+        };
+        Feeds::new(&names, rules)
+    }
+
+    fn feeds() -> Feeds {
+        feeds_of(&["ETH/USD"], 1)
+    }
+
+    fn at(seconds: u64) -> Instant {
+        Instant::after_start(Duration::from_secs(seconds))
+    }
+
+    fn asked(fetch: &Fetch) -> Vec<SourceKind> {
+        fetch.asked.iter().map(SourceSpec::kind).collect()
+    }
+
+    /// Whom a fetch would ask at that second.
+    fn would_ask(feeds: &mut Feeds, second: u64) -> Vec<SourceKind> {
+        let fetch = feeds.begin(&eth(), at(second)).unwrap();
+        feeds.state(&eth()).unwrap().is_in_flight = false;
+        asked(&fetch)
+    }
+
+    /// A price and at which second it came, or why there is none.
+    type Said<'a> = Result<(&'a str, u64), QuoteError>;
+
+    /// A fetch in which sources answer that price at that second, or fail. Those that are not asked do not get to answer.
+    fn fetched(feeds: &mut Feeds, second: u64, said: &[(SourceKind, Said<'_>)]) -> Concluded {
+        let mut fetch = feeds.begin(&eth(), at(second)).unwrap();
+        for (kind, outcome) in said {
+            let (second, outcome) = match outcome {
+                Ok((price, second)) => {
+                    let quote = Quote {
+                        source: kind.source(),
+                        price: price.parse().unwrap(),
+                        at: UnixMillis::new(second * 1000),
+                    };
+                    (*second, Ok(quote))
+                }
+                Err(error) => (second, Err(error.clone())),
+            };
+            fetch.take(
+                &kind.source(),
+                outcome,
+                at(second),
+                UnixMillis::new(second * 1000),
+            );
+        }
+        fetch.leave_behind(FetchRules::PATIENCE);
+        feeds.conclude(fetch, at(second), || 0)
+    }
+
+    fn all_say(feeds: &mut Feeds, second: u64, prices: [&str; 3]) -> Concluded {
+        let said: Vec<_> = THREE
+            .into_iter()
+            .zip(prices)
+            .map(|(kind, price)| (kind, Ok((price, second))))
+            .collect();
+        fetched(feeds, second, &said)
+    }
+
+    fn down() -> QuoteError {
+        QuoteError::Status {
+            status: 500,
+            retry_after: None,
+        }
+    }
+
+    fn limited(seconds: u64) -> QuoteError {
+        QuoteError::RateLimited {
+            retry_after: Some(Duration::from_secs(seconds)),
+        }
+    }
+
+    #[test]
+    fn a_price_is_dated_by_the_last_answer_that_it_rests_on() {
+        let said = [
+            (SourceKind::Coinbase, Ok(("3000", 11))),
+            (SourceKind::Kraken, Ok(("3001", 12))),
+            (SourceKind::Gemini, Ok(("3600", 13))),
+        ];
+        let concluded = fetched(&mut feeds(), 10, &said);
+        let price = concluded.price.unwrap();
+        assert_eq!(
+            price.observed_at,
+            UnixMillis::new(12_000),
+            "the outlier at 13 does not count"
+        );
+        assert_eq!(price.observed, at(12));
+        assert_eq!(price.evidence.quotes().len(), 2);
+        assert_eq!(
+            concluded.events[0].to_string(),
+            "outlier left out: source=gemini price=3600 deviation_bps=1999 rest_s=60"
+        );
+    }
+
+    #[test]
+    fn one_that_lies_by_a_fifth_is_left_out_and_not_asked_next_time() {
+        for lie in ["3600", "2400"] {
+            let mut feeds = feeds();
+            let price = all_say(&mut feeds, 0, ["3000", "3000", lie]).price.unwrap();
+            assert_eq!(price.evidence.median(), "3000".parse().unwrap());
+            assert_eq!(would_ask(&mut feeds, 30), THREE[..2]);
+        }
+    }
+
+    #[test]
+    fn a_liar_never_speaks_alone_even_when_its_rest_is_over() {
+        let mut feeds = feeds();
+        all_say(&mut feeds, 1, ["3000", "3001", "3600"]).price.unwrap();
+        let later = 2 + FIRST_OUTLIER_REST.as_secs();
+        let alone = |price, second| {
+            [
+                (SourceKind::Coinbase, Err(down())),
+                (SourceKind::Kraken, Err(down())),
+                (SourceKind::Gemini, Ok((price, second))),
+            ]
+        };
+        let nothing = fetched(&mut feeds, later, &alone("3600", later));
+        assert_eq!(
+            nothing.price.unwrap_err(),
+            NoPrice::OnlySuspects("gemini".to_owned())
+        );
+        all_say(&mut feeds, later + 30, ["3000", "3001", "3000.5"])
+            .price
+            .unwrap();
+        let borne_out = fetched(&mut feeds, later + 60, &alone("3000.5", later + 60));
+        assert!(borne_out.price.is_ok(), "it was borne out");
+    }
+
+    #[test]
+    fn a_failure_rests_and_a_success_after_it_is_said_once() {
+        let mut feeds = feeds();
+        let said = [
+            (SourceKind::Coinbase, Ok(("3000", 1))),
+            (SourceKind::Kraken, Ok(("3000", 1))),
+            (SourceKind::Gemini, Err(QuoteError::Timeout { limit: LIMIT })),
+        ];
+        assert_eq!(
+            fetched(&mut feeds, 1, &said).events[0].to_string(),
+            "source failed: source=gemini error=timeout reason=\"no answer within 3000 ms\" rest_s=5"
+        );
+        let back = SourceEvent::Back {
+            source: SourceKind::Gemini.source(),
+        };
+        assert_eq!(all_say(&mut feeds, 31, ["3000"; 3]).events, [back]);
+        assert_eq!(all_say(&mut feeds, 61, ["3000"; 3]).events, []);
+    }
+
+    #[test]
+    fn with_all_down_there_is_no_price_and_as_many_as_one_needs_are_asked_before_their_rest_is_over() {
+        let mut feeds = feeds_of(&["ETH/USD"], 2);
+        let all_down = THREE.map(|kind| (kind, Err(down())));
+        assert!(fetched(&mut feeds, 0, &all_down).price.is_err());
+        assert_eq!(would_ask(&mut feeds, 1), THREE[..2]);
+        let two = [
+            (SourceKind::Coinbase, Ok(("3000", 1))),
+            (SourceKind::Kraken, Ok(("3000", 1))),
+        ];
+        assert!(fetched(&mut feeds, 1, &two).price.is_ok());
+    }
+
+    #[test]
+    fn what_an_exchange_demands_holds_for_all_feeds_after_a_restart_and_when_it_is_the_last_one() {
+        let mut feeds = feeds_of(&["BTC/USD", "ETH/USD"], 3);
+        let said = [
+            (SourceKind::Coinbase, Err(limited(120))),
+            (SourceKind::Kraken, Err(down())),
+            (SourceKind::Gemini, Err(down())),
+        ];
+        fetched(&mut feeds, 0, &said).price.unwrap_err();
+        feeds.restart();
+        let btc = feeds.begin(&"BTC/USD".parse().unwrap(), at(1)).unwrap();
+        assert_eq!(asked(&btc), THREE[1..]);
+        assert_eq!(would_ask(&mut feeds, 100), THREE[1..]);
+        assert_eq!(would_ask(&mut feeds, 121), THREE);
+    }
+
+    #[test]
+    fn while_a_fetch_is_under_way_no_other_begins_and_it_serves_who_wants_one_anew() {
+        let mut feeds = feeds();
+        let fetch = feeds.begin(&eth(), at(0)).unwrap();
+        assert!(feeds.begin(&eth(), at(1)).is_none());
+        assert_eq!(feeds.next_start(&eth(), at(1)), None);
+        assert!(feeds.want_anew(&eth()));
+        feeds.conclude(fetch, at(1), || 0).price.unwrap_err();
+        let next = feeds.next_start(&eth(), at(1)).unwrap();
+        assert_eq!(next, at(30));
+        assert!(feeds.want_anew(&eth()));
+        assert_eq!(feeds.next_start(&eth(), at(2)), Some(at(2)));
+    }
+
+    #[test]
+    fn a_restart_fetches_at_once() {
+        let mut feeds = feeds();
+        feeds.begin(&eth(), at(0)).unwrap();
+        feeds.restart();
+        assert_eq!(feeds.next_start(&eth(), at(7)), Some(at(7)));
+    }
+
+    #[test]
+    fn a_feed_that_is_not_configured_is_told_apart() {
+        let mut feeds = feeds();
+        let other = "BTC/USD".parse().unwrap();
+        assert!(!feeds.want(&other, at(1), at(0)) && !feeds.want_anew(&other));
+        assert!(feeds.begin(&other, at(0)).is_none() && feeds.next_start(&other, at(0)).is_none());
+    }
+
+    #[test]
+    fn an_answer_after_the_first_word_of_its_source_or_of_nobody_asked_counts_for_nothing() {
+        let mut fetch = feeds().begin(&eth(), at(0)).unwrap();
+        let quote = |kind: SourceKind| {
+            Ok(Quote {
+                source: kind.source(),
+                price: "3000".parse().unwrap(),
+                at: UnixMillis::new(1),
+            })
+        };
+        for kind in [SourceKind::Coinbase, SourceKind::Coinbase, SourceKind::Bitstamp] {
+            fetch.take(&kind.source(), quote(kind), at(1), UnixMillis::new(1));
+        }
+        assert_eq!(fetch.answer_times().count(), 1);
+        assert!(!fetch.is_firm(), "one of three");
+        fetch.take(
+            &SourceKind::Kraken.source(),
+            quote(SourceKind::Kraken),
+            at(1),
+            UnixMillis::new(1),
+        );
+        assert!(fetch.is_firm(), "two of three");
+    }
+}

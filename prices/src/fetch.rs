@@ -1,0 +1,102 @@
+//! One fetch of one feed: who is asked, what has come, and whether it is worth waiting for more.
+
+use std::time::Duration;
+
+use quorate_protocol::{Feed, Instant, Quote, Source, UnixMillis};
+
+use crate::{agreement::Agreement, quote_error::QuoteError, source::SourceSpec};
+
+/// A fetch under way. [`crate::Feeds::begin`] makes it, the shell asks [`Fetch::asked`] all at once and tells it what came,
+/// and [`crate::Feeds::conclude`] makes a price of it.
+#[derive(Debug)]
+pub struct Fetch {
+    /// What is priced.
+    pub feed: Feed,
+    /// When the sources were asked.
+    pub began: Instant,
+    /// Who is asked.
+    pub asked: Vec<SourceSpec>,
+    /// Those whose last price the others contradicted.
+    pub(crate) suspects: Vec<Source>,
+    pub(crate) agreement: Agreement,
+    /// Who has neither answered nor failed.
+    missing: Vec<Source>,
+    pub(crate) answers: Vec<Answer>,
+    pub(crate) failures: Vec<(Source, QuoteError)>,
+}
+
+/// A usable answer and when it was in, by both clocks.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) quote: Quote,
+    pub(crate) in_at: UnixMillis,
+    pub(crate) in_instant: Instant,
+}
+
+impl Fetch {
+    pub(crate) fn new(
+        feed: Feed,
+        began: Instant,
+        asked: Vec<SourceSpec>,
+        suspects: Vec<Source>,
+        agreement: Agreement,
+    ) -> Self {
+        Self {
+            feed,
+            began,
+            missing: asked.iter().map(|spec| spec.kind().source()).collect(),
+            asked,
+            suspects,
+            agreement,
+            answers: vec![],
+            failures: vec![],
+        }
+    }
+
+    /// What came of asking `source`, and when by both clocks. Only the first word of each source that was asked counts.
+    pub fn take(
+        &mut self,
+        source: &Source,
+        outcome: Result<Quote, QuoteError>,
+        in_instant: Instant,
+        in_at: UnixMillis,
+    ) {
+        let Some(index) = self.missing.iter().position(|missing| missing == source) else {
+            return;
+        };
+        self.missing.swap_remove(index);
+        match outcome {
+            Ok(quote) => self.answers.push(Answer {
+                quote,
+                in_at,
+                in_instant,
+            }),
+            Err(error) => self.failures.push((source.clone(), error)),
+        }
+    }
+
+    /// Whether a price is at hand that those still missing could not overturn ([`Agreement::is_firm`]): from now on they
+    /// are waited for only as long as [`crate::FetchRules::patience`] allows.
+    pub fn is_firm(&self) -> bool {
+        self.agreement
+            .is_firm(&self.quotes(), &self.suspects, self.missing.len())
+    }
+
+    /// Whoever is still missing has been waited for long enough: it failed.
+    pub fn leave_behind(&mut self, waited: Duration) {
+        let behind = self.missing.drain(..);
+        self.failures
+            .extend(behind.map(|source| (source, QuoteError::LeftBehind { waited })));
+    }
+
+    /// How long each source took that gave a price.
+    pub fn answer_times(&self) -> impl Iterator<Item = (&Source, Duration)> {
+        self.answers
+            .iter()
+            .map(|answer| (&answer.quote.source, answer.in_instant.since(self.began)))
+    }
+
+    pub(crate) fn quotes(&self) -> Vec<Quote> {
+        self.answers.iter().map(|answer| answer.quote.clone()).collect()
+    }
+}
