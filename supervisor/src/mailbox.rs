@@ -16,16 +16,20 @@ use actix::{Message, Recipient, prelude::SendError};
 /// How often who waits for room looks again: soon against what a mailbox holds, seldom enough to cost nothing.
 const ROOM_CHECK: Duration = Duration::from_millis(10);
 
-/// The one typed way to an actor whose messages are `M`, before, between and after its runs. Clones lead to the same actor. A
-/// question is a message that holds a `oneshot` sender for the answer.
+/// The one typed way to an actor whose messages are `M`, before, between and after its runs. Clones share its
+/// bound. A question is a message that holds a `oneshot` sender for the answer.
 pub struct Mailbox<M: Message<Result = ()> + Send + 'static> {
-    recipient: Recipient<M>,
+    /// One for all clones: actix gives each clone of a recipient room for one more message.
+    recipient: Arc<Recipient<M>>,
     counts: Arc<MailCounts>,
 }
 
 impl<M: Message<Result = ()> + Send + 'static> Mailbox<M> {
     pub(crate) fn new(recipient: Recipient<M>, counts: Arc<MailCounts>) -> Self {
-        Self { recipient, counts }
+        Self {
+            recipient: Arc::new(recipient),
+            counts,
+        }
     }
 
     /// Sends if there is room. What does not fit is counted in [`ActorStatus::dropped`](crate::ActorStatus::dropped).
@@ -80,7 +84,10 @@ impl<M: Message<Result = ()> + Send + 'static> Mailbox<M> {
 
 impl<M: Message<Result = ()> + Send + 'static> Clone for Mailbox<M> {
     fn clone(&self) -> Self {
-        Self::new(self.recipient.clone(), Arc::clone(&self.counts))
+        Self {
+            recipient: Arc::clone(&self.recipient),
+            counts: Arc::clone(&self.counts),
+        }
     }
 }
 

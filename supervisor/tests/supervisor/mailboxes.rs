@@ -43,6 +43,16 @@ fn a_full_mailbox_refuses_and_is_full_again_after_a_restart() {
 }
 
 #[test]
+fn clones_of_a_mailbox_have_no_room_of_their_own() {
+    in_paused_time(async {
+        let supervisor = supervisor();
+        let (_reserved, mailbox) = reserve_three(&supervisor);
+        let accepted = (0..20).filter(|_| mailbox.clone().try_send(note("note")).is_ok());
+        assert_eq!(accepted.count(), 3);
+    });
+}
+
+#[test]
 fn what_waits_in_a_mailbox_and_what_did_not_fit_is_counted() {
     in_paused_time(async {
         let supervisor = supervisor();
