@@ -66,7 +66,7 @@
 //!
 //! # What is lost at a restart
 //!
-//! The message that was being handled: its sender sees [`actix::MailboxError::Closed`] and must take that for "outcome unknown".
+//! The message that was being handled: who waits for its answer finds the channel closed and must take that for "outcome unknown".
 //! What the actor kept in memory, as far as its `restarting()` says so. Nothing else: the other actors notice nothing.
 //!
 //! # When the process ends
