@@ -86,8 +86,8 @@ db_now() { sql 'SELECT clock_timestamp()'; }
 missed() { # AT_MOST SINCE: windows without a record since then, by the database's clock, the one that is open now included
   local lost
   lost=$(sql "SELECT coalesce(sum(ceil(extract(epoch FROM gap) / $WINDOW - 1.2)) FILTER (WHERE gap > interval '$WINDOW s' * 1.2), 0)::int
-    FROM (SELECT at - lag(at) OVER (ORDER BY at) AS gap, at
-      FROM (SELECT written_at AS at FROM eth_prices UNION ALL SELECT clock_timestamp()) AS t) AS g WHERE at > '$2'") || return 1
+    FROM (SELECT moment - lag(moment) OVER (ORDER BY moment) AS gap, moment
+      FROM (SELECT written_at AS moment FROM eth_prices UNION ALL SELECT clock_timestamp()) AS t) AS g WHERE moment > '$2'") || return 1
   [[ "$lost" =~ ^[0-9]+$ ]] || return 1
   echo "$lost missed"
   [ "$lost" -le "$1" ]
