@@ -14,6 +14,7 @@ mod migrate;
 mod node;
 mod output;
 mod prices;
+mod ready;
 mod secret;
 mod show;
 mod watch;

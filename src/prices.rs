@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use crate::{
     config::prices::PricesConfig,
-    output,
+    output, ready,
     show::{self, Column, Row, rfc3339},
 };
 
-/// Reads the records that were asked for and prints them, the newest first.
+/// Reads the records that were asked for and prints them, the newest first. Fails if they are too old, or nodes not ready.
 pub(crate) async fn run(config: PricesConfig) -> Result<(), Box<dyn Error>> {
     let store = Store::new(StoreConfig {
         application_name: "quorate prices".to_owned(),
@@ -25,7 +25,10 @@ pub(crate) async fn run(config: PricesConfig) -> Result<(), Box<dyn Error>> {
         config.feeds.into_iter().map(Some).collect()
     };
     let mut records: Vec<Record> = vec![];
-    let mut stale = vec![];
+    let mut problems = match &config.ready {
+        Some(nodes) => ready::what_is_missing(nodes).await,
+        None => vec![],
+    };
     for feed in feeds {
         let query = RecordQuery {
             feed: feed.clone(),
@@ -37,16 +40,16 @@ pub(crate) async fn run(config: PricesConfig) -> Result<(), Box<dyn Error>> {
         let found = store.records(query).await?;
         let newest = found.iter().map(|record| record.written_at).max();
         let judged = |max_age| staleness(feed, newest, max_age, Clock::system().unix_now());
-        stale.extend(config.max_age.and_then(judged));
+        problems.extend(config.max_age.and_then(judged));
         records.extend(found);
     }
     records.sort_by_key(|record| std::cmp::Reverse((record.written_at, record.id)));
     records.truncate(config.limit as usize);
     output::print(&show::format(&records, config.output)?)?;
-    if stale.is_empty() {
+    if problems.is_empty() {
         Ok(())
     } else {
-        Err(stale.join("; ").into())
+        Err(problems.join("; ").into())
     }
 }
 

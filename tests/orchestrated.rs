@@ -119,4 +119,11 @@ fn a_network_that_writes_nothing_is_found_out() {
         (Some(0), "no records\n"),
         "nobody asked for their age"
     );
+    let mut command = quorate("prices", &url, folder.path());
+    let (code, _, told) = told(&command.args(["--ready", "127.0.0.1:1"]).output().unwrap());
+    assert_eq!(code, Some(1));
+    assert!(
+        told.starts_with("error: node 127.0.0.1:1 does not answer: "),
+        "{told}"
+    );
 }

@@ -30,7 +30,7 @@ pub(super) struct GossipArgs {
     peers: Vec<Multiaddr>,
 
     /// A DNS name all of whose addresses are peers, like a headless Service; looked up again and again. Repeatable
-    #[arg(long, value_name = "HOST:PORT", value_parser = dns_peers)]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     dns_peers: Vec<DnsPeers>,
 
     /// Find peers in the local network by multicast DNS
@@ -43,7 +43,8 @@ pub(super) struct GossipArgs {
     network_secret_file: Option<PathBuf>,
 }
 
-fn dns_peers(text: &str) -> Result<DnsPeers, Wrong> {
+/// A name that may have many addresses, and a port.
+pub(super) fn host_and_port(text: &str) -> Result<DnsPeers, Wrong> {
     text.parse().map_err(|_| {
         wrong(
             "is not a host and a port",

@@ -3,11 +3,13 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use clap::Args;
+use quorate_actors::gossip_bridge::DnsPeers;
 use quorate_protocol::{Feed, UnixMillis};
 use quorate_store::DatabaseUrl;
 
 use super::{
     database::DatabaseArgs,
+    gossip::host_and_port,
     problems::Problems,
     values::{Moment, choice, duration, moment, number, parsed, wrong},
 };
@@ -71,6 +73,10 @@ pub(crate) struct PricesArgs {
     #[arg(long, value_name = "DURATION", value_parser = duration(AGES))]
     max_age: Option<Duration>,
 
+    /// Fail unless all nodes behind this name and the port of their API are ready, as their /readyz says: for monitoring
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
+    ready: Option<DnsPeers>,
+
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -92,6 +98,8 @@ pub(crate) struct PricesConfig {
     pub(crate) limit: u32,
     /// The oldest that the newest record of each feed may be.
     pub(crate) max_age: Option<Duration>,
+    /// The nodes that must be ready.
+    pub(crate) ready: Option<DnsPeers>,
     /// The form.
     pub(crate) output: Output,
 }
@@ -114,6 +122,7 @@ impl PricesArgs {
             to,
             limit: self.limit,
             max_age: self.max_age,
+            ready: self.ready,
             output: self.output.resolve(),
         })
     }
