@@ -2,7 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
-use quorate_store::{DatabaseUrl, Member, MigrateError, MigrateOptions, Migrated};
+use quorate_store::{DatabaseUrl, Decided, Member, MigrateError, MigrateOptions, Migrated};
 use tokio::time::Instant;
 
 use crate::{config::migrate::MigrateConfig, output};
@@ -14,33 +14,99 @@ const RETRY: Duration = Duration::from_millis(500);
 pub(crate) async fn run(config: MigrateConfig) -> Result<(), Box<dyn Error>> {
     let url = config.database_url;
     let options = MigrateOptions {
-        write_interval: Some(config.write_interval),
-        min_signatures: Some(config.min_signatures),
-        min_validators: Some(config.min_validators),
+        write_interval: config.write_interval,
+        min_signatures: config.min_signatures,
+        min_validators: config.min_validators,
         members: config.members,
         node_password: config.node_password,
     };
     let with_password = options.node_password.is_some();
     let migrated = migrate(&url, &options, config.wait).await?;
+    Ok(output::print(&report(&url, &migrated, with_password))?)
+}
+
+fn report(url: &DatabaseUrl, migrated: &Migrated, with_password: bool) -> String {
     let mut text = match migrated.applied.as_slice() {
         [] => format!("{url}: the schema was up to date\n"),
         applied => format!("{url}: migrated: {}\n", applied.join(", ")),
     };
+    let Decided { settings, members } = &migrated.now;
     text += &format!(
         "write interval {:?}, minimum of signatures {}, of validators {}\n",
-        migrated.settings.write_interval, migrated.settings.min_signatures, migrated.settings.min_validators
+        settings.write_interval, settings.min_signatures, settings.min_validators
     );
-    text += &members(&migrated.members);
-    text += &match (with_password, migrated.sessions_ended) {
-        (false, _) => "role quorate_node: password left as it was (--node-password-file sets it)\n".to_owned(),
-        (true, Some(ended)) => {
-            format!("role quorate_node can log in with the given password; sessions ended: {ended}\n")
+    text += &in_words(members);
+    if let Some(before) = &migrated.before {
+        for change in changes(before, &migrated.now) {
+            text += &format!("changed: {change}\n");
         }
-        (true, None) => "role quorate_node can log in with the given password; this role may not end its sessions, which go \
-                         on with the old one\n"
-            .to_owned(),
+    }
+    text += match (with_password, migrated.sessions_ended, migrated.can_log_in) {
+        (false, _, true) => "role quorate_node: password left as it was (--node-password-file sets it)\n",
+        (false, _, false) => {
+            "role quorate_node has no password, so no node can log in yet: run this again with --node-password-file\n"
+        }
+        (true, Some(ended), _) => {
+            return text
+                + &format!(
+                    "role quorate_node can log in with the given password; sessions ended: {ended}\n"
+                );
+        }
+        (true, None, _) => {
+            "role quorate_node can log in with the given password; this role may not end its sessions, which go on with the \
+             old one\n"
+        }
     };
-    Ok(output::print(&text)?)
+    text
+}
+
+/// What is different now, old and new.
+fn changes(before: &Decided, now: &Decided) -> Vec<String> {
+    let mut changes = Vec::new();
+    let mut compare = |what: &str, old: String, new: String| {
+        if old != new {
+            changes.push(format!("{what} from {old} to {new}"));
+        }
+    };
+    let (old, new) = (before.settings, now.settings);
+    compare(
+        "write interval",
+        format!("{:?}", old.write_interval),
+        format!("{:?}", new.write_interval),
+    );
+    compare(
+        "minimum of signatures",
+        old.min_signatures.to_string(),
+        new.min_signatures.to_string(),
+    );
+    compare(
+        "minimum of validators",
+        old.min_validators.to_string(),
+        new.min_validators.to_string(),
+    );
+    let find =
+        |list: &[Member], member: &Member| list.iter().find(|other| other.address == member.address).cloned();
+    for member in &now.members {
+        match find(&before.members, member) {
+            None => changes.push(format!("member added: {}", named(member))),
+            Some(old) if old != *member => {
+                changes.push(format!("member from {} to {}", named(&old), named(member)));
+            }
+            Some(_) => {}
+        }
+    }
+    for member in &before.members {
+        if find(&now.members, member).is_none() {
+            changes.push(format!("member removed: {}", named(member)));
+        }
+    }
+    changes
+}
+
+/// `0x… "name", a validator`
+fn named(member: &Member) -> String {
+    let validator = if member.validator { ", a validator" } else { "" };
+    format!("{} {:?}{validator}", member.address, member.name)
 }
 
 /// Tries again while the server cannot be reached, for so long.
@@ -64,7 +130,7 @@ async fn migrate(
     }
 }
 
-fn members(listed: &[Member]) -> String {
+fn in_words(listed: &[Member]) -> String {
     if listed.is_empty() {
         return "members: none listed, so the database takes anybody's signature (--members lists them)\n"
             .to_owned();
@@ -74,4 +140,47 @@ fn members(listed: &[Member]) -> String {
     format!(
         "members: {count} listed, {validators} of them validators; the database takes nobody else's signature\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_store::Settings;
+
+    use super::*;
+
+    fn member(digit: &str, name: &str, validator: bool) -> Member {
+        Member {
+            address: format!("0x{}", digit.repeat(40)).parse().unwrap(),
+            name: name.to_owned(),
+            validator,
+        }
+    }
+
+    fn decided(seconds: u64, min_signatures: usize, members: Vec<Member>) -> Decided {
+        Decided {
+            settings: Settings {
+                write_interval: Duration::from_secs(seconds),
+                min_signatures,
+                min_validators: 1,
+            },
+            members,
+        }
+    }
+
+    #[test]
+    fn what_changes_is_told_old_and_new_and_nothing_else() {
+        let before = decided(30, 5, vec![member("1", "a", false), member("2", "b", false)]);
+        let now = decided(10, 5, vec![member("2", "b", true), member("3", "c", false)]);
+        let (one, two, three) = ("1".repeat(40), "2".repeat(40), "3".repeat(40));
+        assert_eq!(
+            changes(&before, &now),
+            [
+                "write interval from 30s to 10s".to_owned(),
+                format!("member from 0x{two} \"b\" to 0x{two} \"b\", a validator"),
+                format!("member added: 0x{three} \"c\""),
+                format!("member removed: 0x{one} \"a\""),
+            ]
+        );
+        assert!(changes(&before, &before).is_empty());
+    }
 }

@@ -13,8 +13,8 @@ use crate::secret::Secret;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Database")]
 pub(super) struct DatabaseArgs {
-    /// postgres://USER:PASSWORD@HOST:5432/DATABASE, and if wanted ?sslmode=disable, prefer, require or verify-full. Other users of
-    /// this machine can see it in the list of processes: prefer the file
+    /// postgres://USER:PASSWORD@HOST:5432/DATABASE, with libpq's options behind a ? (sslmode=verify-full, sslrootcert, sslcert, …).
+    /// Other users of this machine can see it in the list of processes: prefer the file
     #[arg(long, value_name = "URL", value_parser = hidden)]
     database_url: Option<Secret>,
 
@@ -28,8 +28,9 @@ pub(super) struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    /// The one URL that is given, with the password that belongs to it.
+    /// The one URL that is given, with the password that belongs to it. What comes from files is read anew at each log-in.
     pub(super) fn resolve(self, problems: &mut Problems) -> Option<DatabaseUrl> {
+        let url_file = self.database_url_file.as_ref().map(|file| file.path.clone());
         let (name, rule, text) = match (self.database_url, self.database_url_file) {
             _ if !problems.are_right(&["database-url-file", "database-password-file"]) => return None,
             (Some(_), Some(_)) => {
@@ -54,8 +55,11 @@ impl DatabaseArgs {
             }
         };
         match self.database_password_file {
-            None => Some(url),
-            Some(file) if url.password().is_none() => Some(url.with_password(file.secret)),
+            None => Some(url.from_files(url_file.as_deref(), None)),
+            Some(file) if url.password().is_none() => Some(
+                url.with_password(file.secret)
+                    .from_files(url_file.as_deref(), Some(&file.path)),
+            ),
             Some(_) => {
                 let rule = "is given for a URL that has a password";
                 let wrong = wrong(rule, "leave it out of the URL, or leave this out");

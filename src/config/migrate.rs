@@ -25,17 +25,20 @@ const NOBODY: &str = "none";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Agreement")]
 pub(crate) struct MigrateArgs {
-    /// The least time between two records of a feed, whichever node writes them: the nodes' --write-interval
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration(WRITE_INTERVALS))]
-    write_interval: Duration,
+    /// The least time between two records of a feed, whichever node writes them: the nodes' --write-interval. Without it, it
+    /// stays as it is: 30s in a new database
+    #[arg(long, value_name = "DURATION", value_parser = duration(WRITE_INTERVALS))]
+    write_interval: Option<Duration>,
 
-    /// A record has at least this many signatures, the observer's own included
-    #[arg(long, value_name = "N", default_value = "3", value_parser = number(SIGNATURES))]
-    min_signatures: usize,
+    /// A record has at least this many signatures, the observer's own included. Without it, the minimum stays as it is: 3 in a
+    /// new database
+    #[arg(long, value_name = "N", value_parser = number(SIGNATURES))]
+    min_signatures: Option<usize>,
 
-    /// If the members in the database include validators, a record has at least this many of their signatures
-    #[arg(long, value_name = "N", default_value = "1", value_parser = number(0..=MAX_ATTESTATIONS))]
-    min_validators: usize,
+    /// If the members in the database include validators, a record has at least this many of their signatures. Without it, the
+    /// minimum stays as it is: 1 in a new database
+    #[arg(long, value_name = "N", value_parser = number(0..=MAX_ATTESTATIONS))]
+    min_validators: Option<usize>,
 
     /// The members, so that the database itself refuses everybody else's signatures; none opens the network. Without it the list
     /// in the database stays as it is
@@ -80,13 +83,13 @@ fn new_members(text: &str) -> Result<NewMembers, Wrong> {
 pub(crate) struct MigrateConfig {
     /// `postgres://…` of the owner of the schema.
     pub(crate) database_url: DatabaseUrl,
-    /// The least time between two records of a feed.
-    pub(crate) write_interval: Duration,
+    /// The least time between two records of a feed; `None`, here and below: as it was.
+    pub(crate) write_interval: Option<Duration>,
     /// The fewest signatures of a record.
-    pub(crate) min_signatures: usize,
+    pub(crate) min_signatures: Option<usize>,
     /// The fewest signatures of validators.
-    pub(crate) min_validators: usize,
-    /// Who the members are from now on; `None`: who they were.
+    pub(crate) min_validators: Option<usize>,
+    /// Who the members are from now on.
     pub(crate) members: Option<Vec<Member>>,
     /// For the role that nodes connect as.
     pub(crate) node_password: Option<Secret>,
@@ -122,14 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_those_of_a_node() {
+    fn what_is_not_given_is_not_changed() {
         let config = read(&[]).unwrap();
-        assert_eq!(
-            (config.write_interval, config.min_signatures),
-            (Duration::from_secs(30), 3)
-        );
-        assert_eq!((config.min_validators, config.members), (1, None));
+        assert_eq!((config.write_interval, config.min_signatures), (None, None));
+        assert_eq!((config.min_validators, config.members), (None, None));
         assert_eq!((config.node_password, config.wait), (None, Duration::ZERO));
+        let config = read(&["--min-signatures", "5"]).unwrap();
+        assert_eq!((config.min_signatures, config.write_interval), (Some(5), None));
     }
 
     fn read_with_members(members: &str) -> Result<Option<Vec<Member>>, Vec<String>> {

@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime};
 use humantime::format_duration;
 use libp2p::{Multiaddr, multiaddr::Protocol};
 use quorate_protocol::UnixMillis;
-use zeroize::Zeroizing;
+use quorate_store::SecretFileError;
 
 use crate::secret::Secret;
 
@@ -134,19 +134,16 @@ pub(crate) struct SecretFile {
 /// The secret in the file at this path, without one line end at its end, which editors and `echo` leave there.
 pub(crate) fn secret_file(text: &str) -> Result<SecretFile, Wrong> {
     let path = path(text)?;
-    let content = fs::read_to_string(&path).map(Zeroizing::new).map_err(|error| {
-        wrong(
+    let secret = Secret::read(&path).map_err(|error| match error {
+        SecretFileError::Unreadable { error, .. } => wrong(
             format!("cannot be read ({error})"),
             "name a file that this user can read and that holds the secret alone",
-        )
+        ),
+        SecretFileError::Empty { .. } => {
+            let remedy = "write the secret into it, or name the file that holds it";
+            wrong("is empty", remedy)
+        }
     })?;
-    let line = content.strip_suffix('\n').unwrap_or(&content);
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    if line.is_empty() {
-        let remedy = "write the secret into it, or name the file that holds it";
-        return Err(wrong("is empty", remedy));
-    }
-    let secret = Secret::new(line);
     Ok(SecretFile { path, secret })
 }
 

@@ -1,21 +1,30 @@
 //! One connection to the database.
 
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
-use tokio_postgres::{Config, NoTls, config, error::SqlState};
+use diesel::{QueryResult, connection::CacheSize};
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+use futures::future::BoxFuture;
+use tokio_postgres::{
+    Client, Config, Connection, NoTls, SimpleQueryMessage, Socket, config, error::SqlState, tls::TlsStream,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
     database_url::{DatabaseUrl, SslMode},
+    pooler,
     tls::{self, TlsError},
 };
 
 /// A server that vanishes without a word (a cut cable, a lost node) is given up after this long.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// How sessions are set up.
-#[derive(Debug, Clone)]
+/// How sessions are set up, and what was found out about the way to the server.
+#[derive(Debug)]
 pub(crate) struct Session {
     /// Shown in `pg_stat_activity`.
     pub(crate) application_name: String,
@@ -23,6 +32,43 @@ pub(crate) struct Session {
     pub(crate) connect_timeout: Duration,
     /// The server aborts a statement that runs longer.
     pub(crate) statement_timeout: Duration,
+    /// Whether a connection pooler was met: then nothing may rest on a session.
+    behind_pooler: AtomicBool,
+}
+
+impl Session {
+    pub(crate) fn new(
+        application_name: String,
+        connect_timeout: Duration,
+        statement_timeout: Duration,
+    ) -> Self {
+        Self {
+            application_name,
+            connect_timeout,
+            statement_timeout,
+            behind_pooler: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether every question must be a transaction of its own.
+    pub(crate) fn is_behind_pooler(&self) -> bool {
+        self.behind_pooler.load(Ordering::Relaxed)
+    }
+
+    /// What a transaction needs that may have met any session of the server.
+    pub(crate) fn settings_of_transaction(&self) -> String {
+        self.settings("SET LOCAL")
+    }
+
+    /// Nobody else's tables may stand in for ours. A dropped query goes on in the server: the timeouts end it.
+    fn settings(&self, set: &str) -> String {
+        // At least 1: 0 would mean no limit.
+        let millis = self.statement_timeout.as_millis().max(1);
+        format!(
+            "{set} search_path = public, pg_temp; {set} statement_timeout = {millis}; \
+             {set} idle_in_transaction_session_timeout = {millis}"
+        )
+    }
 }
 
 /// Why there is no connection. Contains no password.
@@ -30,6 +76,9 @@ pub(crate) struct Session {
 pub(crate) enum ConnectError {
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A file that holds the URL or the password cannot be used now.
+    #[error("{0}")]
+    Credentials(String),
     #[error("no connection within {0:?}")]
     Timeout(Duration),
     /// The server answered, and does not let this user into this database: asking again will not help.
@@ -37,10 +86,14 @@ pub(crate) enum ConnectError {
     Denied(String),
     #[error("{0}")]
     Refused(String),
+    /// Its version lacks what the schema needs.
+    #[error("{0}")]
+    TooOld(String),
 }
 
-/// Connects, logs in and sets the session up.
+/// Connects, logs in and sets the session up. What the URL has from files is read anew: passwords and certificates change.
 pub(crate) async fn connect(url: &DatabaseUrl, session: &Session) -> Result<AsyncPgConnection, ConnectError> {
+    let url = &url.as_it_is_now().map_err(ConnectError::Credentials)?;
     let limit = limit(url, session);
     // Boxed: a TLS handshake's state is large, and it would be part of every caller's future.
     tokio::time::timeout(limit, Box::pin(connect_unbounded(url, session)))
@@ -50,30 +103,90 @@ pub(crate) async fn connect(url: &DatabaseUrl, session: &Session) -> Result<Asyn
 
 async fn connect_unbounded(url: &DatabaseUrl, session: &Session) -> Result<AsyncPgConnection, ConnectError> {
     let config = config(url, session);
-    let mut connection = if config.get_ssl_mode() == config::SslMode::Disable {
+    if config.get_ssl_mode() == config::SslMode::Disable {
         let (client, connection) = config.connect(NoTls).await.map_err(|error| not_in(&error))?;
-        AsyncPgConnection::try_from_client_and_connection(client, connection).await
+        set_up(client, connection, session).await
     } else {
-        let tls = tls::client_config(url)?;
-        let tls = MakeRustlsConnect::new(tls);
+        let tls = MakeRustlsConnect::new(tls::client_config(url)?);
         let (client, connection) = config.connect(tls).await.map_err(|error| not_in(&error))?;
-        AsyncPgConnection::try_from_client_and_connection(client, connection).await
+        set_up(client, connection, session).await
     }
-    .map_err(|error| refused(&error))?;
-    // Nobody else's tables may stand in for ours. The database takes records at one isolation level only, whatever the
-    // server's default is. A dropped query goes on in the server: the timeouts end it.
-    // At least 1: 0 would mean no limit.
-    let millis = session.statement_timeout.as_millis().max(1);
-    let setup = format!(
-        "SET search_path = public, pg_temp; SET default_transaction_isolation = 'read committed'; \
-         SET statement_timeout = {millis}; \
-         SET idle_in_transaction_session_timeout = {millis}"
-    );
+}
+
+async fn set_up<S: TlsStream + Unpin + Send + 'static>(
+    client: Client,
+    mut connection: Connection<Socket, S>,
+    session: &Session,
+) -> Result<AsyncPgConnection, ConnectError> {
+    // In one transaction, so that even behind a pooler all of this is said to one session of the server.
+    let answer = tokio::select! {
+        answer = client.simple_query("BEGIN; SELECT pg_backend_pid()") => answer,
+        end = &mut connection => end.map(|()| Vec::new()),
+    };
+    let server = answer
+        .map_err(|error| refused(&error))?
+        .iter()
+        .find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+            _ => None,
+        });
+    if let Some(version) = connection.parameter("server_version") {
+        check_version(version).map_err(ConnectError::TooOld)?;
+    }
+    let is_pooled = pooler::process_id(&client) != server;
+    let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection)
+        .await
+        .map_err(|error| refused(&error))?;
+    let end = if is_pooled {
+        session.behind_pooler.store(true, Ordering::Relaxed);
+        // A prepared statement belongs to one session of the server.
+        connection.set_prepared_statement_cache_size(CacheSize::Disabled);
+        "COMMIT".to_owned()
+    } else {
+        // The database takes records at one isolation level only, whatever the server's default is.
+        let settings = session.settings("SET");
+        format!("COMMIT; SET default_transaction_isolation = 'read committed'; {settings}")
+    };
     connection
-        .batch_execute(&setup)
+        .batch_execute(&end)
         .await
         .map_err(|error| refused(&error))?;
     Ok(connection)
+}
+
+/// The first version with `xid8`, and with btree_gist as an extension that the owner of a database may create.
+const OLDEST_VERSION: u32 = 13;
+
+/// `server_version` as the server tells it, like `15.17 (Debian 15.17-0+deb12u1)` or `18beta1`. What is no number passes.
+fn check_version(version: &str) -> Result<(), String> {
+    let digits = version.split(|c: char| !c.is_ascii_digit()).next();
+    match digits.and_then(|digits| digits.parse::<u32>().ok()) {
+        Some(major) if major < OLDEST_VERSION => Err(format!(
+            "the server is PostgreSQL {version}: quorate needs {OLDEST_VERSION} or later"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Does `work` in one transaction, with the session's settings: the way through a pooler, which keeps a transaction in one
+/// session of the server. An error undoes it.
+pub(crate) async fn in_one_transaction<T, F>(
+    connection: &mut AsyncPgConnection,
+    session: &Session,
+    work: F,
+) -> QueryResult<T>
+where
+    F: for<'c> FnOnce(&'c mut AsyncPgConnection) -> BoxFuture<'c, QueryResult<T>> + Send,
+{
+    let settings = session.settings_of_transaction();
+    let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {settings}");
+    connection.batch_execute(&begin).await?;
+    let done = work(connection).await;
+    let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    let ended = connection.batch_execute(end).await;
+    let value = done?;
+    ended?;
+    Ok(value)
 }
 
 fn config(url: &DatabaseUrl, session: &Session) -> Config {
@@ -134,12 +247,34 @@ fn refused(error: &(dyn Error + 'static)) -> ConnectError {
 fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
-    while let Some(error) = cause {
-        let inner = error.to_string();
+    while let Some(inner_error) = cause {
+        let inner = inner_error.to_string();
         if !text.contains(&inner) {
             text = format!("{text}: {inner}");
         }
-        cause = error.source();
+        cause = inner_error.source();
+    }
+    if let Some(remedy) = tls::remedy(error) {
+        text = format!("{text}: {remedy}");
     }
     text.replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_too_old_is_told_by_number() {
+        for version in ["13.0", "15.17 (Debian 15.17-0+deb12u1)", "18beta1", "unheard of"] {
+            assert_eq!(check_version(version), Ok(()), "{version}");
+        }
+        for version in ["12.22", "9.6.24", "10beta2"] {
+            let error = check_version(version).unwrap_err();
+            assert_eq!(
+                error,
+                format!("the server is PostgreSQL {version}: quorate needs 13 or later")
+            );
+        }
+    }
 }

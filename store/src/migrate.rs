@@ -10,13 +10,15 @@ use diesel::{
     sql_types::{BigInt, Bool, Text},
 };
 use diesel_async::{
-    AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection, async_connection_wrapper::AsyncConnectionWrapper,
+    AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection, TransactionManager,
+    async_connection_wrapper::AsyncConnectionWrapper,
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use futures::FutureExt;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    connection::{ConnectError, Session, connect},
+    connection::{ConnectError, Session, connect, in_one_transaction},
     database_url::DatabaseUrl,
     error::{StoreError, one_line},
     member::{self, Member},
@@ -66,16 +68,28 @@ pub struct MigrateOptions {
 pub struct Migrated {
     /// The migrations that were applied now, in order; none if the schema was up to date.
     pub applied: Vec<String>,
-    /// The settings that hold now.
-    pub settings: Settings,
-    /// The members that are listed now; none in an open network.
-    pub members: Vec<Member>,
+    /// What held before; nothing in a new database.
+    pub before: Option<Decided>,
+    /// What holds now.
+    pub now: Decided,
+    /// Whether [`NODE_ROLE`] may log in: not before it was given a password once.
+    pub can_log_in: bool,
     /// How many sessions of [`NODE_ROLE`] in this database were ended after its password was set, so that nobody goes on
     /// with an old one; `None` if no password was given, or if this role may not end them.
     pub sessions_ended: Option<usize>,
 }
 
-/// Why a database could not be migrated. Nothing is left half done: each migration is a transaction.
+/// What the owner has decided for all nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// The rules.
+    pub settings: Settings,
+    /// The members that are listed; none in an open network.
+    pub members: Vec<Member>,
+}
+
+/// Why a database could not be migrated. Nothing is left half done: all of it is one transaction (the password is not part
+/// of it, and comes last).
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// The server cannot be reached. Passes, or an operator must act; nothing was done, and it can be tried again.
@@ -84,6 +98,9 @@ pub enum MigrateError {
     /// The server does not let this user into this database: another password, role or database is needed.
     #[error("the database does not let us in: {0}")]
     Denied(String),
+    /// The server is of a version that lacks what the schema needs.
+    #[error("{0}")]
+    TooOld(String),
     /// Others have been migrating all the time.
     #[error("another migration of this database has been running for {LOCK_PATIENCE:?}")]
     Locked,
@@ -135,37 +152,42 @@ pub async fn migrate(url: &DatabaseUrl, options: MigrateOptions) -> Result<Migra
         .min_validators
         .map(|number| to_minimum(number, 0).ok_or(MigrateError::MinValidators(number)))
         .transpose()?;
-    let session = Session {
-        application_name: "quorate migrate".to_owned(),
-        connect_timeout: CONNECT_TIMEOUT,
-        statement_timeout: STATEMENT_TIMEOUT,
-    };
+    let session = Session::new("quorate migrate".to_owned(), CONNECT_TIMEOUT, STATEMENT_TIMEOUT);
     let mut connection = connect(url, &session).await.map_err(|error| match error {
         ConnectError::Denied(reason) => MigrateError::Denied(reason),
+        ConnectError::TooOld(reason) => MigrateError::TooOld(reason),
         other => MigrateError::Unavailable(other.to_string()),
     })?;
-    lock(&mut connection).await?;
+    // From here on all is one transaction. Who returns early drops the connection, and with it what was done.
+    begin_and_lock(&mut connection, &session).await?;
     // Diesel's harness blocks its thread, and panics on a runtime of one thread.
-    let (mut connection, applied) = tokio::task::spawn_blocking(move || run_migrations(connection))
+    let (mut connection, was_new, applied) = tokio::task::spawn_blocking(move || run_migrations(connection))
         .await
         .map_err(|error| refused("migrations", error))??;
+    let before = if was_new {
+        None
+    } else {
+        Some(decided(&mut connection).await?)
+    };
     let changes = (interval, min_signatures, min_validators);
-    let (settings, members) = decide(&mut connection, changes, options.members.as_deref()).await?;
-    batch(&mut connection, "SELECT public.quorate_limit_node_role()")
+    let now = decide(&mut connection, changes, options.members.as_deref()).await?;
+    let can_log_in = mend_node_role(&mut connection).await?;
+    Transactions::commit_transaction(&mut connection)
         .await
-        .map_err(|error| refused("limits of the node role", error))?;
-    let mut sessions_ended = None;
+        .map_err(|error| refused("commit", one_line(&error)))?;
+    let mut migrated = Migrated {
+        applied,
+        before,
+        now,
+        can_log_in,
+        sessions_ended: None,
+    };
     if let Some(password) = options.node_password {
         let_node_role_log_in(&mut connection, &password).await?;
-        sessions_ended = end_sessions_of_nodes(&mut connection).await;
+        migrated.can_log_in = true;
+        migrated.sessions_ended = end_sessions_of_nodes(&mut connection, &session).await;
     }
-    // The lock goes with the session.
-    Ok(Migrated {
-        applied,
-        settings,
-        members,
-        sessions_ended,
-    })
+    Ok(migrated)
 }
 
 fn to_interval(interval: Duration) -> Result<PgInterval, MigrateError> {
@@ -189,22 +211,23 @@ fn refused(step: &str, reason: impl ToString) -> MigrateError {
     }
 }
 
+type Transactions = <AsyncPgConnection as AsyncConnection>::TransactionManager;
+
 #[derive(QueryableByName)]
 struct Lock {
     #[diesel(sql_type = Bool)]
     taken: bool,
 }
 
-/// Asks again and again instead of waiting in the server: so the end of our patience is no error to be told from others.
-async fn lock(connection: &mut AsyncPgConnection) -> Result<(), MigrateError> {
+/// The lock is the transaction's and ends with it, however that ends, also behind a pooler. Asks again and again instead of
+/// waiting in the server: so the end of our patience is no error to be told from others.
+async fn begin_and_lock(connection: &mut AsyncPgConnection, session: &Session) -> Result<(), MigrateError> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
-        let lock: Lock = diesel::sql_query("SELECT pg_try_advisory_lock($1) AS taken")
-            .bind::<BigInt, _>(LOCK)
-            .get_result(connection)
+        if try_to_lock(connection, session)
             .await
-            .map_err(|error| refused("advisory lock", one_line(&error)))?;
-        if lock.taken {
+            .map_err(|error| refused("advisory lock", one_line(&error)))?
+        {
             return Ok(());
         }
         if Instant::now() >= deadline {
@@ -214,7 +237,24 @@ async fn lock(connection: &mut AsyncPgConnection) -> Result<(), MigrateError> {
     }
 }
 
-type Migrating = (AsyncPgConnection, Vec<String>);
+/// With the lock, the transaction goes on.
+async fn try_to_lock(connection: &mut AsyncPgConnection, session: &Session) -> QueryResult<bool> {
+    Transactions::begin_transaction(connection).await?;
+    connection
+        .batch_execute(&session.settings_of_transaction())
+        .await?;
+    let lock: Lock = diesel::sql_query("SELECT pg_try_advisory_xact_lock($1) AS taken")
+        .bind::<BigInt, _>(LOCK)
+        .get_result(connection)
+        .await?;
+    if !lock.taken {
+        Transactions::rollback_transaction(connection).await?;
+    }
+    Ok(lock.taken)
+}
+
+/// The connection, whether the database was a new one, and what was applied.
+type Migrating = (AsyncPgConnection, bool, Vec<String>);
 
 fn run_migrations(connection: AsyncPgConnection) -> Result<Migrating, MigrateError> {
     let mut harness: AsyncConnectionWrapper<AsyncPgConnection> = AsyncConnectionWrapper::from(connection);
@@ -232,7 +272,7 @@ fn run_migrations(connection: AsyncPgConnection) -> Result<Migrating, MigrateErr
             .map_err(|error| refused(&format!("migration {name}"), error))?;
         applied.push(name);
     }
-    Ok((harness.into_inner(), applied))
+    Ok((harness.into_inner(), before.is_empty(), applied))
 }
 
 fn versions(
@@ -244,33 +284,12 @@ fn versions(
 
 type Changes = (Option<PgInterval>, Option<i32>, Option<i32>);
 
-/// Settings and members, in one transaction: nodes see all of it or nothing.
 async fn decide(
     connection: &mut AsyncPgConnection,
     changes: Changes,
     members: Option<&[Member]>,
-) -> Result<(Settings, Vec<Member>), MigrateError> {
-    let failed = |reason: String| refused("settings", reason);
-    batch(connection, "BEGIN").await.map_err(failed)?;
-    let decided = apply(connection, changes, members).await;
-    let end = if decided.is_ok() { "COMMIT" } else { "ROLLBACK" };
-    batch(connection, end).await.map_err(failed)?;
-    decided
-}
-
-async fn batch(connection: &mut AsyncPgConnection, statement: &str) -> Result<(), String> {
-    connection
-        .batch_execute(statement)
-        .await
-        .map_err(|error| one_line(&error))
-}
-
-async fn apply(
-    connection: &mut AsyncPgConnection,
-    changes: Changes,
-    members: Option<&[Member]>,
-) -> Result<(Settings, Vec<Member>), MigrateError> {
-    let settings = apply_settings(connection, changes)
+) -> Result<Decided, MigrateError> {
+    change_settings(connection, changes)
         .await
         .map_err(|error| refused("settings", one_line(&error)))?;
     if let Some(members) = members {
@@ -278,14 +297,11 @@ async fn apply(
             .await
             .map_err(|error| refused("members", one_line(&error)))?;
     }
-    let listed = member::listed(connection)
-        .await
-        .map_err(|error| refused("members", one_line(&error)))?
-        .map_err(|error| refused("members", error))?;
-    let validators = listed.iter().filter(|member| member.validator).count();
+    let decided = decided(connection).await?;
+    let validators = decided.members.iter().filter(|member| member.validator).count();
     for (who, count, required) in [
-        ("members", listed.len(), settings.min_signatures),
-        ("validators", validators, settings.min_validators),
+        ("members", decided.members.len(), decided.settings.min_signatures),
+        ("validators", validators, decided.settings.min_validators),
     ] {
         if (1..required).contains(&count) {
             return Err(MigrateError::TooFew {
@@ -295,10 +311,10 @@ async fn apply(
             });
         }
     }
-    Ok((settings, listed))
+    Ok(decided)
 }
 
-async fn apply_settings(connection: &mut AsyncPgConnection, changes: Changes) -> QueryResult<Settings> {
+async fn change_settings(connection: &mut AsyncPgConnection, changes: Changes) -> QueryResult<()> {
     use quorate_settings::{min_signatures, min_validators, table, write_interval};
 
     if changes != (None, None, None) {
@@ -312,11 +328,50 @@ async fn apply_settings(connection: &mut AsyncPgConnection, changes: Changes) ->
             .execute(connection)
             .await?;
     }
+    Ok(())
+}
+
+async fn decided(connection: &mut AsyncPgConnection) -> Result<Decided, MigrateError> {
+    use quorate_settings::{min_signatures, min_validators, table, write_interval};
+
     let row: SettingsRow = table
         .select((write_interval, min_signatures, min_validators))
         .first(connection)
-        .await?;
-    Ok(Settings::from_row(row))
+        .await
+        .map_err(|error| refused("settings", one_line(&error)))?;
+    let members = member::listed(connection)
+        .await
+        .map_err(|error| refused("members", one_line(&error)))?
+        .map_err(|error| refused("members", error))?;
+    Ok(Decided {
+        settings: Settings::from_row(row),
+        members,
+    })
+}
+
+#[derive(QueryableByName)]
+struct Login {
+    #[diesel(sql_type = Bool)]
+    allowed: bool,
+}
+
+/// Makes the role, its privileges and its limits again, as far as they are missing: nothing of them is part of a dump.
+async fn mend_node_role(connection: &mut AsyncPgConnection) -> Result<bool, MigrateError> {
+    connection
+        .batch_execute("SELECT public.quorate_grant_node_role(); SELECT public.quorate_limit_node_role()")
+        .await
+        .map_err(|error| {
+            let remedy = format!(
+                "(this role needs CREATEROLE, or somebody who has it says CREATE ROLE {NODE_ROLE} first)"
+            );
+            refused("role of the nodes", format!("{} {remedy}", one_line(&error)))
+        })?;
+    let login: Login = diesel::sql_query("SELECT rolcanlogin AS allowed FROM pg_roles WHERE rolname = $1")
+        .bind::<Text, _>(NODE_ROLE)
+        .get_result(connection)
+        .await
+        .map_err(|error| refused("role of the nodes", one_line(&error)))?;
+    Ok(login.allowed)
 }
 
 async fn let_node_role_log_in(
@@ -348,13 +403,16 @@ struct Ended {
 }
 
 /// PostgreSQL asks for a password when a session begins, and never again.
-async fn end_sessions_of_nodes(connection: &mut AsyncPgConnection) -> Option<usize> {
-    let ended: QueryResult<Ended> = diesel::sql_query(
-        "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) AS sessions FROM pg_stat_activity
-         WHERE usename = $1 AND datname = current_database() AND pid <> pg_backend_pid()",
-    )
-    .bind::<Text, _>(NODE_ROLE)
-    .get_result(connection)
+async fn end_sessions_of_nodes(connection: &mut AsyncPgConnection, session: &Session) -> Option<usize> {
+    let ended: QueryResult<Ended> = in_one_transaction(connection, session, |connection| {
+        diesel::sql_query(
+            "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) AS sessions FROM pg_stat_activity
+             WHERE usename = $1 AND datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .bind::<Text, _>(NODE_ROLE)
+        .get_result(connection)
+        .boxed()
+    })
     .await;
     ended.ok().and_then(|ended| usize::try_from(ended.sessions).ok())
 }

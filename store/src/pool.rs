@@ -8,7 +8,7 @@ use deadpool::{
 };
 use diesel::{ConnectionError, QueryResult};
 use diesel_async::{
-    AsyncPgConnection,
+    AsyncPgConnection, SimpleAsyncConnection,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, deadpool::Pool as DieselPool,
     },
@@ -16,7 +16,7 @@ use diesel_async::{
 use futures::{FutureExt, future::BoxFuture};
 
 use crate::{
-    connection::{Session, connect},
+    connection::{Session, connect, in_one_transaction},
     database_url::DatabaseUrl,
     error::{Failure, StoreError, classify},
 };
@@ -40,8 +40,12 @@ impl Pool {
         let session = Arc::new(session);
         let for_setup = Arc::clone(&session);
         let mut config = ManagerConfig::default();
-        // One round trip more, and in exchange a connection that died unseen (a restart, a failover) costs nothing.
-        config.recycling_method = RecyclingMethod::Verified;
+        // One round trip more, and in exchange a connection that died unseen (a restart, a failover) costs nothing. Not a
+        // prepared statement, as diesel's own check is: that would not get through a pooler.
+        config.recycling_method =
+            RecyclingMethod::CustomFunction(Box::new(|connection: &mut AsyncPgConnection| {
+                connection.batch_execute("SELECT 1").boxed()
+            }));
         config.custom_setup = Box::new(move |_| {
             let (url, session) = (url.clone(), Arc::clone(&for_setup));
             async move {
@@ -76,20 +80,36 @@ impl Pool {
     where
         F: for<'c> FnOnce(&'c mut AsyncPgConnection) -> BoxFuture<'c, QueryResult<T>> + Send,
     {
+        self.attempt(work).await?.map_err(|error| match classify(&error) {
+            Failure::Refusal(reason) => StoreError::Refused { reason },
+            Failure::Conflict => unavailable(error.to_string()),
+            Failure::Passing(reason) | Failure::Unclear(reason) => unavailable(reason),
+        })
+    }
+
+    /// The same for who judges the database's errors itself. Behind a pooler `work` is a transaction of its own: after an
+    /// error it can ask no more.
+    pub(crate) async fn attempt<T, F>(&self, work: F) -> Result<QueryResult<T>, StoreError>
+    where
+        F: for<'c> FnOnce(&'c mut AsyncPgConnection) -> BoxFuture<'c, QueryResult<T>> + Send,
+    {
         let limit = self.session.statement_timeout + ANSWER_MARGIN;
         let mut lease = Lease(Some(self.get().await?));
         let Some(connection) = lease.0.as_mut() else {
             return Err(unavailable("no connection"));
         };
-        let result = tokio::time::timeout(limit, work(connection))
+        let work = async {
+            if self.session.is_behind_pooler() {
+                in_one_transaction(connection, &self.session, work).await
+            } else {
+                work(connection).await
+            }
+        };
+        let result = tokio::time::timeout(limit, work)
             .await
             .map_err(|_| unavailable(format!("no answer within {limit:?}")))?;
         lease.give_back();
-        result.map_err(|error| match classify(&error) {
-            Failure::Refusal(reason) => StoreError::Refused { reason },
-            Failure::Conflict => unavailable(error.to_string()),
-            Failure::Passing(reason) | Failure::Unclear(reason) => unavailable(reason),
-        })
+        Ok(result)
     }
 
     async fn get(&self) -> Result<Connection, StoreError> {

@@ -40,6 +40,32 @@ impl Settings {
         }
     }
 
+    /// Where this database asks for less than a node with these rules, or for more validators: the node goes on with its own
+    /// rule, and somebody should know that not everybody is held to it. In words, with both values and the remedy.
+    pub fn differences(&self, node: &Settings) -> Vec<String> {
+        let mut differences = Vec::new();
+        if self.min_signatures < node.min_signatures {
+            differences.push(format!(
+                "rule=min_signatures node={} database={} so=\"records of other nodes may have fewer than this node asks for\" \
+                 remedy=\"quorate migrate --min-signatures {}, or the same for all nodes\"",
+                node.min_signatures, self.min_signatures, node.min_signatures
+            ));
+        }
+        if self.min_validators != node.min_validators {
+            let so = if self.min_validators < node.min_validators {
+                "records of other nodes may have fewer than this node asks for"
+            } else {
+                "the database refuses records of this node that have fewer"
+            };
+            differences.push(format!(
+                "rule=min_validators node={} database={} so=\"{so}\" \
+                 remedy=\"quorate migrate --min-validators with the nodes' number and --members with their file\"",
+                node.min_validators, self.min_validators
+            ));
+        }
+        differences
+    }
+
     /// Reads the database's row.
     pub(crate) fn from_row((interval, min_signatures, min_validators): SettingsRow) -> Self {
         // The table's CHECKs: no days or months, nothing negative.
@@ -115,5 +141,31 @@ mod tests {
              database requires 3: start the node with `--min-signatures 3`, or run `quorate migrate --min-signatures 2` \
              as the database's owner"
         );
+    }
+
+    #[test]
+    fn a_weaker_rule_of_the_database_is_told_with_both_values() {
+        assert!(SETTINGS.differences(&SETTINGS).is_empty());
+        let node = Settings {
+            min_signatures: 5,
+            min_validators: 2,
+            ..SETTINGS
+        };
+        let [signatures, validators] = &SETTINGS.differences(&node)[..] else {
+            panic!("two rules differ")
+        };
+        assert!(
+            signatures.starts_with("rule=min_signatures node=5 database=3"),
+            "{signatures}"
+        );
+        assert!(
+            validators.starts_with("rule=min_validators node=2 database=1"),
+            "{validators}"
+        );
+        let stricter = Settings {
+            min_validators: 3,
+            ..SETTINGS
+        };
+        assert!(stricter.differences(&SETTINGS)[0].contains("refuses"));
     }
 }

@@ -57,11 +57,11 @@ pub struct Store {
 impl Store {
     /// Makes the pool. Connects to nothing: a database that is down does not keep a node from starting.
     pub fn new(config: StoreConfig) -> Self {
-        let session = Session {
-            application_name: config.application_name,
-            connect_timeout: config.connect_timeout,
-            statement_timeout: config.statement_timeout,
-        };
+        let session = Session::new(
+            config.application_name,
+            config.connect_timeout,
+            config.statement_timeout,
+        );
         Self {
             pool: Pool::new(config.url.clone(), session, config.pool_size),
             url: config.url,

@@ -10,7 +10,7 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures::FutureExt;
-use quorate_protocol::{Address, Certificate, LastRecord, Network, WriteOutcome};
+use quorate_protocol::{Address, Certificate, Network, WriteOutcome};
 
 use crate::{
     error::{Failure, StoreError, classify},
@@ -20,11 +20,13 @@ use crate::{
 };
 
 /// Record and signatures in one statement, which is its own transaction: a client that dies leaves none half open, and
-/// the others wait for it no longer than the statement takes. The DSL has no statement with two inserts.
+/// the others wait for it no longer than the statement takes. A lost race (the same digest, the same window) inserts nothing
+/// and is no error, which the server would log with the whole statement. The DSL has no statement with two inserts.
 const WRITE: &str = r#"
     WITH record AS (
         INSERT INTO public.eth_prices ("timestamp", feed, price, observer, written_by, digest, evidence, network)
         VALUES ($1, $2, $3::numeric, $4, $5, $6, $7, $8)
+        ON CONFLICT DO NOTHING
         RETURNING digest, written_at
     ), signed AS (
         INSERT INTO public.eth_price_signatures (digest, signer, signature, validator)
@@ -98,38 +100,41 @@ pub(crate) async fn write(
             };
         }
     };
-    let attempt = pool.run(|connection| async move { Ok(attempt(connection, rows).await) }.boxed());
-    attempt.await.unwrap_or_else(|error| WriteOutcome::Unavailable {
-        reason: match error {
-            StoreError::Unavailable { reason } => reason,
-            other => other.to_string(),
-        },
-    })
-}
-
-async fn attempt(connection: &mut AsyncPgConnection, rows: Rows) -> WriteOutcome {
     let (feed, digest) = (rows.feed.clone(), rows.digest.clone());
-    let error = match insert(connection, rows).await {
-        Ok(written) => {
+    let attempt = pool.attempt(|connection| insert(connection, rows).boxed());
+    let error = match attempt.await {
+        Ok(Ok(Some(written))) => {
             return WriteOutcome::Written {
                 written_at: unix_millis(written.written_at),
             };
         }
-        Err(error) => error,
+        Ok(Ok(None)) => return in_the_way(pool, feed, digest).await,
+        Ok(Err(error)) => error,
+        Err(error) => return unavailable(error),
     };
     match classify(&error) {
-        Failure::Conflict => in_the_way(connection, &feed, &digest).await,
+        Failure::Conflict => in_the_way(pool, feed, digest).await,
         Failure::Passing(reason) => WriteOutcome::Unavailable { reason },
         Failure::Refusal(reason) => WriteOutcome::Refused { reason },
         // Asked only now, so that the usual way costs nothing. If even that is not answered, the trouble may pass.
-        Failure::Unclear(reason) => match may_write(connection).await {
+        Failure::Unclear(reason) => match pool.run(|connection| may_write(connection).boxed()).await {
             Ok(false) => WriteOutcome::Refused { reason },
             Ok(true) | Err(_) => WriteOutcome::Unavailable { reason },
         },
     }
 }
 
-async fn insert(connection: &mut AsyncPgConnection, rows: Rows) -> QueryResult<Written> {
+fn unavailable(error: StoreError) -> WriteOutcome {
+    WriteOutcome::Unavailable {
+        reason: match error {
+            StoreError::Unavailable { reason } => reason,
+            other => other.to_string(),
+        },
+    }
+}
+
+/// Nothing, if another record stands in the way.
+async fn insert(connection: &mut AsyncPgConnection, rows: Rows) -> QueryResult<Option<Written>> {
     // `load` reads to the end of the answer. `get_result` would stop at the first row, and the row comes before the
     // commit, at which the database counts the signatures.
     let written: Vec<Written> = diesel::sql_query(WRITE)
@@ -146,25 +151,25 @@ async fn insert(connection: &mut AsyncPgConnection, rows: Rows) -> QueryResult<W
         .bind::<Array<Bool>, _>(rows.validators)
         .load(connection)
         .await?;
-    written.into_iter().next().ok_or(diesel::NotFound)
+    Ok(written.into_iter().next())
 }
 
 /// What the write conflicted with: the same record, or one within the window.
-async fn in_the_way(connection: &mut AsyncPgConnection, feed: &str, digest: &str) -> WriteOutcome {
-    let found = async {
-        let exists = digest_exists(connection, digest).await?;
-        let last = last_record_on(connection, feed).await?;
-        // A damaged last record still means that the window is closed.
-        QueryResult::Ok((exists, last.unwrap_or(None)))
-    };
-    let found: QueryResult<(bool, Option<LastRecord>)> = found.await;
-    match found {
+async fn in_the_way(pool: &Pool, feed: String, digest: String) -> WriteOutcome {
+    let found = pool.run(|connection| {
+        async move {
+            let exists = digest_exists(connection, &digest).await?;
+            let last = last_record_on(connection, &feed).await?;
+            // A damaged last record still means that the window is closed.
+            Ok((exists, last.unwrap_or(None)))
+        }
+        .boxed()
+    });
+    match found.await {
         Ok((true, last)) => WriteOutcome::Duplicate { last },
         Ok((false, last)) => WriteOutcome::TooSoon { last },
         // Not knowing which of the two, it is tried again: the digest is unique.
-        Err(error) => WriteOutcome::Unavailable {
-            reason: error.to_string(),
-        },
+        Err(error) => unavailable(error),
     }
 }
 

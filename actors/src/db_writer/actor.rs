@@ -7,7 +7,7 @@ use quorate_protocol::{
     Address, Certificate, Committee, Digest, Feed, LastRecord, Members, Network, ProvenEquivocation,
     WriteOutcome, rounds::StoreRequest,
 };
-use quorate_store::{Member, Store, StoreError};
+use quorate_store::{Member, Settings, Store, StoreError};
 use quorate_supervisor::{Mailbox, SupervisedActor};
 use tokio::sync::watch;
 
@@ -111,6 +111,25 @@ impl DbWriter {
                 .members()
                 .await
                 .map_err(|error| Unfit::NotYet(error.to_string()))?;
+            // A minimum of validators binds only where there are some.
+            let there = listed.iter().any(|member| member.validator);
+            let rule = &committee.rule;
+            let database = Settings {
+                min_validators: if there { settings.min_validators } else { 0 },
+                ..settings
+            };
+            let node = Settings {
+                write_interval: terms.write_interval,
+                min_signatures: terms.min_signatures,
+                min_validators: if rule.validators.is_empty() {
+                    0
+                } else {
+                    rule.min_validators
+                },
+            };
+            for difference in database.differences(&node) {
+                log::warn!("the database's rules are not this node's: {difference}");
+            }
             if let Some(difference) = difference(&listed, &committee) {
                 log::warn!(
                     "the database lists other members than this node: {difference} \

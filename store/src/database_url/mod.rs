@@ -85,6 +85,14 @@ pub struct DatabaseUrl {
     pub(crate) ssl_client: Option<ClientCertificate>,
     /// Which of the options that tokio-postgres reads were given: `config` does not tell what it was told from its defaults.
     options: Vec<(&'static str, String)>,
+    files: Files,
+}
+
+/// Where parts of a URL come from, to be read anew at each log-in: what they hold may be replaced while nodes run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Files {
+    url: Option<PathBuf>,
+    password: Option<PathBuf>,
 }
 
 impl DatabaseUrl {
@@ -99,7 +107,37 @@ impl DatabaseUrl {
             ssl_root: None,
             ssl_client: None,
             options: Vec::new(),
+            files: Files::default(),
         }
+    }
+
+    /// The same, read anew at each log-in: the URL from the one file, the password from the other, as far as they are given.
+    pub fn from_files(self, url: Option<&Path>, password: Option<&Path>) -> Self {
+        Self {
+            files: Files {
+                url: url.map(Path::to_owned),
+                password: password.map(Path::to_owned),
+            },
+            ..self
+        }
+    }
+
+    /// As its files have it now; what is wrong with one of them if that cannot be said.
+    pub(crate) fn as_it_is_now(&self) -> Result<Self, String> {
+        let mut now = match &self.files.url {
+            Some(path) => {
+                let text = Secret::read(path).map_err(|error| format!("the database's URL: {error}"))?;
+                text.reveal()
+                    .parse()
+                    .map_err(|error| format!("{} holds no Postgres URL: {error}", path.display()))?
+            }
+            None => self.clone(),
+        };
+        if let Some(path) = &self.files.password {
+            let password = Secret::read(path).map_err(|error| format!("the database's password: {error}"))?;
+            now.password = Some(password);
+        }
+        Ok(now)
     }
 
     /// The password, if the URL has one.
@@ -258,5 +296,33 @@ mod tests {
         assert!(parsed.reveal().contains("hunter2"));
         let as_option = url("postgres://db:1/prices?password=hunter2");
         assert!(!format!("{as_option:?} {as_option}").contains("hunter2"));
+    }
+
+    #[test]
+    fn what_comes_from_files_is_what_they_hold_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let (url_file, password_file) = (folder.path().join("url"), folder.path().join("password"));
+        let write = |path: &Path, text: &str| std::fs::write(path, text).unwrap();
+        let (from_url, from_password) = (
+            url("postgres://u:old@h/d").from_files(Some(&url_file), None),
+            url("postgres://u@h/d").from_files(None, Some(&password_file)),
+        );
+        write(&url_file, "postgres://u:new@other/d\n");
+        write(&password_file, "new\n");
+        assert_eq!(
+            from_url.as_it_is_now().unwrap().reveal(),
+            "postgres://u:new@other:5432/d"
+        );
+        assert_eq!(
+            from_password.as_it_is_now().unwrap().reveal(),
+            "postgres://u:new@h:5432/d"
+        );
+
+        write(&url_file, "hunter2");
+        let problem = from_url.as_it_is_now().unwrap_err();
+        assert!(problem.contains("url holds no Postgres URL") && !problem.contains("hunter2"));
+        write(&password_file, "\n");
+        let problem = from_password.as_it_is_now().unwrap_err();
+        assert!(problem.ends_with("password is empty"), "{problem}");
     }
 }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, str::FromStr};
 use percent_encoding::percent_decode_str;
 use tokio_postgres::{Config, config::Host};
 
-use super::{ClientCertificate, DatabaseUrl, SYSTEM, SslMode, SslRoot, encode};
+use super::{ClientCertificate, DatabaseUrl, Files, SYSTEM, SslMode, SslRoot, encode};
 use crate::secret::Secret;
 
 /// What is wrong with a database URL. Shows no part of it that could be the password: of an option only a name that is
@@ -266,6 +266,7 @@ impl Given {
             ssl_root: self.ssl_root,
             password: self.password,
             options: self.passed_on,
+            files: Files::default(),
             config: all,
         })
     }

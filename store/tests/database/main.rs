@@ -7,6 +7,7 @@ mod equivocations;
 mod members;
 mod migrating;
 mod outages;
+mod pooler;
 mod private_server;
 mod racing;
 mod reading;

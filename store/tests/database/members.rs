@@ -44,7 +44,7 @@ async fn the_list_is_replaced_as_a_whole_and_kept_when_nothing_is_said() {
     list(&database, three.clone()).await;
     assert_eq!(store.members().await, Ok(sorted(three.clone())));
     let migrated = migrate(&database.owner, MigrateOptions::default()).await.unwrap();
-    assert_eq!(migrated.members, sorted(three));
+    assert_eq!(migrated.now.members, sorted(three));
     list(&database, members(&[2, 3, 4])).await;
     assert_eq!(store.members().await, Ok(sorted(members(&[2, 3, 4]))));
     // One that comes back is a member like any other.
@@ -173,7 +173,7 @@ async fn a_record_needs_as_many_validators_as_the_owner_says() {
         ..MigrateOptions::default()
     };
     let migrated = migrate(&database.owner, options).await.unwrap();
-    assert_eq!(migrated.settings.min_validators, 2);
+    assert_eq!(migrated.now.settings.min_validators, 2);
     let outcome = write(&store, &certificate("3000", now(), &[1, 2, 4])).await;
     assert!(
         matches!(&outcome, WriteOutcome::Refused { reason }

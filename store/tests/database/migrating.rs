@@ -1,6 +1,7 @@
 //! `quorate migrate`.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -8,10 +9,13 @@ use std::{
 
 use futures::future::join_all;
 use quorate_protocol::WriteOutcome;
-use quorate_store::{MigrateError, MigrateOptions, Secret, Settings, StoreError, migrate};
+use quorate_store::{
+    Member, MigrateError, MigrateOptions, PrivateOptions, PrivatePostgres, Secret, Settings, StoreError,
+    migrate,
+};
 
 use crate::support::{
-    LONG, certificate, connect, database, empty_database, now, options, server, store, write,
+    LONG, certificate, connect, database, database_of, empty_database, now, options, server, store, write,
 };
 
 /// The folder's migrations in order: what each does, and how it is undone.
@@ -77,7 +81,7 @@ async fn a_new_database_has_a_window_of_30_s_and_a_minimum_of_3() {
         min_signatures: 3,
         min_validators: 1,
     };
-    assert_eq!(migrated.settings, defaults);
+    assert_eq!((migrated.before, migrated.now.settings), (None, defaults));
     assert_eq!(store(&database.owner).settings().await, Ok(defaults));
 }
 
@@ -94,7 +98,15 @@ async fn settings_change_only_when_asked() {
         min_signatures: 5,
         min_validators: 1,
     };
-    assert_eq!(migrated.settings, settings);
+    assert_eq!(migrated.now.settings, settings);
+    let before = migrated.before.unwrap().settings;
+    assert_eq!(
+        before,
+        Settings {
+            min_signatures: 3,
+            ..settings
+        }
+    );
     assert!(migrated.applied.is_empty());
     assert_eq!(store(&database.node).settings().await, Ok(settings));
     let mismatch = settings
@@ -210,12 +222,16 @@ async fn an_owner_that_is_no_superuser_can_migrate_and_the_role_is_limited_all_t
     assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
 }
 
-/// Everything that migrations make, as text.
+/// Everything that migrations make, as text. Privileges that nobody has changed are spelled out, and sorted: neither whether
+/// they were ever written down nor in which order means anything.
 const CONTENTS: &str = "
     SELECT string_agg(line, E'\\n' ORDER BY line) FROM (
-        SELECT pg_get_functiondef(oid) || coalesce(proacl::text, '') AS line
+        SELECT pg_get_functiondef(oid)
+                || array(SELECT one::text FROM unnest(coalesce(proacl, acldefault('f', proowner))) AS one ORDER BY 1)::text
+                AS line
             FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname LIKE 'quorate%'
-        UNION ALL SELECT oid::regclass || ' ' || relkind::text || ' ' || coalesce(relacl::text, '')
+        UNION ALL SELECT oid::regclass || ' ' || relkind::text || ' '
+                || array(SELECT one::text FROM unnest(coalesce(relacl, acldefault('r', relowner))) AS one ORDER BY 1)::text
                 || coalesce(obj_description(oid, 'pg_class'), '')
             FROM pg_class WHERE relnamespace = 'public'::regnamespace
         UNION ALL SELECT attrelid::regclass || '.' || attname || ' ' || format_type(atttypid, atttypmod)
@@ -234,8 +250,14 @@ const CONTENTS: &str = "
             WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
     ) AS lines";
 
-async fn contents(client: &tokio_postgres::Client) -> String {
-    client.query_one(CONTENTS, &[]).await.unwrap().get(0)
+async fn contents(client: &tokio_postgres::Client) -> BTreeSet<String> {
+    let text: String = client.query_one(CONTENTS, &[]).await.unwrap().get(0);
+    text.lines().map(str::to_owned).collect()
+}
+
+/// What is in one of two only.
+fn difference(one: &BTreeSet<String>, other: &BTreeSet<String>) -> Vec<String> {
+    one.symmetric_difference(other).cloned().collect()
 }
 
 #[tokio::test]
@@ -246,8 +268,6 @@ async fn undoing_a_migration_leads_back_to_the_schema_before_it() {
         .batch_execute(
             "CREATE TABLE __diesel_schema_migrations (
                 version varchar(50) PRIMARY KEY, run_on timestamp NOT NULL DEFAULT current_timestamp);
-             -- So that its privileges are written down, as they are after any change of them.
-             REVOKE ALL ON __diesel_schema_migrations FROM PUBLIC;
              -- Stays when its migration is undone.
              CREATE EXTENSION btree_gist WITH SCHEMA public",
         )
@@ -259,8 +279,68 @@ async fn undoing_a_migration_leads_back_to_the_schema_before_it() {
         let after = contents(&owner).await;
         assert_ne!(after, before);
         owner.batch_execute(&down).await.unwrap();
-        assert_eq!(contents(&owner).await, before);
+        let left = difference(&contents(&owner).await, &before);
+        assert!(left.is_empty(), "{left:#?}");
         owner.batch_execute(&up).await.unwrap();
-        assert_eq!(contents(&owner).await, after);
+        let missing = difference(&contents(&owner).await, &after);
+        assert!(missing.is_empty(), "{missing:#?}");
     }
+}
+
+#[tokio::test]
+async fn a_dump_that_is_restored_on_another_server_is_brought_back_into_service() {
+    // A server of its own: the role belongs to all of it.
+    let server = PrivatePostgres::start(&PrivateOptions::default()).unwrap();
+    let database = database_of(&server, LONG).await;
+    let owner = connect(&database.owner).await;
+    let before = contents(&owner).await;
+    let restores = [
+        // What another server is: without the role, and so without all that it was granted.
+        "DROP OWNED BY quorate_node; DROP ROLE quorate_node",
+        // A dump without privileges (pg_dump --no-acl), with a role that somebody has made.
+        "DROP OWNED BY quorate_node; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO PUBLIC; \
+         GRANT CREATE ON SCHEMA public TO PUBLIC",
+    ];
+    for restore in restores {
+        owner.batch_execute(restore).await.unwrap();
+        let migrated = migrate(&database.owner, MigrateOptions::default()).await.unwrap();
+        assert!(migrated.applied.is_empty());
+        let role = "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'quorate_node'";
+        let row = owner.query_one(role, &[]).await.unwrap();
+        assert_eq!(migrated.can_log_in, row.get::<_, bool>(0));
+        migrate(&database.owner, options(LONG)).await.unwrap();
+        let difference = difference(&contents(&owner).await, &before);
+        assert!(difference.is_empty(), "{difference:#?}");
+        assert!(store(&database.node).settings().await.is_ok());
+    }
+    let outcome = write(&store(&database.node), &certificate("3000", now(), &[1, 2, 3])).await;
+    assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_changes_nothing() {
+    let database = database(LONG).await;
+    let owner = connect(&database.owner).await;
+    let before = contents(&owner).await;
+    let members = vec![Member {
+        address: crate::support::key(1).address(),
+        name: "alone".to_owned(),
+        validator: false,
+    }];
+    let impossible = MigrateOptions {
+        write_interval: Some(Duration::from_secs(7)),
+        members: Some(members),
+        ..MigrateOptions::default()
+    };
+    let refused = migrate(&database.owner, impossible).await.unwrap_err();
+    assert!(matches!(refused, MigrateError::TooFew { .. }), "{refused}");
+    assert_eq!(contents(&owner).await, before);
+    assert_eq!(
+        store(&database.node).settings().await.unwrap().write_interval,
+        LONG
+    );
+    // Nor does it keep the lock.
+    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (
+        SELECT oid FROM pg_database WHERE datname = current_database())";
+    assert_eq!(owner.query_one(locks, &[]).await.unwrap().get::<_, i64>(0), 0);
 }

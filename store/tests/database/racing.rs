@@ -10,10 +10,10 @@ use std::{
 
 use futures::future::join_all;
 use quorate_protocol::{UnixMillis, WriteOutcome};
-use quorate_store::{DatabaseUrl, Store, StoreConfig};
+use quorate_store::{DatabaseUrl, PrivateOptions, PrivatePostgres, Store, StoreConfig};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{certificate, connect, database, now, write};
+use crate::support::{LONG, certificate, connect, database, database_of, now, store, write};
 
 const WINDOW: Duration = Duration::from_millis(500);
 const WINDOWS: usize = 4;
@@ -66,4 +66,39 @@ async fn racing_writers_write_once_a_window_and_at_least_a_window_apart() {
     let (records, too_close): (i64, i64) = (row.get(0), row.get(1));
     assert_eq!(usize::try_from(records).unwrap(), written.load(Ordering::SeqCst));
     assert_eq!(too_close, 0);
+}
+
+#[tokio::test]
+async fn a_lost_race_is_no_error_in_the_servers_log() {
+    let server = PrivatePostgres::start(&PrivateOptions::default()).unwrap();
+    let database = database_of(&server, LONG).await;
+    let store = store(&database.node);
+    let (winner, loser) = (
+        certificate("3012.45", now(), &[1, 2, 3]),
+        certificate("3012.46", now(), &[4, 5, 6]),
+    );
+    assert!(matches!(
+        write(&store, &winner).await,
+        WriteOutcome::Written { .. }
+    ));
+    let digest = winner.digest();
+    for (certificate, is_the_same) in [(&loser, false), (&winner, true)] {
+        match write(&store, certificate).await {
+            WriteOutcome::TooSoon { last } if !is_the_same => assert_eq!(last.unwrap().digest, digest),
+            WriteOutcome::Duplicate { last } if is_the_same => assert_eq!(last.unwrap().digest, digest),
+            other => panic!("{other:?}"),
+        }
+    }
+    // That the log tells of errors at all is seen by one that is.
+    connect(&database.owner)
+        .await
+        .batch_execute("SELECT 1 / 0")
+        .await
+        .unwrap_err();
+    let log = std::fs::read_to_string(server.log_file()).unwrap();
+    let errors: Vec<&str> = log.lines().filter(|line| line.contains("ERROR")).collect();
+    assert!(
+        matches!(errors[..], [error] if error.contains("division by zero")),
+        "{errors:?}"
+    );
 }

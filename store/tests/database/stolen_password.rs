@@ -188,6 +188,7 @@ async fn no_other_role_and_nothing_of_the_server_can_be_had() {
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgres'",
             "SELECT pg_create_physical_replication_slot('mine')",
             "SELECT public.quorate_limit_node_role()",
+            "SELECT public.quorate_grant_node_role()",
         ],
     )
     .await;

@@ -122,18 +122,9 @@ BEGIN
     RETURN NEW;
 END
 $$;
-REVOKE ALL ON FUNCTION public.quorate_verify_equivocation() FROM PUBLIC;
 
 CREATE TRIGGER quorate_verify_equivocation BEFORE INSERT ON public.eth_price_equivocations
     FOR EACH ROW EXECUTE FUNCTION public.quorate_verify_equivocation();
-
-GRANT SELECT ON public.eth_price_equivocations TO quorate_node;
-GRANT INSERT (
-    observer, feed, network,
-    first_digest, first_timestamp, first_price, first_evidence, first_signature,
-    second_digest, second_timestamp, second_price, second_evidence, second_signature,
-    found_by
-) ON public.eth_price_equivocations TO quorate_node;
 
 COMMENT ON TABLE public.eth_price_equivocations IS
     'Proofs that an observer has signed two different statements for one window. To check them: quorate evidence';

@@ -110,7 +110,6 @@ BEGIN
     RETURN NEW;
 END
 $$;
-REVOKE ALL ON FUNCTION public.quorate_stamp_record() FROM PUBLIC;
 
 CREATE TRIGGER quorate_stamp_record BEFORE INSERT ON public.eth_prices
     FOR EACH ROW EXECUTE FUNCTION public.quorate_stamp_record();
@@ -153,14 +152,9 @@ BEGIN
     RETURN NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION public.quorate_verify_record() FROM PUBLIC;
 
 CREATE TRIGGER quorate_verify_record AFTER INSERT ON public.eth_prices
     FOR EACH ROW EXECUTE FUNCTION public.quorate_verify_record();
-
-GRANT SELECT ON public.eth_prices TO quorate_node;
-GRANT INSERT ("timestamp", feed, price, observer, written_by, digest, evidence, network)
-    ON public.eth_prices TO quorate_node;
 
 COMMENT ON TABLE public.eth_prices IS
     'One row a record: a price that a quorum of nodes has signed. With its signatures: SELECT * FROM eth_prices_signed';

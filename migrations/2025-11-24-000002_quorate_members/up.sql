@@ -14,8 +14,6 @@ CREATE TABLE public.quorate_members (
 -- The same address in another letter case is the same member.
 CREATE UNIQUE INDEX quorate_members_once_an_address ON public.quorate_members (lower(address));
 
-GRANT SELECT ON public.quorate_members TO quorate_node;
-
 -- Whether this address is, or was, a member so that its signature on something observed then counts now. Yes for
 -- everybody if no members are listed.
 CREATE FUNCTION public.quorate_is_member(who text, observed_at timestamptz) RETURNS boolean
@@ -37,8 +35,6 @@ BEGIN
     );
 END
 $$;
-REVOKE ALL ON FUNCTION public.quorate_is_member(text, timestamptz) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.quorate_is_member(text, timestamptz) TO quorate_node;
 COMMENT ON FUNCTION public.quorate_is_member(text, timestamptz) IS
     'Whether a signature of this address on something observed at this time counts now';
 

@@ -477,24 +477,6 @@ COMMENT ON FUNCTION public.quorate_digest(text, text, numeric, timestamptz, text
     'SELECT id, quorate_digest(network, feed, price, timestamp, observer, evidence) = digest AS genuine '
     'FROM eth_prices';
 
--- Only pure computation, so that nodes and readers can check for themselves; nothing of it can change anything.
-REVOKE ALL ON FUNCTION
-    public.quorate_keccak256(bytea),
-    public.quorate_number(bytea),
-    public.quorate_word(numeric),
-    public.quorate_power(numeric, numeric, numeric),
-    public.quorate_recover(text, text),
-    public.quorate_digest(text, text, numeric, timestamptz, text, jsonb)
-FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION
-    public.quorate_keccak256(bytea),
-    public.quorate_number(bytea),
-    public.quorate_word(numeric),
-    public.quorate_power(numeric, numeric, numeric),
-    public.quorate_recover(text, text),
-    public.quorate_digest(text, text, numeric, timestamptz, text, jsonb)
-TO quorate_node;
-
 -- How the triggers say no: the constraint is a name that tests and logs can rely on.
 CREATE FUNCTION public.quorate_refuse(relation text, rule text, reason text) RETURNS void
     LANGUAGE plpgsql
@@ -505,5 +487,3 @@ BEGIN
         USING ERRCODE = 'check_violation', SCHEMA = 'public', TABLE = relation, CONSTRAINT = rule;
 END
 $$;
-REVOKE ALL ON FUNCTION public.quorate_refuse(text, text, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.quorate_refuse(text, text, text) TO quorate_node;

@@ -21,8 +21,6 @@ CREATE TABLE public.quorate_settings (
 
 INSERT INTO public.quorate_settings DEFAULT VALUES;
 
-GRANT SELECT ON public.quorate_settings TO quorate_node;
-
 COMMENT ON TABLE public.quorate_settings IS
     'One row: what the owner decides for all nodes. Change it with: quorate migrate --write-interval 30s --min-signatures 3';
 COMMENT ON COLUMN public.quorate_settings.write_interval IS

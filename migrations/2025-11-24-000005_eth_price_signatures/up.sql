@@ -40,7 +40,6 @@ BEGIN
     RETURN NEW;
 END
 $$;
-REVOKE ALL ON FUNCTION public.quorate_only_with_record() FROM PUBLIC;
 
 CREATE TRIGGER quorate_only_with_record BEFORE INSERT ON public.eth_price_signatures
     FOR EACH ROW EXECUTE FUNCTION public.quorate_only_with_record();
@@ -68,7 +67,6 @@ BEGIN
     RETURN NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION public.quorate_verify_signature() FROM PUBLIC;
 
 CREATE TRIGGER quorate_verify_signature AFTER INSERT ON public.eth_price_signatures
     FOR EACH ROW EXECUTE FUNCTION public.quorate_verify_signature();
@@ -110,7 +108,6 @@ BEGIN
     RETURN NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION public.quorate_require_signatures() FROM PUBLIC;
 
 -- At commit, when all signatures of the transaction are in.
 CREATE CONSTRAINT TRIGGER quorate_require_signatures AFTER INSERT ON public.eth_prices
@@ -144,9 +141,6 @@ CREATE VIEW public.eth_prices_signed AS
         WHERE one.digest = record.digest
     ) AS signed
     ORDER BY record."timestamp" DESC;
-
-GRANT SELECT ON public.eth_price_signatures, public.eth_prices_signed TO quorate_node;
-GRANT INSERT (digest, signer, signature, validator) ON public.eth_price_signatures TO quorate_node;
 
 COMMENT ON TABLE public.eth_price_signatures IS
     'One row a signature. Written in the transaction of its record, never later';

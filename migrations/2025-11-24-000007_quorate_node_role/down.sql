@@ -1,0 +1,66 @@
+-- The role stays, with its connection limit: it belongs to the whole server, and other databases may use it.
+DROP FUNCTION public.quorate_limit_node_role();
+DROP FUNCTION public.quorate_grant_node_role();
+
+DO $$
+BEGIN
+    GRANT EXECUTE ON FUNCTION
+        pg_catalog.lo_create(oid), pg_catalog.lo_creat(integer), pg_catalog.lo_from_bytea(oid, bytea)
+    TO PUBLIC;
+EXCEPTION WHEN insufficient_privilege THEN
+    NULL;
+END
+$$;
+
+DO $$
+BEGIN
+    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO PUBLIC', current_database());
+    EXECUTE format('ALTER ROLE quorate_node IN DATABASE %I RESET ALL', current_database());
+EXCEPTION WHEN insufficient_privilege THEN
+    NULL;
+END
+$$;
+
+REVOKE ALL ON
+    public.quorate_settings,
+    public.quorate_members,
+    public.eth_prices,
+    public.eth_price_signatures,
+    public.eth_prices_signed,
+    public.eth_price_equivocations,
+    public.__diesel_schema_migrations
+FROM quorate_node;
+REVOKE ALL ON FUNCTION
+    public.quorate_digest(text, text, numeric, timestamptz, text, jsonb),
+    public.quorate_is_member(text, timestamptz),
+    public.quorate_keccak256(bytea),
+    public.quorate_number(bytea),
+    public.quorate_power(numeric, numeric, numeric),
+    public.quorate_recover(text, text),
+    public.quorate_refuse(text, text, text),
+    public.quorate_word(numeric)
+FROM quorate_node;
+-- As functions are when they are made.
+GRANT EXECUTE ON FUNCTION
+    public.quorate_only_with_record(),
+    public.quorate_require_signatures(),
+    public.quorate_stamp_record(),
+    public.quorate_verify_equivocation(),
+    public.quorate_verify_record(),
+    public.quorate_verify_signature(),
+    public.quorate_digest(text, text, numeric, timestamptz, text, jsonb),
+    public.quorate_is_member(text, timestamptz),
+    public.quorate_keccak256(bytea),
+    public.quorate_number(bytea),
+    public.quorate_power(numeric, numeric, numeric),
+    public.quorate_recover(text, text),
+    public.quorate_refuse(text, text, text),
+    public.quorate_word(numeric)
+TO PUBLIC;
+REVOKE USAGE ON SCHEMA public FROM quorate_node;
+
+DO $$
+BEGIN
+    EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM quorate_node', current_database());
+END
+$$;
