@@ -18,6 +18,7 @@ mod message;
 mod names;
 mod observation;
 mod price;
+pub mod readiness;
 mod record;
 mod refusal_notice;
 mod report;
@@ -28,7 +29,7 @@ mod time;
 mod written;
 
 pub use address::{Address, ParseAddressError};
-pub use committee::{Committee, Committees, Fraction, Members, NeverQuorate, ParseFractionError, QuorumRule};
+pub use committee::{Committee, Fraction, Members, NeverQuorate, ParseFractionError, QuorumRule};
 pub use digest::{Digest, keccak256};
 pub use encoding::ParseHexError;
 pub use equivocation::{Equivocation, EquivocationError, ProvenEquivocation, one_window};

@@ -534,7 +534,7 @@ fn an_observer_that_equivocated_is_not_cosigned_for_as_long_as_it_is_in_quaranti
     let proof = ProvenEquivocation::of(&one, &other, Duration::from_secs(15)).unwrap();
     let effects = machine.on_equivocation(proof.clone(), true, at(201));
     let claim = Effect::Publish(Message::Equivocation(proof.to_claim()));
-    let kept = Effect::Store(StoreRequest::KeepEquivocation(proof));
+    let kept = Effect::Store(StoreRequest::KeepEquivocation(Box::new(proof)));
     assert!(effects.contains(&claim) && effects.contains(&kept));
     assert_eq!(machine.candidates(), 0, "neither stays");
     let mut cosigned = vec![];

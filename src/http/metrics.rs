@@ -11,12 +11,15 @@ use prometheus::{
     proto::MetricFamily,
 };
 use quorate_actors::NAMESPACE;
-use quorate_protocol::{UnixMillis, rounds::FeedStatus};
+use quorate_protocol::{
+    UnixMillis,
+    readiness::{Condition, Readiness},
+    rounds::FeedStatus,
+};
 use quorate_supervisor::{ActorStatus, Phase};
 
 use super::{
     Views,
-    readiness::{Condition, Readiness},
     status::{self, Shared, statuses},
 };
 use crate::logging;
@@ -167,9 +170,12 @@ fn of_the_process(page: &Page, views: &Views, readiness: &Readiness) -> Result<(
         [],
         [([], logging::dropped_lines() as f64)],
     )?;
-    page.each(&OF_CONDITIONS, ["condition"], &readiness.0, |condition| {
-        [condition.name.to_owned()]
-    })
+    page.each(
+        &OF_CONDITIONS,
+        ["condition"],
+        readiness.conditions(),
+        |condition| [condition.name.to_owned()],
+    )
 }
 
 fn of_actors(page: &Page, actors: &[ActorStatus]) -> Result<(), Error> {

@@ -1,7 +1,6 @@
 //! The node's HTTP API: for probes, metrics and people with curl. It shows, and decides nothing.
 
 mod metrics;
-mod readiness;
 mod status;
 
 use std::{io, net::SocketAddr};

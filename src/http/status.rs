@@ -7,15 +7,15 @@ use std::{
 
 use actix_web::{HttpResponse, web};
 use quorate_actors::aggregator::AggregatorMessage;
-use quorate_protocol::rounds::FeedStatus;
+use quorate_protocol::{
+    readiness::{Condition, Readiness, problems},
+    rounds::FeedStatus,
+};
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{
-    Views,
-    readiness::{Readiness, problems},
-};
-use crate::config::members::Names;
+use super::Views;
+use crate::{config::members::Names, show::rfc3339};
 
 /// The Aggregator answers within milliseconds, or it is being restarted.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -55,7 +55,7 @@ pub(super) async fn readyz(views: web::Data<Views>, shared: Shared) -> HttpRespo
     let is_ready = readiness.is_ready();
     let body = json!({
         "ready": is_ready,
-        "conditions": readiness.0,
+        "conditions": readiness.conditions().iter().map(shown).collect::<Vec<_>>(),
         "reasons": readiness.reasons(),
         "warnings": warnings(&views, feeds.as_deref().unwrap_or_default()),
     });
@@ -64,6 +64,15 @@ pub(super) async fn readyz(views: web::Data<Views>, shared: Shared) -> HttpRespo
     } else {
         HttpResponse::ServiceUnavailable().json(body)
     }
+}
+
+fn shown(condition: &Condition) -> Value {
+    json!({
+        "name": condition.name,
+        "ok": condition.ok,
+        "since": rfc3339(condition.since),
+        "reason": condition.reason,
+    })
 }
 
 /// `/api/v1/status`.
@@ -146,4 +155,25 @@ pub(super) async fn statuses(views: &Views) -> Option<Vec<FeedStatus>> {
         .try_send(AggregatorMessage::AskStatus(asker))
         .ok()?;
     timeout(PATIENCE, answer).await.ok()?.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_protocol::UnixMillis;
+
+    use super::*;
+
+    #[test]
+    fn a_condition_is_shown_for_people() {
+        let condition = Condition {
+            name: "peers",
+            ok: false,
+            since: UnixMillis::new(1_700_000_000_000),
+            reason: Some("alone".to_owned()),
+        };
+        assert_eq!(
+            shown(&condition),
+            json!({"name": "peers", "ok": false, "since": "2023-11-14T22:13:20.000Z", "reason": "alone"})
+        );
+    }
 }

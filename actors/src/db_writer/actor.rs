@@ -221,7 +221,7 @@ impl Handler<DbWriterMessage> for DbWriter {
         match message {
             DbWriterMessage::Request(StoreRequest::Write(certificate)) => self.write(certificate, ctx),
             DbWriterMessage::Request(StoreRequest::LastRecord(feed)) => self.ask_last_record(feed, ctx),
-            DbWriterMessage::Request(StoreRequest::KeepEquivocation(proof)) => self.keep(proof, ctx),
+            DbWriterMessage::Request(StoreRequest::KeepEquivocation(proof)) => self.keep(*proof, ctx),
             DbWriterMessage::CommitteeIs(committee) => {
                 self.committee = committee;
                 // To be compared with the database's list anew.

@@ -117,7 +117,7 @@ fn a_proof_of_equivocation_is_kept_once_whoever_brings_it() {
         bench
             .writer
             .send(DbWriterMessage::Request(StoreRequest::KeepEquivocation(
-                proof.clone(),
+                Box::new(proof.clone()),
             )))
             .await
             .unwrap();

@@ -153,7 +153,7 @@ impl Handler<DbWriterMessage> for Recorder {
                 Said::AskLastRecord(AskLastRecord(feed))
             }
             DbWriterMessage::Request(StoreRequest::KeepEquivocation(proof)) => {
-                Said::KeepEvidence(KeepEvidence(proof))
+                Said::KeepEvidence(KeepEvidence(*proof))
             }
             other @ DbWriterMessage::CommitteeIs(_) => panic!("no actor says this: {other:?}"),
         });

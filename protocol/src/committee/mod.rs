@@ -119,7 +119,7 @@ const MAX_RETIRED: usize = 4;
 /// A report that was in flight when the members changed is good by the old committee for a while (one write window); a
 /// report that was observed afterwards never is.
 #[derive(Debug, Clone)]
-pub struct Committees {
+pub(crate) struct Committees {
     current: Committee,
     /// Newest first, each with the time at which it was replaced.
     retired: VecDeque<(Committee, UnixMillis)>,
@@ -128,7 +128,7 @@ pub struct Committees {
 
 impl Committees {
     /// Only `current`; what it is replaced by leaves it in force for `overlap`.
-    pub fn new(current: Committee, overlap: Duration) -> Self {
+    pub(crate) fn new(current: Committee, overlap: Duration) -> Self {
         Self {
             current,
             retired: VecDeque::new(),
@@ -137,7 +137,7 @@ impl Committees {
     }
 
     /// From `now` on, another one is current.
-    pub fn replace(&mut self, committee: Committee, now: UnixMillis) {
+    pub(crate) fn replace(&mut self, committee: Committee, now: UnixMillis) {
         if committee == self.current {
             return;
         }
@@ -147,12 +147,12 @@ impl Committees {
     }
 
     /// The one that counts for what is observed from now on.
-    pub fn current(&self) -> &Committee {
+    pub(crate) fn current(&self) -> &Committee {
         &self.current
     }
 
     /// Those by which an observation of `observed_at` may be judged at `now`, the current one first.
-    pub fn in_force(
+    pub(crate) fn in_force(
         &self,
         observed_at: UnixMillis,
         now: UnixMillis,
@@ -165,7 +165,7 @@ impl Committees {
     }
 
     /// The first signer who is a member in no committee in force.
-    pub fn stranger(
+    pub(crate) fn stranger(
         &self,
         attestations: &[Attestation],
         observed_at: UnixMillis,
@@ -179,7 +179,12 @@ impl Committees {
     }
 
     /// The certificate, if this report is quorate in a committee in force; `live` nodes count in an open network.
-    pub fn certify(&self, report: &VerifiedReport, live: usize, now: UnixMillis) -> Option<Certificate> {
+    pub(crate) fn certify(
+        &self,
+        report: &VerifiedReport,
+        live: usize,
+        now: UnixMillis,
+    ) -> Option<Certificate> {
         let observed_at = report.observation().observed_at();
         self.in_force(observed_at, now)
             .find_map(|committee| report.certify(committee, live))

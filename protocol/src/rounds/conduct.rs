@@ -12,7 +12,7 @@ const MAX_TOLD: usize = 16;
 
 /// Something held against a node. None is a proof of bad faith but the first; clocks, sources and databases fail too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mark {
+pub(super) enum Mark {
     /// It made two statements for one window.
     Equivocated,
     /// It announced a record that the database does not have.
@@ -27,7 +27,7 @@ pub enum Mark {
 
 impl Mark {
     /// The name under which it is counted, the same for refusals here and elsewhere.
-    pub fn label(self) -> &'static str {
+    pub(super) fn label(self) -> &'static str {
         match self {
             Self::Equivocated => "equivocation",
             Self::FalseWritten => "false_written",

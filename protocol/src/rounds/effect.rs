@@ -81,7 +81,7 @@ pub enum StoreRequest {
     /// What is the last record of this feed? The answer is [`super::Rounds::on_last_record`].
     LastRecord(Feed),
     /// Keep this proof.
-    KeepEquivocation(ProvenEquivocation),
+    KeepEquivocation(Box<ProvenEquivocation>),
 }
 
 /// What is to be done, and when the machine wants to be called again: filled by its parts, taken by the shell.

@@ -28,7 +28,7 @@ pub struct Timing {
     pub give_up: Duration,
     /// How long each further writer waits for those ranked before it: a commit, and the news of it across the network. A commit
     /// takes about 20 ms, in which the database recovers the signers, and 5 ms more for each signature beyond three; see
-    /// [`super::turns`]. Shorter, and writes are tried in vain; longer, and a writer that died costs more.
+    /// `turns.rs`. Shorter, and writes are tried in vain; longer, and a writer that died costs more.
     pub stagger: Duration,
     /// No writer waits longer than this for its turn, however large the network.
     pub max_stagger: Duration,

@@ -8,8 +8,8 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Effect, Mark, Note, Now,
-    conduct::Conduct,
+    Effect, Note, Now,
+    conduct::{Conduct, Mark},
     peers::{Alive, Peers},
 };
 use crate::{

@@ -332,7 +332,7 @@ impl Simulation {
                 }
                 Effect::Sign(request) => self.sign(index, request),
                 Effect::Publish(message) => self.gossip(index, &message),
-                Effect::Store(StoreRequest::KeepEquivocation(proof)) => self.evidence.push((index, proof)),
+                Effect::Store(StoreRequest::KeepEquivocation(proof)) => self.evidence.push((index, *proof)),
                 Effect::Store(StoreRequest::Write(certificate)) => {
                     self.attempts += 1;
                     let delay = self.between(1, 2);

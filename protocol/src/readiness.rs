@@ -1,41 +1,33 @@
-//! Whether this node can help to bring records about: four conditions, each with its reason and since when. Pure.
+//! Whether a node can help to bring records about: four conditions, each with its reason and since when.
 
-use quorate_protocol::{UnixMillis, rounds::FeedStatus};
-use serde::{Serialize, Serializer};
-
-use crate::show::rfc3339;
+use crate::{rounds::FeedStatus, time::UnixMillis};
 
 /// What must hold, in the order in which it comes about after a start.
-pub(super) const CONDITIONS: [&str; 4] = ["listening", "database", "price", "peers"];
+pub const CONDITIONS: [&str; 4] = ["listening", "database", "price", "peers"];
 
 /// What is wrong with each of [`CONDITIONS`]; nothing: it holds.
-pub(super) type Problems = [Option<String>; CONDITIONS.len()];
+pub type Problems = [Option<String>; CONDITIONS.len()];
 
 /// One condition at one moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Condition {
-    pub(super) name: &'static str,
-    pub(super) ok: bool,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// Which of [`CONDITIONS`].
+    pub name: &'static str,
+    /// Whether it holds.
+    pub ok: bool,
     /// Since when it has been so.
-    #[serde(serialize_with = "as_rfc3339")]
-    since: UnixMillis,
+    pub since: UnixMillis,
     /// Why it does not hold; the latest of the reasons since then.
-    reason: Option<String>,
-}
-
-// serde hands over a reference.
-#[allow(clippy::trivially_copy_pass_by_ref)]
-fn as_rfc3339<S: Serializer>(time: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*time))
+    pub reason: Option<String>,
 }
 
 /// All conditions, and since when each is as it is.
 #[derive(Debug, Clone)]
-pub(super) struct Readiness(pub(super) [Condition; CONDITIONS.len()]);
+pub struct Readiness([Condition; CONDITIONS.len()]);
 
 impl Readiness {
     /// Before the first look nothing holds.
-    pub(super) fn at(now: UnixMillis) -> Self {
+    pub fn at(now: UnixMillis) -> Self {
         Self(CONDITIONS.map(|name| Condition {
             name,
             ok: false,
@@ -45,7 +37,7 @@ impl Readiness {
     }
 
     /// Takes over what was found now.
-    pub(super) fn update(&mut self, problems: Problems, now: UnixMillis) {
+    pub fn update(&mut self, problems: Problems, now: UnixMillis) {
         for (condition, reason) in self.0.iter_mut().zip(problems) {
             if condition.ok != reason.is_none() {
                 (condition.ok, condition.since) = (reason.is_none(), now);
@@ -54,13 +46,18 @@ impl Readiness {
         }
     }
 
+    /// The conditions, in the order of [`CONDITIONS`].
+    pub fn conditions(&self) -> &[Condition] {
+        &self.0
+    }
+
     /// Whether all hold.
-    pub(super) fn is_ready(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         self.0.iter().all(|condition| condition.ok)
     }
 
     /// Why not, a line each.
-    pub(super) fn reasons(&self) -> Vec<&str> {
+    pub fn reasons(&self) -> Vec<&str> {
         self.0
             .iter()
             .filter_map(|condition| condition.reason.as_deref())
@@ -69,7 +66,7 @@ impl Readiness {
 }
 
 /// What keeps this node from records. `None`: the Aggregator does not answer.
-pub(super) fn problems(listening: i64, feeds: Option<&[FeedStatus]>) -> Problems {
+pub fn problems(listening: i64, feeds: Option<&[FeedStatus]>) -> Problems {
     let of_feeds = |problem: fn(&FeedStatus) -> Option<String>| match feeds {
         None => Some("the Aggregator does not answer: see /api/v1/actors".to_owned()),
         Some(feeds) => {
@@ -137,16 +134,6 @@ mod tests {
         assert_eq!(readiness.reasons(), ["timeout"], "the latest reason");
         assert_eq!(readiness.0[1].since, at(3), "of the same trouble");
         assert_eq!(readiness.0[0].since, at(1), "the others are as they were");
-    }
-
-    #[test]
-    fn the_json_is_for_people() {
-        let mut readiness = Readiness::at(at(0));
-        readiness.update([None, None, None, Some("alone".to_owned())], at(1));
-        assert_eq!(
-            serde_json::to_value(&readiness.0[3]).unwrap(),
-            serde_json::json!({"name": "peers", "ok": false, "since": "2023-11-14T22:13:20.000Z", "reason": "alone"})
-        );
     }
 
     #[test]
