@@ -713,21 +713,19 @@ mod hostile {
 
     proptest! {
         #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-            let _ = judge().judge(&bytes, at(0));
+        fn what_is_made_up_is_never_accepted_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            prop_assert!(judge().judge(&bytes, at(0)).is_err());
         }
 
         #[test]
-        fn no_mutation_of_a_valid_message_panics_or_proves_another_observation(
-            position in 0usize..400, value in any::<u8>()
+        fn a_valid_message_with_any_byte_changed_is_never_accepted(
+            position in any::<prop::sample::Index>(), change in 1u8..
         ) {
-            let valid = report(&[1, 2], at(0));
-            let mut message = bytes(&valid);
-            let position = position % message.len();
-            message[position] = value;
-            if let Ok(Verified::Report(accepted)) = judge().judge(&message, at(0)) {
-                prop_assert_eq!(accepted, valid);
-            }
+            let mut message = bytes(&report(&[1, 2], at(0)));
+            let position = position.index(message.len());
+            message[position] ^= change;
+            let judged = judge().judge(&message, at(0));
+            prop_assert!(judged.is_err(), "byte {position}: {judged:?}");
         }
     }
 }

@@ -7,7 +7,7 @@ use quorate_protocol::{Feed, rounds::Note};
 
 use crate::histogram;
 
-/// From some messages on a fast network to courting one observation after the other.
+/// From some messages on a fast network to one observation after the other, each given up.
 const QUORUM: [f64; 10] = [0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 15.0];
 /// Around the lead of a second with which prices are fetched; the last is a window.
 const RECORD: [f64; 11] = [0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 5.0, 15.0, 30.0];
