@@ -1,6 +1,6 @@
 //! What is known between fetches: when each feed is next fetched, whose health allows to ask it, and what a fetch changes.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use quorate_protocol::{AgreedPrice, Evidence, Feed, Instant, Quote, Source, UnixMillis};
 
@@ -73,6 +73,13 @@ pub enum SourceEvent {
         /// The source.
         source: Source,
     },
+    /// It said something new beside a good price.
+    Warned {
+        /// The source.
+        source: Source,
+        /// Its words.
+        warning: String,
+    },
 }
 
 impl fmt::Display for SourceEvent {
@@ -96,6 +103,12 @@ impl fmt::Display for SourceEvent {
                 rest.as_secs()
             ),
             Self::Back { source } => write!(f, "source is back: source={source}"),
+            Self::Warned { source, warning } => {
+                write!(
+                    f,
+                    "source warns beside a good price: source={source} warning={warning:?}"
+                )
+            }
         }
     }
 }
@@ -223,6 +236,8 @@ struct FeedState {
     is_in_flight: bool,
     /// In the order of the rules.
     sources: Vec<(Source, Health)>,
+    /// What each has warned of last: it is said once, not with every answer.
+    warnings: BTreeMap<Source, String>,
 }
 
 impl FeedState {
@@ -237,6 +252,7 @@ impl FeedState {
                 .iter()
                 .map(|spec| (spec.kind().source(), Health::default()))
                 .collect(),
+            warnings: BTreeMap::new(),
         }
     }
 
@@ -270,6 +286,15 @@ impl FeedState {
                     error: error.clone(),
                     rest,
                 });
+            }
+        }
+        for answer in &fetch.answers {
+            let source = answer.quote.source.clone();
+            let Some(warning) = answer.warning.clone() else {
+                continue;
+            };
+            if self.warnings.insert(source.clone(), warning.clone()).as_ref() != Some(&warning) {
+                events.push(SourceEvent::Warned { source, warning });
             }
         }
         let reached = fetch.agreement.reach(fetch.quotes(), &self.suspects());
@@ -324,7 +349,10 @@ fn dated(fetch: &Fetch, evidence: Evidence) -> AgreedPrice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{health::FIRST_OUTLIER_REST, source::SourceKind};
+    use crate::{
+        health::FIRST_OUTLIER_REST,
+        source::{Answered, SourceKind},
+    };
 
     const THREE: [SourceKind; 3] = [SourceKind::Coinbase, SourceKind::Kraken, SourceKind::Gemini];
     const LIMIT: Duration = Duration::from_secs(3);
@@ -382,7 +410,8 @@ mod tests {
                         price: price.parse().unwrap(),
                         at: UnixMillis::new(second * 1000),
                     };
-                    (*second, Ok(quote))
+                    let warning = None;
+                    (*second, Ok(Answered { quote, warning }))
                 }
                 Err(error) => (second, Err(error.clone())),
             };
@@ -410,6 +439,7 @@ mod tests {
         QuoteError::Status {
             status: 500,
             retry_after: None,
+            said: None,
         }
     }
 
@@ -557,11 +587,13 @@ mod tests {
     fn an_answer_after_the_first_word_of_its_source_or_of_nobody_asked_counts_for_nothing() {
         let mut fetch = feeds().begin(&eth(), at(0)).unwrap();
         let quote = |kind: SourceKind| {
-            Ok(Quote {
+            let quote = Quote {
                 source: kind.source(),
                 price: "3000".parse().unwrap(),
                 at: UnixMillis::new(1),
-            })
+            };
+            let warning = Some("WGeneral:Deprecated".to_owned());
+            Ok(Answered { quote, warning })
         };
         for kind in [SourceKind::Coinbase, SourceKind::Coinbase, SourceKind::Bitstamp] {
             fetch.take(&kind.source(), quote(kind), at(1), UnixMillis::new(1));
@@ -575,5 +607,32 @@ mod tests {
             UnixMillis::new(1),
         );
         assert!(fetch.is_firm(), "two of three");
+    }
+
+    #[test]
+    fn a_warning_beside_a_good_price_is_said_once() {
+        let mut feeds = feeds();
+        let mut warned = |second| {
+            let mut fetch = feeds.begin(&eth(), at(second)).unwrap();
+            let quote = Quote {
+                source: SourceKind::Kraken.source(),
+                price: "3000".parse().unwrap(),
+                at: UnixMillis::new(1),
+            };
+            let source = quote.source.clone();
+            let warning = Some("WGeneral:Deprecated".to_owned());
+            fetch.take(
+                &source,
+                Ok(Answered { quote, warning }),
+                at(second),
+                UnixMillis::new(1),
+            );
+            feeds.conclude(fetch, at(second), || 0).events
+        };
+        assert_eq!(
+            warned(0)[0].to_string(),
+            "source warns beside a good price: source=kraken warning=\"WGeneral:Deprecated\""
+        );
+        assert_eq!(warned(30), []);
     }
 }

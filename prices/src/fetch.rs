@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use quorate_protocol::{Feed, Instant, Quote, Source, UnixMillis};
 
-use crate::{agreement::Agreement, quote_error::QuoteError, source::SourceSpec};
+use crate::{
+    agreement::Agreement,
+    quote_error::QuoteError,
+    source::{Answered, SourceSpec},
+};
 
 /// A fetch under way. [`crate::Feeds::begin`] makes it, the shell asks [`Fetch::asked`] all at once and tells it what came,
 /// and [`crate::Feeds::conclude`] makes a price of it.
@@ -29,6 +33,7 @@ pub struct Fetch {
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) quote: Quote,
+    pub(crate) warning: Option<String>,
     pub(crate) in_at: UnixMillis,
     pub(crate) in_instant: Instant,
 }
@@ -57,7 +62,7 @@ impl Fetch {
     pub fn take(
         &mut self,
         source: &Source,
-        outcome: Result<Quote, QuoteError>,
+        outcome: Result<Answered, QuoteError>,
         in_instant: Instant,
         in_at: UnixMillis,
     ) {
@@ -66,8 +71,9 @@ impl Fetch {
         };
         self.missing.swap_remove(index);
         match outcome {
-            Ok(quote) => self.answers.push(Answer {
+            Ok(Answered { quote, warning }) => self.answers.push(Answer {
                 quote,
+                warning,
                 in_at,
                 in_instant,
             }),

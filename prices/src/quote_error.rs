@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use quorate_protocol::Price;
+
 /// Why a source gave no usable price. Every one of them sends the source to rest; none ends the node.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum QuoteError {
     /// Nothing came back within the time: the exchange or the way to it is slow or gone. Likely to pass.
     #[error("no answer within {} ms", limit.as_millis())]
@@ -29,21 +32,32 @@ pub enum QuoteError {
     },
     /// A status that is no success. 5xx: the exchange's trouble; 403 and 451: it does not serve this address; 404: it
     /// has no such pair, or the base URL is wrong.
-    #[error("HTTP status {status}")]
+    #[error("HTTP status {status}{}", shown_words(said.as_deref()))]
     Status {
         /// The status code.
         status: u16,
-        /// How long the exchange asks to be left alone, if it does (with 503).
+        /// How long the exchange asks to be left alone, if it does.
         retry_after: Option<Duration>,
+        /// Why, in the exchange's own words, if its answer says so.
+        said: Option<String>,
     },
     /// The address moved. Redirects are not followed, so that nobody can send the node elsewhere: set the new base URL.
     #[error(
-        "HTTP status {status} redirects elsewhere, and redirects are not followed; set the base URL that answers"
+        "HTTP status {status} redirects to {}, and redirects are not followed; if that is the exchange's new address, set it as \
+         the source's base URL",
+        location.as_deref().unwrap_or("an unsaid place")
     )]
     Redirect {
         /// The status code.
         status: u16,
+        /// Where to, without its query.
+        location: Option<String>,
     },
+    /// The body is compressed though nothing was asked for: a proxy on the way does as it likes.
+    #[error(
+        "the answer is compressed ({0}), which was not asked for and is not read: something on the way to the exchange does this"
+    )]
+    Compressed(String),
     /// The answer is longer than any price: a wrong page, or an attempt to exhaust this node.
     #[error("the answer is longer than {limit_bytes} bytes")]
     TooLong {
@@ -72,6 +86,9 @@ pub enum QuoteError {
         /// Where it departs.
         column: usize,
     },
+    /// An object has one key twice: which of the two values is meant nobody knows.
+    #[error("the answer has the key {0:?} twice, which of the two values counts is unknown")]
+    DuplicateKey(String),
     /// JSON of the documented shape without a field that we need.
     #[error("the answer has no field {0:?}")]
     MissingField(&'static str),
@@ -92,18 +109,40 @@ pub enum QuoteError {
     /// The price is negative: a defect.
     #[error("the price {0:?} is negative")]
     Negative(String),
-    /// The price is no number: `NaN`, `null`, a word, a separator.
-    #[error("the price {0:?} is no decimal number")]
+    /// The price is no number: `NaN`, `null`, a word, a plus, a space or a comma.
+    #[error(
+        "the price {0:?} is no decimal number: only digits with at most one point and an exponent are taken"
+    )]
     NotANumber(String),
-    /// The price is written with an exponent. It is refused rather than guessed at: no price of ours needs one.
-    #[error("the price {0:?} is written with an exponent, only plain decimals are taken")]
-    Exponent(String),
-    /// The price is above 10^18 or has more than 18 decimals: it cannot be stated exactly.
-    #[error("the price {0:?} does not fit: at most 10^18 and 18 decimals")]
+    /// The price is above 10^18, or so small that 18 decimals would not hold it to half a basis point.
+    #[error("the price {0:?} does not fit: at most 10^18, and not so small that 18 decimals falsify it")]
     OutOfRange(String),
+    /// The last trade lies outside of what is bid and asked now: it is old, however fresh the answer.
+    #[error(
+        "the last trade {price} lies outside of the book, bid {bid} and ask {ask}: nobody has traded for long"
+    )]
+    OffMarket {
+        /// The last trade.
+        price: Price,
+        /// What is bid now.
+        bid: Price,
+        /// What is asked now.
+        ask: Price,
+    },
     /// The time in the answer is no time.
     #[error("the time {0:?} is no Unix time")]
     BadTime(String),
+    /// The time is in another unit than documented: the exchange's API changed. It says nothing about any clock.
+    #[error("the time {said:?} is in {came} where {due} are documented: the exchange's API has changed")]
+    #[strum(serialize = "bad_time")]
+    WrongUnit {
+        /// What came.
+        said: String,
+        /// What is documented.
+        due: &'static str,
+        /// What it looks like.
+        came: &'static str,
+    },
     /// The exchange's own time says that the price is old: its feed stands still.
     #[error("the price is {} s old, at most {} s are allowed", age.as_secs(), limit.as_secs())]
     Stale {
@@ -134,6 +173,10 @@ pub(crate) fn shown(text: &str) -> String {
     text.chars().take(SHOWN_CHARS).collect()
 }
 
+fn shown_words(words: Option<&str>) -> String {
+    words.map(|words| format!(": {words:?}")).unwrap_or_default()
+}
+
 fn shown_wait(wait: Option<Duration>) -> String {
     wait.map_or_else(
         || "an unsaid time".to_owned(),
@@ -156,29 +199,25 @@ impl QuoteError {
 
     /// A short name for counters: one of a fixed set.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Timeout { .. } => "timeout",
-            Self::LeftBehind { .. } => "left_behind",
-            Self::Unreachable(_) => "unreachable",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Status { .. } => "status",
-            Self::Redirect { .. } => "redirect",
-            Self::TooLong { .. } => "too_long",
-            Self::Empty => "empty",
-            Self::Html => "html",
-            Self::NotJson { .. } => "not_json",
-            Self::WrongShape { .. } => "wrong_shape",
-            Self::MissingField(_) => "missing_field",
-            Self::Refused(_) => "refused",
-            Self::WrongPair { .. } => "wrong_pair",
-            Self::Zero => "zero",
-            Self::Negative(_) => "negative",
-            Self::NotANumber(_) => "not_a_number",
-            Self::Exponent(_) => "exponent",
-            Self::OutOfRange(_) => "out_of_range",
-            Self::BadTime(_) => "bad_time",
-            Self::Stale { .. } => "stale",
-            Self::Future { .. } => "future",
+        self.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::VariantNames;
+
+    use super::QuoteError;
+
+    #[test]
+    fn every_refusal_stands_in_the_documentation() {
+        let page = include_str!("../../docs/sources.md");
+        for name in QuoteError::VARIANTS {
+            let documented = page
+                .lines()
+                .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
+                .any(|cell| cell.contains(&format!("`{name}`")));
+            assert!(documented, "{name}");
         }
     }
 }

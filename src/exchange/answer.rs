@@ -193,7 +193,7 @@ mod tests {
         let body = body(kind, &feed, MARKET, NOW, fault);
         let quote = kind.read(&HttpAnswer::ok(body), &feed, NOW, FIVE_MINUTES);
         quote
-            .map(|quote| quote.price.to_string())
+            .map(|answered| answered.quote.price.to_string())
             .map_err(|error| error.name())
     }
 

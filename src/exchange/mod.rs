@@ -223,12 +223,9 @@ mod tests {
 
     /// What a node makes of a body with status 200.
     fn read(kind: SourceKind, body: &[u8], feed: &Feed) -> Result<Quote, QuoteError> {
-        kind.read(
-            &HttpAnswer::ok(body),
-            feed,
-            Clock::system().unix_now(),
-            FetchRules::MAX_QUOTE_AGE,
-        )
+        let (answer, now) = (HttpAnswer::ok(body), Clock::system().unix_now());
+        kind.read(&answer, feed, now, FetchRules::MAX_QUOTE_AGE)
+            .map(|answered| answered.quote)
     }
 
     const HERE: &str = "127.0.0.1:40000";

@@ -94,7 +94,9 @@ impl PriceFetcher {
             self.measures.take_event(event);
             match event {
                 SourceEvent::Back { .. } => log::info!("{event} feed={feed}"),
-                SourceEvent::Failed { .. } | SourceEvent::Outlier { .. } => log::warn!("{event} feed={feed}"),
+                SourceEvent::Failed { .. } | SourceEvent::Outlier { .. } | SourceEvent::Warned { .. } => {
+                    log::warn!("{event} feed={feed}");
+                }
             }
         }
         match concluded.price {

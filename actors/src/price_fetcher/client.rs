@@ -18,6 +18,8 @@ use crate::Clock;
 const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(15);
 /// Connections are renewed after this, so that a changed DNS record is noticed.
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(600);
+/// For how long the words of an error are waited for: they come with its status, or they are not worth it.
+const COURTESY: Duration = Duration::from_millis(250);
 /// Names us to the exchange, as their terms ask for.
 const USER_AGENT: &str = concat!("quorate/", env!("CARGO_PKG_VERSION"));
 
@@ -40,6 +42,8 @@ pub(super) fn build(rules: &FetchRules) -> Client {
         .disable_redirects()
         .add_default_header((header::USER_AGENT, USER_AGENT))
         .add_default_header((header::ACCEPT, "application/json"))
+        // An answer is half a kilobyte: nothing is gained by compressing it, and nothing here could read it.
+        .add_default_header((header::ACCEPT_ENCODING, "identity"))
         .finish()
 }
 
@@ -83,7 +87,7 @@ pub(super) async fn ask_all(client: Client, mut fetch: Fetch, rules: FetchRules,
     fetch
 }
 
-/// An answer, within `limit` altogether. Its body is read only where it may be a price.
+/// An answer, within `limit` altogether.
 async fn get(client: &Client, url: &str, limit: Duration) -> Result<HttpAnswer, QuoteError> {
     timeout(limit, get_unbounded(client, url, limit))
         .await
@@ -98,27 +102,35 @@ async fn get_unbounded(client: &Client, url: &str, limit: Duration) -> Result<Ht
     }
     .map_err(|error| not_sent(&error, limit))?;
 
-    let retry_after = answer.headers().get(header::RETRY_AFTER);
-    let retry_after = retry_after
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned);
-    let status = answer.status().as_u16();
-    let mut body = vec![];
-    if status == 200 {
-        let read = answer.body().limit(MAX_BODY_BYTES).await;
-        let read = read.map_err(|error| match error {
-            PayloadError::Overflow => QuoteError::TooLong {
-                limit_bytes: MAX_BODY_BYTES,
-            },
-            error => QuoteError::Unreachable(format!("the answer broke off: {error}")),
-        })?;
-        body = read.to_vec();
+    let header = |name| {
+        let value = answer.headers().get(name)?;
+        value.to_str().ok().map(str::to_owned)
+    };
+    let mut told = HttpAnswer {
+        status: answer.status().as_u16(),
+        retry_after: header(header::RETRY_AFTER),
+        location: header(header::LOCATION),
+        encoding: header(header::CONTENT_ENCODING),
+        age: header(header::AGE),
+        body: vec![],
+    };
+    if told.status != 200 {
+        // What an error says besides its status is a courtesy, not to be waited for.
+        if let Ok(Ok(body)) = timeout(COURTESY, answer.body().limit(MAX_BODY_BYTES)).await {
+            told.body = body.to_vec();
+        }
+        return Ok(told);
     }
-    Ok(HttpAnswer {
-        status,
-        retry_after,
-        body,
-    })
+    match answer.body().limit(MAX_BODY_BYTES).await {
+        Ok(body) => told.body = body.to_vec(),
+        Err(PayloadError::Overflow) => {
+            return Err(QuoteError::TooLong {
+                limit_bytes: MAX_BODY_BYTES,
+            });
+        }
+        Err(error) => return Err(QuoteError::Unreachable(format!("the answer broke off: {error}"))),
+    }
+    Ok(told)
 }
 
 fn is_broken_connection(error: &SendRequestError) -> bool {

@@ -74,7 +74,7 @@ impl SourceMeasures {
             SourceEvent::Outlier { quote, .. } => {
                 self.outliers.with_label_values(&[quote.source.as_str()]).inc();
             }
-            SourceEvent::Back { .. } => {}
+            SourceEvent::Back { .. } | SourceEvent::Warned { .. } => {}
         }
     }
 }

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use quorate_protocol::Feed;
+use quorate_protocol::{Feed, UnixMillis};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Api;
 use crate::{
     answer::{self, Ticker},
-    quote_error::QuoteError,
+    quote_error::{QuoteError, shown},
 };
 
 pub(super) const API: Api = Api {
@@ -22,6 +22,9 @@ pub(super) const API: Api = Api {
     time_coarseness: Duration::ZERO,
 };
 
+/// The response codes that mean: too often.
+const RATE_LIMITED: [&str; 3] = ["400.002", "400.067", "400.068"];
+
 #[derive(Deserialize)]
 struct Answer<'a> {
     #[serde(borrow)]
@@ -29,6 +32,19 @@ struct Answer<'a> {
     #[serde(borrow)]
     last: Option<&'a RawValue>,
     pair: Option<String>,
+    #[serde(borrow)]
+    bid: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ask: Option<&'a RawValue>,
+    /// With an error: a text, or a list of texts by field.
+    #[serde(borrow)]
+    reason: Option<&'a RawValue>,
+    /// With an error, in another form.
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    /// With an error, in the newest form.
+    response_code: Option<String>,
+    response_explanation: Option<String>,
 }
 
 fn path(feed: &Feed) -> String {
@@ -36,13 +52,26 @@ fn path(feed: &Feed) -> String {
     format!("/api/v2/ticker/{}{}/", base.to_lowercase(), quote.to_lowercase())
 }
 
-fn parse(body: &[u8], feed: &Feed) -> Result<Ticker, QuoteError> {
+fn parse(body: &[u8], feed: &Feed, _: UnixMillis) -> Result<Ticker, QuoteError> {
     let answer = answer::json::<Answer<'_>>(body)?;
+    if let Some(code) = answer.response_code {
+        if RATE_LIMITED.contains(&code.as_str()) {
+            return Err(QuoteError::RateLimited { retry_after: None });
+        }
+        let said = answer.response_explanation.unwrap_or(code);
+        return Err(QuoteError::Refused(shown(&said)));
+    }
+    if let Some(said) = answer.reason.or(answer.error) {
+        return Err(QuoteError::Refused(shown(answer::text(said))));
+    }
     if let Some(pair) = answer.pair {
         answer::same(feed.as_str(), &pair)?;
     }
+    let price = answer::price("last", answer.last)?;
+    answer::near_book(price, answer.bid, answer.ask)?;
     Ok(Ticker {
-        price: answer::price("last", answer.last)?,
+        price,
         at: Some(answer::seconds("timestamp", answer.timestamp)?),
+        warning: None,
     })
 }

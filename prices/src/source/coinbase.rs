@@ -1,15 +1,16 @@
-//! Coinbase: `GET /v2/prices/ETH-USD/spot` gives `{"data":{"amount":"3012.45","base":"ETH","currency":"USD"}}`. No time.
+//! Coinbase: `GET /v2/prices/ETH-USD/spot` gives `{"data":{"amount":"3012.45","base":"ETH","currency":"USD"}}`. No time. `errors` holds
+//! why there is none; `warnings` (about the API's version) change nothing.
 
 use std::time::Duration;
 
-use quorate_protocol::Feed;
+use quorate_protocol::{Feed, UnixMillis};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Api;
 use crate::{
     answer::{self, Ticker},
-    quote_error::QuoteError,
+    quote_error::{QuoteError, shown},
 };
 
 pub(super) const API: Api = Api {
@@ -25,6 +26,14 @@ pub(super) const API: Api = Api {
 struct Answer<'a> {
     #[serde(borrow)]
     data: Option<Data<'a>>,
+    errors: Option<Vec<Said>>,
+}
+
+/// One of its errors.
+#[derive(Deserialize)]
+struct Said {
+    id: Option<String>,
+    message: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -40,11 +49,17 @@ fn path(feed: &Feed) -> String {
     format!("/v2/prices/{base}-{quote}/spot")
 }
 
-fn parse(body: &[u8], feed: &Feed) -> Result<Ticker, QuoteError> {
+fn parse(body: &[u8], feed: &Feed, _: UnixMillis) -> Result<Ticker, QuoteError> {
     let (base, quote) = feed.codes();
-    let data = answer::json::<Answer<'_>>(body)?
-        .data
-        .ok_or(QuoteError::MissingField("data"))?;
+    let answer = answer::json::<Answer<'_>>(body)?;
+    if let Some(error) = answer.errors.and_then(|errors| errors.into_iter().next()) {
+        if error.id.as_deref() == Some("rate_limit_exceeded") {
+            return Err(QuoteError::RateLimited { retry_after: None });
+        }
+        let said = error.message.or(error.id).unwrap_or_default();
+        return Err(QuoteError::Refused(shown(&said)));
+    }
+    let data = answer.data.ok_or(QuoteError::MissingField("data"))?;
     answer::same(base, &data.base.ok_or(QuoteError::MissingField("data.base"))?)?;
     answer::same(
         quote,
@@ -53,5 +68,6 @@ fn parse(body: &[u8], feed: &Feed) -> Result<Ticker, QuoteError> {
     Ok(Ticker {
         price: answer::price("data.amount", data.amount)?,
         at: None,
+        warning: None,
     })
 }

@@ -4,7 +4,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use quorate_protocol::Feed;
+use quorate_protocol::{Feed, UnixMillis};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Api;
@@ -79,25 +80,26 @@ fn path(feed: &Feed) -> String {
     )
 }
 
-fn parse(body: &[u8], feed: &Feed) -> Result<Ticker, QuoteError> {
+fn parse(body: &[u8], feed: &Feed, _: UnixMillis) -> Result<Ticker, QuoteError> {
     let (base, quote) = feed.codes();
-    let coins = answer::json::<BTreeMap<String, BTreeMap<String, &RawValue>>>(body)?;
+    let answer = answer::json::<BTreeMap<String, &RawValue>>(body)?;
+    if let Some(said) = refusal(&answer) {
+        return Err(said);
+    }
     let id = id(base).ok_or(QuoteError::MissingField("<id>"))?;
     let wrong = |said: &str| QuoteError::WrongPair {
         asked: feed.to_string(),
         said: shown(said),
     };
-    if let Some(said) = coins.get("status").and_then(|status| status.get("error_message")) {
-        return Err(QuoteError::Refused(shown(said.get())));
-    }
-    let Some(coin) = coins.get(id) else {
-        return Err(match coins.keys().next() {
+    let Some(coin) = answer.get(id) else {
+        return Err(match answer.keys().next() {
             Some(other) => wrong(other),
             // What it answers for an id that it does not know.
             None => QuoteError::MissingField("<id>"),
         });
     };
-    let Some(price) = coin.get(&quote.to_lowercase()) else {
+    let coin = answer::json::<BTreeMap<String, &RawValue>>(coin.get().as_bytes())?;
+    let Some((_, price)) = coin.iter().find(|(name, _)| name.eq_ignore_ascii_case(quote)) else {
         return Err(match coin.keys().find(|name| *name != "last_updated_at") {
             Some(other) => wrong(&format!("{id} in {other}")),
             None => QuoteError::MissingField("<id>.<currency>"),
@@ -109,5 +111,37 @@ fn parse(body: &[u8], feed: &Feed) -> Result<Ticker, QuoteError> {
             "<id>.last_updated_at",
             coin.get("last_updated_at").copied(),
         )?),
+        warning: None,
+    })
+}
+
+/// Why there is no price, in one of the three forms that it uses.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Said {
+    Status {
+        error_code: Option<u64>,
+        error_message: String,
+    },
+    Nested {
+        status: Box<Said>,
+    },
+    Text(String),
+}
+
+fn refusal(answer: &BTreeMap<String, &RawValue>) -> Option<QuoteError> {
+    let said = ["status", "error"].iter().find_map(|name| answer.get(*name))?;
+    let mut said: Said = serde_json::from_str(said.get()).ok()?;
+    while let Said::Nested { status } = said {
+        said = *status;
+    }
+    Some(match said {
+        Said::Status {
+            error_code: Some(429),
+            ..
+        } => QuoteError::RateLimited { retry_after: None },
+        Said::Status { error_message, .. } => QuoteError::Refused(shown(&error_message)),
+        Said::Text(text) => QuoteError::Refused(shown(&text)),
+        Said::Nested { .. } => return None,
     })
 }

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use quorate_protocol::Feed;
+use quorate_protocol::{Feed, UnixMillis};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -33,6 +33,10 @@ struct Answer<'a> {
     last: Option<&'a RawValue>,
     #[serde(borrow)]
     volume: Option<BTreeMap<String, &'a RawValue>>,
+    #[serde(borrow)]
+    bid: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ask: Option<&'a RawValue>,
     /// With `"result":"error"`.
     reason: Option<String>,
 }
@@ -42,14 +46,18 @@ fn path(feed: &Feed) -> String {
     format!("/v1/pubticker/{}{}", base.to_lowercase(), quote.to_lowercase())
 }
 
-fn parse(body: &[u8], feed: &Feed) -> Result<Ticker, QuoteError> {
+fn parse(body: &[u8], feed: &Feed, _: UnixMillis) -> Result<Ticker, QuoteError> {
     let answer = answer::json::<Answer<'_>>(body)?;
     if let Some(reason) = answer.reason {
+        if reason.starts_with("RateLimit") {
+            return Err(QuoteError::RateLimited { retry_after: None });
+        }
         return Err(QuoteError::Refused(shown(&reason)));
     }
     let volume = answer.volume.ok_or(QuoteError::MissingField("volume"))?;
     let (base, quote) = feed.codes();
-    if !volume.contains_key(base) || !volume.contains_key(quote) {
+    let is_named = |code: &str| volume.keys().any(|name| name.eq_ignore_ascii_case(code));
+    if !is_named(base) || !is_named(quote) {
         let said: Vec<_> = volume
             .keys()
             .filter(|name| *name != "timestamp")
@@ -60,11 +68,14 @@ fn parse(body: &[u8], feed: &Feed) -> Result<Ticker, QuoteError> {
             said: shown(&said.join(" ")),
         });
     }
+    let price = answer::price("last", answer.last)?;
+    answer::near_book(price, answer.bid, answer.ask)?;
     Ok(Ticker {
-        price: answer::price("last", answer.last)?,
+        price,
         at: Some(answer::millis(
             "volume.timestamp",
             volume.get("timestamp").copied(),
         )?),
+        warning: None,
     })
 }

@@ -1,9 +1,10 @@
 //! Kraken: `GET /0/public/Ticker?pair=ETHUSD` gives `{"error":[],"result":{"XETHZUSD":{"c":["3012.45","0.1"],...}}}`,
-//! where `c` is the last trade's price and lot. Errors come with status 200 and a text in `error`. No time.
+//! where `c` is the last trade's price and lot, `b` and `a` the best bid and ask. No time. `error` holds texts: one that
+//! begins with W is a warning beside a good result, others say why there is none, with status 200.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use quorate_protocol::Feed;
+use quorate_protocol::{Feed, UnixMillis};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -32,8 +33,15 @@ struct Answer<'a> {
 
 #[derive(Deserialize)]
 struct Market<'a> {
+    /// The last trade.
     #[serde(borrow)]
     c: Option<Vec<&'a RawValue>>,
+    /// The best bid.
+    #[serde(borrow)]
+    b: Option<Vec<&'a RawValue>>,
+    /// The best ask.
+    #[serde(borrow)]
+    a: Option<Vec<&'a RawValue>>,
 }
 
 /// Kraken's own names for two coins, and everybody else's.
@@ -71,21 +79,17 @@ fn is_pair(name: &str, feed: &Feed) -> bool {
     })
 }
 
-fn parse(body: &[u8], feed: &Feed) -> Result<Ticker, QuoteError> {
+fn parse<'a>(body: &'a [u8], feed: &Feed, now: UnixMillis) -> Result<Ticker, QuoteError> {
     let answer = answer::json::<Answer<'_>>(body)?;
-    if let Some(said) = answer.error.first() {
-        return Err(
-            if said.contains("Rate limit") || said.contains("Too many requests") {
-                QuoteError::RateLimited { retry_after: None }
-            } else {
-                QuoteError::Refused(shown(said))
-            },
-        );
+    let (warnings, errors): (Vec<_>, Vec<_>) =
+        answer.error.into_iter().partition(|said| said.starts_with('W'));
+    if let Some(said) = errors.first() {
+        return Err(refused(said, now));
     }
     let result = answer.result.ok_or(QuoteError::MissingField("result"))?;
     let mut tickers = result.into_iter();
     // Only one pair was asked for: an answer with more is for somebody else, or for all markets.
-    let (Some((name, ticker)), rest) = (tickers.next(), tickers.len()) else {
+    let (Some((name, market)), rest) = (tickers.next(), tickers.len()) else {
         return Err(QuoteError::MissingField("result.<pair>"));
     };
     if rest > 0 || !is_pair(&name, feed) {
@@ -94,11 +98,36 @@ fn parse(body: &[u8], feed: &Feed) -> Result<Ticker, QuoteError> {
             said: shown(&name),
         });
     }
-    let last_trade = ticker.c.ok_or(QuoteError::MissingField("result.<pair>.c"))?;
+    let last_trade = market.c.ok_or(QuoteError::MissingField("result.<pair>.c"))?;
+    let price = answer::price("result.<pair>.c[0]", last_trade.first().copied())?;
+    let best = |side: Option<Vec<&'a RawValue>>| side?.first().copied();
+    answer::near_book(price, best(market.b), best(market.a))?;
     Ok(Ticker {
-        price: answer::price("result.<pair>.c[0]", last_trade.first().copied())?,
+        price,
         at: None,
+        warning: warnings.first().map(|said| shown(said)),
     })
+}
+
+/// After its documentation a lockout lasts about a quarter of an hour.
+const LOCKOUT: Duration = Duration::from_secs(15 * 60);
+
+/// What an error says: `<E for error><category>:<what>[: <more>]`.
+fn refused(said: &str, now: UnixMillis) -> QuoteError {
+    let said_lowercase = said.to_lowercase();
+    let retry_after = if said_lowercase.contains("lockout") {
+        Some(LOCKOUT)
+    } else if said_lowercase.contains("throttled") {
+        // `EService: Throttled: [UNIX timestamp]`: until then.
+        let digits = said.split(|c: char| !c.is_ascii_digit());
+        let until = digits.filter_map(|digits| digits.parse::<u64>().ok()).next_back();
+        until.map(|until| UnixMillis::new(until.saturating_mul(1000)).since(now))
+    } else if said_lowercase.contains("rate limit") || said_lowercase.contains("too many requests") {
+        None
+    } else {
+        return QuoteError::Refused(shown(said));
+    };
+    QuoteError::RateLimited { retry_after }
 }
 
 #[cfg(test)]
@@ -110,6 +139,51 @@ mod tests {
         assert_eq!(path(&"BTC/USD".parse().unwrap()), "/0/public/Ticker?pair=XBTUSD");
         assert_eq!(path(&"ETH/BTC".parse().unwrap()), "/0/public/Ticker?pair=ETHXBT");
         assert_eq!(path(&"DOGE/EUR".parse().unwrap()), "/0/public/Ticker?pair=XDGEUR");
+    }
+
+    #[test]
+    fn only_errors_refuse_and_those_that_demand_rest_say_for_how_long() {
+        let now = UnixMillis::new(1_700_000_000_000);
+        let rows = [
+            ("EGeneral:Temporary lockout", Some(Some(900))),
+            ("EService:Throttled: 1700000042", Some(Some(42))),
+            ("EService: Throttled: [1700000042]", Some(Some(42))),
+            ("EService:Throttled: 1600000000", Some(Some(0))),
+            ("EService:Throttled", Some(None)),
+            ("EAPI:Rate limit exceeded", Some(None)),
+            ("EGeneral:Too many requests", Some(None)),
+            ("EService:Unavailable", None),
+            ("EService:Busy", None),
+            ("EService:Market in cancel_only mode", None),
+            ("EQuery:Unknown asset pair", None),
+            ("something else", None),
+        ];
+        let eth: Feed = "ETH/USD".parse().unwrap();
+        let body =
+            |errors: &str| format!(r#"{{"error":{errors},"result":{{"XETHZUSD":{{"c":["3000.5","1"]}}}}}}"#);
+        for (said, limited) in rows {
+            let refused = match limited {
+                Some(secs) => QuoteError::RateLimited {
+                    retry_after: secs.map(Duration::from_secs),
+                },
+                None => QuoteError::Refused(said.to_owned()),
+            };
+            for errors in [
+                format!(r#"["{said}"]"#),
+                format!(r#"["WGeneral:Deprecated","{said}"]"#),
+            ] {
+                assert_eq!(
+                    parse(body(&errors).as_bytes(), &eth, now),
+                    Err(refused.clone()),
+                    "{errors}"
+                );
+            }
+        }
+        let warned = parse(body(r#"["WGeneral:Deprecated"]"#).as_bytes(), &eth, now).unwrap();
+        assert_eq!(warned.price, "3000.5".parse().unwrap());
+        assert_eq!(warned.warning.as_deref(), Some("WGeneral:Deprecated"));
+        let alone = parse(br#"{"error":["WGeneral:Deprecated"]}"#, &eth, now);
+        assert_eq!(alone, Err(QuoteError::MissingField("result")));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use quorate_protocol::{Feed, MAX_QUOTES, Quote, Source, UnixMillis};
 
 pub use self::spec::{ParseSourceError, SourceSpec};
 use crate::{
-    answer::{HttpAnswer, Ticker},
+    answer::{HttpAnswer, Ticker, check_time},
     quote_error::QuoteError,
 };
 
@@ -25,13 +25,22 @@ struct Api {
     public_base: &'static str,
     /// What is asked for a feed, after the base URL: starts with a slash.
     path: fn(&Feed) -> String,
-    /// Reads the body of an answer with status 200. Never panics, whatever the bytes.
-    parse: fn(&[u8], &Feed) -> Result<Ticker, QuoteError>,
+    /// Reads the body of an answer that came at that time. Never panics, whatever the bytes.
+    parse: fn(&[u8], &Feed, UnixMillis) -> Result<Ticker, QuoteError>,
     /// What is wrong with a feed for this exchange: the words that complete "it has no ...".
     lacks: fn(&Feed) -> Option<String>,
     /// By how much the time in a fresh answer may lag by design. Where it does, it serves only to find a feed that
     /// stands still, and the quote is dated by its arrival.
     time_coarseness: Duration,
+}
+
+/// A good answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// What it says.
+    pub quote: Quote,
+    /// What the exchange wants to be known beside it.
+    pub warning: Option<String>,
 }
 
 /// An exchange whose API is known.
@@ -137,7 +146,7 @@ impl SourceKind {
     }
 
     /// Makes a quote of an answer that came at `now`. Never panics, whatever the bytes. `max_age`: how old a price may be by
-    /// its exchange's time, where the answer has one.
+    /// its exchange's time, or by the time that a cache on the way has had it, where the answer tells one of these.
     ///
     /// # Errors
     /// The answer is no price, not the one that was asked for, or too old to be believed.
@@ -147,15 +156,28 @@ impl SourceKind {
         feed: &Feed,
         now: UnixMillis,
         max_age: Duration,
-    ) -> Result<Quote, QuoteError> {
+    ) -> Result<Answered, QuoteError> {
         let api = self.api();
-        let ticker = (api.parse)(answer.body(now)?, feed)?;
-        ticker.check_time(now, max_age, api.time_coarseness)?;
+        if answer.status >= 400 {
+            return Err(match (api.parse)(&answer.body, feed, now) {
+                Err(limited @ QuoteError::RateLimited { .. }) if answer.retry_after.is_none() => limited,
+                Err(QuoteError::Refused(said)) => answer.refusal(now, Some(said)),
+                _ => answer.refusal(now, None),
+            });
+        }
+        let ticker = (api.parse)(answer.body(now)?, feed, now)?;
+        let given_at = answer.given_at(now);
+        check_time(ticker.at, now, max_age + api.time_coarseness)?;
+        check_time(given_at, now, max_age)?;
         let said_at = ticker.at.filter(|_| api.time_coarseness.is_zero());
-        Ok(Quote {
+        let quote = Quote {
             source: self.source(),
             price: ticker.price,
-            at: said_at.unwrap_or(now),
+            at: said_at.or(given_at).unwrap_or(now),
+        };
+        Ok(Answered {
+            quote,
+            warning: ticker.warning,
         })
     }
 }
@@ -183,8 +205,10 @@ mod tests {
 
     use super::*;
 
+    const NOW: UnixMillis = UnixMillis::new(1_700_000_000_000);
+
     fn parse(kind: SourceKind, body: &[u8], feed: &Feed) -> Result<Ticker, QuoteError> {
-        (kind.api().parse)(body, feed)
+        (kind.api().parse)(body, feed, NOW)
     }
 
     fn fixture(name: &str) -> Vec<u8> {
@@ -251,17 +275,17 @@ mod tests {
     #[test]
     fn every_documented_refusal_is_named() {
         let rows = [
-            (SourceKind::Coinbase, "coinbase-error.json", "missing_field"),
+            (SourceKind::Coinbase, "coinbase-error.json", "refused"),
             (SourceKind::Kraken, "kraken-unknown-pair.json", "refused"),
             (SourceKind::Kraken, "kraken-rate-limit.json", "rate_limited"),
-            (SourceKind::Bitstamp, "bitstamp-error.json", "missing_field"),
+            (SourceKind::Bitstamp, "bitstamp-error.json", "refused"),
             (SourceKind::Gemini, "gemini-error.json", "refused"),
             (
                 SourceKind::Coingecko,
                 "coingecko-unknown-id.json",
                 "missing_field",
             ),
-            (SourceKind::Coingecko, "coingecko-rate-limit.json", "refused"),
+            (SourceKind::Coingecko, "coingecko-rate-limit.json", "rate_limited"),
         ];
         for (kind, file, name) in rows {
             let refused = parse(kind, &fixture(file), &feed("ETH/USD")).unwrap_err();
@@ -349,6 +373,13 @@ mod tests {
             "{\"ethereum\":{}}",
             "{\"ethereum\":null}",
             "{\"last\":\"1\",\"last\":\"2\",\"timestamp\":\"1\"}",
+            "{\"ethereum\":{\"usd\":3000.5,\"usd\":9.99,\"last_updated_at\":1700000000}}",
+            "{\"ethereum\":{\"usd\":3000.5,\"last_updated_at\":1700000000},\"ethereum\":{}}",
+            "{\"error\":[],\"result\":{\"XETHZUSD\":{\"c\":[\"1\"]},\"XETHZUSD\":{\"c\":[\"2\"]}}}",
+            "{\"error\":[],\"result\":{\"XETHZUSD\":{\"c\":[\"1\"],\"c\":[\"2\"]}}}",
+            "{\"data\":{\"amount\":\"1\",\"base\":\"ETH\",\"currency\":\"USD\",\"x\":{\"y\":1,\"y\":1}}}",
+            "{\"last\":\"1\",\"timestamp\":\"1\",\"x\":1,\"x\":1}",
+            "{\"last\":\"1\",\"volume\":{\"ETH\":\"1\",\"USD\":\"1\",\"USD\":\"1\",\"timestamp\":1699999800000}}",
             "\u{feff}{}",
         ]
         .iter()
@@ -393,6 +424,89 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_hides_no_exchange() {
+        for (kind, file) in FIXTURES {
+            let text = String::from_utf8(fixture(file)).unwrap();
+            let plain = parse(kind, text.as_bytes(), &feed("ETH/USD")).unwrap();
+            let marked = format!("\u{feff}{text}");
+            assert_eq!(
+                parse(kind, marked.as_bytes(), &feed("ETH/USD")),
+                Ok(plain.clone())
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_status_is_told_in_the_exchanges_own_words() {
+        let status = |kind: SourceKind, status, body: &str| {
+            let answer = HttpAnswer {
+                status,
+                ..HttpAnswer::ok(body)
+            };
+            kind.read(&answer, &feed("ETH/USD"), NOW, Duration::from_secs(300))
+                .unwrap_err()
+                .to_string()
+        };
+        let rows = [
+            (
+                SourceKind::Coinbase,
+                404,
+                r#"{"errors":[{"id":"not_found","message":"Invalid base currency"}]}"#,
+                r#"HTTP status 404: "Invalid base currency""#,
+            ),
+            (
+                SourceKind::Bitstamp,
+                404,
+                r#"{"code":"API4000","reason":"Invalid currency pair"}"#,
+                r#"HTTP status 404: "Invalid currency pair""#,
+            ),
+            (
+                SourceKind::Gemini,
+                400,
+                r#"{"result":"error","reason":"InvalidSymbol","message":"x"}"#,
+                r#"HTTP status 400: "InvalidSymbol""#,
+            ),
+            (
+                SourceKind::Coingecko,
+                401,
+                r#"{"error":{"status":{"error_code":10002,"error_message":"API Key Missing"}}}"#,
+                r#"HTTP status 401: "API Key Missing""#,
+            ),
+            (
+                SourceKind::Coingecko,
+                404,
+                r#"{"error":"coin not found"}"#,
+                r#"HTTP status 404: "coin not found""#,
+            ),
+            (
+                SourceKind::Bitstamp,
+                400,
+                r#"{"response_code":"400.002","response_explanation":"Request rejected due to exceeded rate limit."}"#,
+                "rate limited by the exchange, retry after an unsaid time",
+            ),
+            (SourceKind::Kraken, 520, "<html>", "HTTP status 520"),
+        ];
+        for (kind, code, body, said) in rows {
+            assert_eq!(status(kind, code, body), said, "{kind} {body}");
+        }
+    }
+
+    #[test]
+    fn a_cached_answer_is_as_old_as_the_cache_says() {
+        let read = |age: &str| {
+            let answer = HttpAnswer {
+                age: Some(age.to_owned()),
+                ..HttpAnswer::ok(fixture("coinbase-eth-usd.json"))
+            };
+            SourceKind::Coinbase.read(&answer, &feed("ETH/USD"), NOW, Duration::from_secs(300))
+        };
+        assert_eq!(read("0").unwrap().quote.at, NOW);
+        assert_eq!(read("40").unwrap().quote.at, UnixMillis::new(NOW.get() - 40_000));
+        assert_eq!(read("301").unwrap_err().name(), "stale");
+        assert_eq!(read("nonsense").unwrap().quote.at, NOW);
     }
 
     proptest! {
