@@ -186,7 +186,7 @@ check "nothing lost" nothing_lost
 check "all verified, none within $WINDOW s of the last" verified
 
 # Passwords and members change.
-try() { h upgrade "$release" ./helm "${values[@]}" "$@" "${waiting[@]}" --timeout 60s; }
+try() { h upgrade "$release" ./helm "${values[@]}" "$@" "${waiting[@]}" --timeout 60s >/dev/null; }
 patch_secret() { # ENTRY VALUE
   k patch secret "$release-postgres" -p "{\"data\":{\"$1\":\"$(printf %s "$2" | base64)\"}}" >/dev/null
 }
@@ -198,7 +198,7 @@ node_password() { # the kubelet brings a changed Secret within 90 s
   old=$(k get secret "$release-postgres" -o jsonpath='{.data.node-password}' | base64 -d)
   logs_in "$old" || { echo "the old password was not taken before"; return 1; }
   patch_secret node-password another-password || return 1
-  try --set migrate.run=2 >/dev/null || return 1
+  try --set migrate.run=2 || return 1
   if logs_in "$old"; then echo "the old password is still taken"; return 1; fi
   logs_in another-password && has_further 2 $((7 * WINDOW)) >/dev/null || return 1
   [ "$(uids "$release" node)" = "$before" ] || { echo "pods were replaced"; return 1; }
@@ -226,8 +226,12 @@ mapfile -t strangers < <(listed "$(same 1)" "$(same 2)" "$(same 3)")
 mapfile -t members < <(listed "$(address "$release-node-0")" "$(address "$release-node-1")" "$(address "$release-node-2")")
 check "members, but too few: refused" fails 'members: lists 1[^:]{0,30}' try "${members[@]:0:4}"
 revision() { h history "$release" -o json | python3 -c 'import json, sys; print([r["revision"] for r in json.load(sys.stdin) if r["status"] == "deployed"][-1])'; }
-stranger_members() { fails 'UPGRADE FAILED.{0,40}' try --set migrate.run=4 "${strangers[@]}" && rollback "$(revision)" >/dev/null && echo "failed, and rolled back"; }
-check "members who are none of the nodes: the upgrade fails" stranger_members
+stranger_members() {
+  fails 'UPGRADE FAILED.{0,40}' try --set migrate.run=4 "${strangers[@]}" || return 1
+  h rollback "$release" "$(revision)" "${waiting[@]}" --timeout 120s >/dev/null && within 60 are_ready "$release" 3 || return 1
+  has_further 1 $((2 * WINDOW)) >/dev/null && echo "failed, rolled back, and records go on"
+}
+check "members who are none of the nodes: the upgrade fails, and can be rolled back" stranger_members
 its_members() { MISSED=2 upgrade 3 --set migrate.run=4 "${members[@]}"; }
 check "members who are the nodes: at most two windows missed" its_members
 check "others in their place, who leave no quorum: refused" fails 'members: keeps 0[^:]{0,50}' try --set migrate.run=4 "${strangers[@]}"
@@ -240,7 +244,7 @@ size() {
   local before; before=$(uids "$release" postgres)
   fails 'kubectl patch pvc [^{]*' try --set postgres.storage.size=20Gi || return 1
   # As it says; whether a claim grows is the StorageClass's.
-  k delete statefulset "$release-postgres" --cascade=orphan >/dev/null && try --set postgres.storage.size=20Gi >/dev/null || return 1
+  k delete statefulset "$release-postgres" --cascade=orphan >/dev/null && try --set postgres.storage.size=20Gi || return 1
   [ "$(uids "$release" postgres)" = "$before" ] || { echo "Postgres was restarted"; return 1; }
   echo "refused, then as it said: taken"
 }
@@ -270,10 +274,16 @@ strange() { # neither knows the other, nor has ever dialled it
   echo "2 peers each, and no word of the others"
 }
 check "two releases do not dial each other" strange
-h uninstall beside --cascade foreground --wait >/dev/null 2>&1 || true
-k delete pvc,secret -l app.kubernetes.io/instance=beside >/dev/null 2>&1 || true
+remove() { # RELEASES: and what they would keep
+  for name in "$@"; do
+    h uninstall "$name" --cascade foreground --wait >/dev/null 2>&1 || true
+    k delete pvc,secret -l app.kubernetes.io/instance="$name" >/dev/null 2>&1 || true
+  done
+}
+remove beside
 
 check "a full volume: no record, the reason in the log; with room again they go on" full_disk
+remove full
 
 # What cannot work fails, or waits and says why.
 refused() { local message=$1; shift; fails "$message" h install wrong ./helm "${plain[@]}" "$@" || { h uninstall wrong >/dev/null 2>&1; return 1; }; }
@@ -301,10 +311,7 @@ missing() {
   within 60 told && told
 }
 check "a Secret that is missing: the pods' events name it" missing
-for name in bad-password unreachable missing; do
-  h uninstall "$name" --cascade foreground --wait >/dev/null 2>&1 || true
-  k delete pvc -l app.kubernetes.io/instance="$name" >/dev/null 2>&1 || true
-done
+remove bad-password unreachable missing
 k delete secret wrong-passwords >/dev/null
 
 # No secret anywhere that a reader of logs and manifests could see.
