@@ -130,8 +130,7 @@ fn asks_last_record() -> Effect {
 }
 
 fn has_write(effects: &[Effect]) -> bool {
-    let is_write = |effect: &Effect| matches!(effect, Effect::Store(StoreRequest::Write(_)));
-    effects.iter().any(is_write)
+    write_in(effects).is_some()
 }
 
 fn asks_to_cosign(effects: &[Effect]) -> bool {
@@ -139,26 +138,32 @@ fn asks_to_cosign(effects: &[Effect]) -> bool {
     effects.iter().any(is_request)
 }
 
+fn write_in(effects: &[Effect]) -> Option<Digest> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Store(StoreRequest::Write(certificate)) => Some(certificate.digest()),
+        _ => None,
+    })
+}
+
 /// Lets time pass until a write is asked for, and returns when.
-fn next_write(machine: &mut Rounds, mut now: u64, until: u64) -> Option<(u64, Digest)> {
-    while now <= until {
-        let effects = machine.on_tick(at(now));
-        for effect in effects {
-            if let Effect::Store(StoreRequest::Write(certificate)) = effect {
-                return Some((now, certificate.digest()));
-            }
-        }
-        now += 1;
+fn next_write(machine: &mut Rounds, now: u64, until: u64) -> Option<(u64, Digest)> {
+    (now..=until).find_map(|now| Some((now, write_in(&machine.on_tick(at(now)))?)))
+}
+
+/// Hears of a report, and lets time pass until a write is asked for.
+fn write_after(machine: &mut Rounds, report: VerifiedReport, now: u64, until: u64) -> Option<(u64, Digest)> {
+    let at_once = write_in(&machine.on_report(report, at(now)));
+    match at_once {
+        Some(digest) => Some((now, digest)),
+        None => next_write(machine, now, until),
     }
-    None
 }
 
 #[test]
 fn a_certificate_that_forms_in_an_open_window_is_written_when_its_turn_comes() {
     let mut machine = ready(rule(3));
-    let effects = machine.on_report(report(&[2, 3, 4], 100), at(100));
-    let written = has_write(&effects) || next_write(&mut machine, 100, 1200).is_some();
-    assert!(written, "within the longest wait for a turn");
+    let written = write_after(&mut machine, report(&[1, 2, 3], 100), 100, 1200);
+    assert!(written.is_some(), "within the longest wait for a turn");
 }
 
 #[test]
@@ -222,9 +227,8 @@ fn writers_take_turns_in_a_window_that_has_been_open_when_they_hear_of_it() {
 #[test]
 fn a_record_that_cannot_be_read_is_no_reason_to_try_again_at_once() {
     let mut machine = ready(rule(3));
-    let digest = report(&[2, 3, 4], 100).digest();
-    machine.on_report(report(&[2, 3, 4], 100), at(100));
-    next_write(&mut machine, 100, 1200).unwrap();
+    let digest = report(&[1, 2, 3], 100).digest();
+    write_after(&mut machine, report(&[1, 2, 3], 100), 100, 1200).unwrap();
     let effects = machine.on_write_outcome(digest, WriteOutcome::TooSoon { last: None }, at(1300));
     assert!(!has_write(&effects));
     let (when, _) = next_write(&mut machine, 1300, 3000).unwrap();
@@ -234,8 +238,7 @@ fn a_record_that_cannot_be_read_is_no_reason_to_try_again_at_once() {
 #[test]
 fn a_lost_answer_to_a_write_is_given_up_and_the_write_tried_again() {
     let mut machine = ready(rule(3));
-    machine.on_report(report(&[2, 3, 4], 100), at(100));
-    let (first, digest) = next_write(&mut machine, 100, 1200).unwrap();
+    let (first, digest) = write_after(&mut machine, report(&[1, 2, 3], 100), 100, 1200).unwrap();
     let (second, again) = next_write(&mut machine, first + 1, first + 12_000).unwrap();
     assert!(second >= first + 10_000, "after {} ms", second - first);
     assert_eq!(digest, again);
@@ -244,8 +247,7 @@ fn a_lost_answer_to_a_write_is_given_up_and_the_write_tried_again() {
 #[test]
 fn a_refused_certificate_is_not_tried_again() {
     let mut machine = ready(rule(3));
-    machine.on_report(report(&[2, 3, 4], 100), at(100));
-    let (when, digest) = next_write(&mut machine, 100, 1200).unwrap();
+    let (when, digest) = write_after(&mut machine, report(&[1, 2, 3], 100), 100, 1200).unwrap();
     let effects = machine.on_write_outcome(
         digest,
         WriteOutcome::Refused {
@@ -275,6 +277,57 @@ fn news_of_a_record_cancels_the_wait_and_is_confirmed_within_bounds() {
         }
     }
     assert!(asked.is_some_and(|ms| ms < 5000), "asked at {asked:?}");
+}
+
+/// A machine of an open network, or of members, that has this price of its own, or none.
+fn with_price(members: Members, price: Option<&str>) -> Rounds {
+    let mut settings = settings(rule(3));
+    settings.committee.members = members;
+    let (mut machine, _) = Rounds::start(settings, at(0));
+    machine.on_last_record(Ok(None), at(1));
+    if let Some(price) = price {
+        machine.on_own_price(agreed_on(price, 1000), at(1000));
+    }
+    machine
+}
+
+#[test]
+fn a_quorum_of_others_is_written_only_if_this_nodes_own_price_would_let_it_sign() {
+    for (price, is_written) in [("3010", true), ("3016", false)] {
+        for members in [members(), Members::Open] {
+            let mut machine = with_price(members, Some(price));
+            let wrote = write_after(&mut machine, report(&[2, 3, 4], 1500), 1500, 20_000).is_some();
+            assert_eq!(wrote, is_written, "own price {price}, theirs 3000");
+        }
+    }
+}
+
+#[test]
+fn without_a_price_it_trusts_members_and_writes_after_all_who_have_one_and_strangers_never() {
+    let mut machine = with_price(members(), None);
+    machine.on_report(report(&[2, 3, 4], 1500), at(1500));
+    let (written_at, _) = next_write(&mut machine, 1500, 20_000).unwrap();
+    assert!(written_at >= 1500 + timing().max_stagger.as_millis() as u64);
+
+    let mut machine = with_price(Members::Open, None);
+    machine.on_report(report(&[2, 3, 4], 1500), at(1500));
+    assert_eq!(next_write(&mut machine, 1500, 20_000), None);
+}
+
+#[test]
+fn a_price_that_comes_later_decides_about_what_members_certified() {
+    let certified_first = |price| {
+        let mut machine = with_price(members(), None);
+        machine.on_report(report(&[2, 3, 4], 1500), at(1500));
+        machine.on_own_price(agreed_on(price, 1600), at(1600));
+        next_write(&mut machine, 1600, 20_000)
+    };
+    let (written_at, _) = certified_first("3001").unwrap();
+    assert!(
+        written_at < 1500 + timing().max_stagger.as_millis() as u64,
+        "its turn is no later than others'"
+    );
+    assert_eq!(certified_first("3100"), None);
 }
 
 #[test]

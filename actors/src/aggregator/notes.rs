@@ -66,6 +66,19 @@ pub(super) fn log(feed: &Feed, note: &Note) {
             "quorum: feed={feed} report={} price={price} signatures={signatures}/{required}",
             digest.short()
         ),
+        Note::CertificateRefused {
+            digest,
+            price,
+            signers,
+            refusal,
+        } => {
+            let signers: Vec<String> = signers.iter().map(ToString::to_string).collect();
+            log::warn!(
+                "certificate refused: feed={feed} report={} price={price} reason=\"{refusal}\" signers={}",
+                digest.short(),
+                signers.join(",")
+            );
+        }
         Note::Waiting {
             signatures,
             required,

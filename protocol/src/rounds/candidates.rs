@@ -1,11 +1,12 @@
 //! The reports of the running round: each observation with the signatures that are known, until one is a certificate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::effect::{Note, Outbox};
 use crate::{
     address::Address,
     digest::Digest,
+    price::Price,
     report::{Certificate, VerifiedReport},
     time::{Instant, UnixMillis},
 };
@@ -19,13 +20,25 @@ pub(super) struct Candidate {
     report: VerifiedReport,
     first_seen: Instant,
     certified: Option<Certified>,
+    /// Whether it has a quorum and this node would not sign it, and that was noted.
+    is_unacceptable: bool,
 }
 
 /// What a candidate becomes with a quorum. Later signatures are not added to it.
 #[derive(Debug)]
 pub(super) struct Certified {
     certificate: Certificate,
+    backing: Backing,
     at: Instant,
+}
+
+/// On whose word a node takes a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Backing {
+    /// The members': this node has no fresh price to compare with.
+    Others,
+    /// This node's: it has signed it, or its own price would let it.
+    Own,
 }
 
 impl Candidate {
@@ -56,6 +69,10 @@ impl Certified {
         &self.certificate
     }
 
+    pub(super) fn backing(&self) -> Backing {
+        self.backing
+    }
+
     /// When it became one here.
     pub(super) fn at(&self) -> Instant {
         self.at
@@ -70,6 +87,9 @@ impl Certified {
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     by_digest: BTreeMap<Digest, Candidate>,
+    /// What each observer stated last and when that was first seen, also if the observation itself gave way to another's
+    /// certificate.
+    stated: BTreeMap<Address, (Price, Instant)>,
 }
 
 impl Candidates {
@@ -87,12 +107,22 @@ impl Candidates {
         open.map(|(digest, candidate)| (*digest, candidate))
     }
 
-    /// The certificate with the freshest price.
+    /// The certificate to write: one that this node backs itself if there is any, and of these the freshest.
     pub(super) fn best(&self) -> Option<&Certified> {
         self.by_digest
             .values()
             .filter_map(Candidate::certified)
-            .max_by_key(|certified| (certified.observed_at(), certified.certificate.digest()))
+            .max_by_key(|certified| {
+                let digest = certified.certificate.digest();
+                (certified.backing, certified.observed_at(), digest)
+            })
+    }
+
+    /// Who stated a price within `max_bps` basis points of this one.
+    pub(super) fn observers_near(&self, price: Price, max_bps: u32) -> BTreeSet<Address> {
+        let is_near = |theirs: &Price| theirs.deviation_bps(price) <= max_bps;
+        let near = self.stated.iter().filter(|(_, (theirs, _))| is_near(theirs));
+        near.map(|(observer, _)| *observer).collect()
     }
 
     /// Whether the observer of this report has said something newer: messages overtake each other.
@@ -111,7 +141,15 @@ impl Candidates {
             known.report.merge(&report);
             return false;
         }
-        self.forget_observer(report.observation().observer());
+        let (observer, price) = (report.observation().observer(), report.observation().price());
+        self.forget_observer(observer);
+        if self.stated.len() >= MAX_CANDIDATES
+            && let Some(oldest) = self.stated.iter().min_by_key(|(_, (_, seen))| *seen)
+        {
+            let oldest = *oldest.0;
+            self.stated.remove(&oldest);
+        }
+        self.stated.insert(observer, (price, now));
         if self.by_digest.len() >= MAX_CANDIDATES {
             let oldest = self.by_digest.iter().min_by_key(|(_, c)| c.first_seen);
             if let Some(oldest) = oldest.map(|(digest, _)| *digest) {
@@ -122,6 +160,7 @@ impl Candidates {
             report,
             first_seen: now,
             certified: None,
+            is_unacceptable: false,
         };
         self.by_digest.insert(digest, candidate);
         true
@@ -132,6 +171,7 @@ impl Candidates {
     pub(super) fn certify(
         &mut self,
         certificate: Certificate,
+        backing: Backing,
         required: usize,
         in_flight: Option<Digest>,
         now: Instant,
@@ -149,9 +189,16 @@ impl Candidates {
             required,
             took: now.since(candidate.first_seen),
         });
-        candidate.certified = Some(Certified { certificate, at: now });
+        candidate.certified = Some(Certified {
+            certificate,
+            backing,
+            at: now,
+        });
         let superseded = self.by_digest.iter().filter(|(other, c)| {
-            c.certified.is_some() && c.observed_at() < observed_at && Some(**other) != in_flight
+            let is_weaker = |certified: &Certified| certified.backing <= backing;
+            c.certified.as_ref().is_some_and(is_weaker)
+                && c.observed_at() < observed_at
+                && Some(**other) != in_flight
         });
         let superseded: Vec<Digest> = superseded.map(|(digest, _)| *digest).collect();
         for digest in superseded {
@@ -160,12 +207,48 @@ impl Candidates {
         }
     }
 
+    /// Certificates that are taken on the members' word alone.
+    pub(super) fn backed_by_others(&self) -> Vec<Digest> {
+        let is_such = |certified: &Certified| certified.backing == Backing::Others;
+        let such = self.by_digest.iter();
+        such.filter(|(_, c)| c.certified.as_ref().is_some_and(is_such))
+            .map(|(digest, _)| *digest)
+            .collect()
+    }
+
+    /// This node has a price now that lets it back a certificate itself.
+    pub(super) fn back(&mut self, digest: &Digest) {
+        if let Some(candidate) = self.by_digest.get_mut(digest)
+            && let Some(certified) = &mut candidate.certified
+        {
+            certified.backing = Backing::Own;
+        }
+    }
+
+    /// A certificate is a candidate again.
+    pub(super) fn reopen(&mut self, digest: &Digest) {
+        if let Some(candidate) = self.by_digest.get_mut(digest) {
+            candidate.certified = None;
+        }
+    }
+
+    /// A candidate has a quorum and this node would not sign it: it is no certificate here. Whether that is news.
+    pub(super) fn refuse_certificate(&mut self, digest: &Digest) -> bool {
+        let candidate = self.by_digest.get_mut(digest);
+        candidate.is_some_and(|candidate| !std::mem::replace(&mut candidate.is_unacceptable, true))
+    }
+
     /// Takes back a certificate whose record was announced and does not stand: good all the same, and to be written.
-    pub(super) fn restore(&mut self, certificate: Certificate, now: Instant) {
+    pub(super) fn restore(&mut self, certificate: Certificate, backing: Backing, now: Instant) {
         let candidate = Candidate {
             report: certificate.report().clone(),
             first_seen: now,
-            certified: Some(Certified { certificate, at: now }),
+            certified: Some(Certified {
+                certificate,
+                backing,
+                at: now,
+            }),
+            is_unacceptable: false,
         };
         self.by_digest.insert(candidate.report.digest(), candidate);
     }
@@ -179,6 +262,7 @@ impl Candidates {
     /// Forgets what was first seen before a window's observations began to count.
     pub(super) fn forget_before(&mut self, counts_from: Instant) {
         self.by_digest.retain(|_, c| c.first_seen >= counts_from);
+        self.stated.retain(|_, (_, seen)| *seen >= counts_from);
     }
 
     /// Forgets what nobody would sign any more, being first seen before `oldest`; a certificate stays until it is written or
@@ -186,6 +270,7 @@ impl Candidates {
     pub(super) fn forget_lapsed(&mut self, oldest: Instant) {
         self.by_digest
             .retain(|_, c| c.certified.is_some() || c.first_seen >= oldest);
+        self.stated.retain(|_, (_, seen)| *seen >= oldest);
     }
 
     pub(super) fn remove(&mut self, digest: &Digest) {
@@ -194,5 +279,6 @@ impl Candidates {
 
     pub(super) fn clear(&mut self) {
         self.by_digest.clear();
+        self.stated.clear();
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct View<'a> {
     pub(super) required: usize,
     pub(super) last_record: Digest,
     pub(super) own_price: Option<&'a AgreedPrice>,
+    /// Who has stated a price near one's own in this round.
+    pub(super) able: &'a BTreeSet<Address>,
     /// Whether a new price of this node is on its way for nodes that have just come.
     pub(super) is_price_coming: bool,
     pub(super) candidates: &'a Candidates,
@@ -165,7 +167,7 @@ impl Cosigning {
         if !is_undecided {
             return Pursuit::Waiting;
         }
-        let turn = chosen_at + timing.turn * turn(digest, candidate, view);
+        let turn = chosen_at + turns::cosigners_wait(timing, turn(digest, candidate, view));
         if now < turn && !is_last_missing(candidate, view) {
             out.wake_at(turn);
             return Pursuit::Waiting;
@@ -305,11 +307,10 @@ fn vouch(report: &VerifiedReport, view: &View<'_>) -> Result<(), Refusal> {
 fn turn(digest: Digest, candidate: &Candidate, view: &View<'_>) -> u32 {
     let (rule, me, observer) = (&view.committee.rule, view.settings.me, candidate.observer());
     let is_validator = is_validator(view);
-    let rivals = view
-        .peers
-        .others()
-        .filter(|node| **node != observer && rule.validators.contains(*node) == is_validator);
-    let before = turns::nodes_before(digest, me, rivals);
+    let is_rival = |node: &Address| *node != observer && rule.validators.contains(node) == is_validator;
+    let able = view.able.iter().copied().filter(is_rival).collect();
+    let others = view.peers.others().filter(|node| is_rival(node));
+    let before = turns::turns_before(digest, me, &able, others);
     if is_validator {
         return turns::validators_turn(before);
     }

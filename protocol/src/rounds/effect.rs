@@ -179,6 +179,17 @@ pub enum Note {
         /// Since this node first saw the observation.
         took: Duration,
     },
+    /// A quorum signed what this node would not sign, so it does not write it.
+    CertificateRefused {
+        /// Which.
+        digest: Digest,
+        /// Its price.
+        price: Price,
+        /// Who signed it.
+        signers: Vec<Address>,
+        /// Why this node would not.
+        refusal: Refusal,
+    },
     /// Every observation had its chance and none is quorate.
     Waiting {
         /// Most signatures that one has.

@@ -2,12 +2,16 @@
 //! [`Rounds::advance`].
 
 use super::{
-    Effect, Note, Now, Rounds, SignRequest, StoreRequest, candidates::Candidate, conduct::Mark,
-    cosigning::Refused, turns, writer::News,
+    Effect, Note, Now, Rounds, SignRequest, StoreRequest,
+    candidates::{Backing, Candidate},
+    conduct::Mark,
+    cosigning::Refused,
+    turns,
+    writer::News,
 };
 use crate::{
     address::Address,
-    committee::Committee,
+    committee::{Committee, Members},
     cosign::Refusal,
     digest::Digest,
     equivocation::ProvenEquivocation,
@@ -33,6 +37,7 @@ impl Rounds {
         self.tally.observed(price.observed_at);
         self.own_price.take(price);
         self.cosigning.reconsider();
+        self.reconsider_certificates(now);
         self.advance(now)
     }
 
@@ -72,16 +77,86 @@ impl Rounds {
         self.committees.certify(report, self.peers.counted(), now.unix)
     }
 
-    /// Looks whether a candidate has become a certificate.
+    /// Looks whether a candidate has become a certificate that this node may write.
     fn certify(&mut self, digest: Digest, now: Now) {
         let candidate = self.candidates.get(&digest);
         let uncertified = candidate.filter(|candidate| candidate.certified().is_none());
         let certificate = uncertified.and_then(|candidate| self.certificate_of(candidate.report(), now));
-        if let Some(certificate) = certificate {
-            let (required, in_flight) = (self.required(), self.writer.in_flight());
-            self.candidates
-                .certify(certificate, required, in_flight, now.instant, &mut self.out);
-            self.cosigning.end_round();
+        let Some(certificate) = certificate else { return };
+        match self.backing(certificate.report(), now) {
+            Ok(backing) => {
+                let (required, in_flight) = (self.required(), self.writer.in_flight());
+                self.candidates.certify(
+                    certificate,
+                    backing,
+                    required,
+                    in_flight,
+                    now.instant,
+                    &mut self.out,
+                );
+                self.cosigning.end_round();
+            }
+            Err(refusal) => self.on_unacceptable(&certificate, refusal),
+        }
+    }
+
+    /// On whose word this node would write what is reported, once it is quorate; or why it would not. In an open network
+    /// anybody can make up a quorum of keys, so that nobody's word but its own counts.
+    fn backing(&self, report: &VerifiedReport, now: Now) -> Result<Backing, Refusal> {
+        if report.signatures().contains_key(&self.settings.me) {
+            return Ok(Backing::Own);
+        }
+        let own = self.own_price.latest();
+        let vouched = self
+            .settings
+            .policy
+            .vouch(report.observation(), own, now.instant, now.unix);
+        match vouched {
+            Ok(()) => Ok(Backing::Own),
+            Err(refusal) if refusal.is_abstention() && self.is_closed() => Ok(Backing::Others),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.committees.current().members != Members::Open
+    }
+
+    /// A quorum signed what this node would not: it neither writes it nor lets it settle the round.
+    fn on_unacceptable(&mut self, certificate: &Certificate, refusal: Refusal) {
+        let (digest, report) = (certificate.digest(), certificate.report());
+        if refusal.is_abstention() || !self.candidates.refuse_certificate(&digest) {
+            return;
+        }
+        if refusal.is_far_off() {
+            for signer in report.signatures().keys() {
+                self.conduct.mark(*signer, Mark::SignedOutlier);
+            }
+        }
+        self.out.note(Note::CertificateRefused {
+            digest,
+            price: report.observation().price(),
+            signers: report.signatures().keys().copied().collect(),
+            refusal,
+        });
+    }
+
+    /// There is a new price: what was taken on the members' word is held against it, and what was not taken is looked at again.
+    fn reconsider_certificates(&mut self, now: Now) {
+        for digest in self.candidates.backed_by_others() {
+            let Some(report) = self.candidates.get(&digest).map(Candidate::report) else {
+                continue;
+            };
+            match self.backing(report, now) {
+                Ok(Backing::Own) => self.candidates.back(&digest),
+                Ok(Backing::Others) => {}
+                // Reported as unacceptable below, with all others that have a quorum.
+                Err(_) => self.candidates.reopen(&digest),
+            }
+        }
+        let open: Vec<Digest> = self.candidates.open().map(|(digest, _)| digest).collect();
+        for digest in open {
+            self.certify(digest, now);
         }
     }
 
@@ -253,7 +328,7 @@ impl Rounds {
             let before = turns::nodes_before(digest, self.settings.me, self.peers.others());
             let wait = timing.stagger.saturating_mul(before).min(timing.max_stagger);
             let ask_at = now.instant + timing.confirm + wait;
-            if self.writer.believes_news(&timing, now.instant) {
+            if self.writer.believes_news(&timing, now.instant) && !self.is_strange(&certificate, now) {
                 self.note_written(&certificate, writer, now);
                 self.begin_window(digest, now);
             }
@@ -266,6 +341,13 @@ impl Rounds {
         self.advance(now)
     }
 
+    /// Whether this node sees another price, or another time, than a certificate says: then its record is believed when the
+    /// database shows it. A record can be written late, so that its price is old.
+    fn is_strange(&self, certificate: &Certificate, now: Now) -> bool {
+        let backing = self.backing(certificate.report(), now);
+        matches!(backing, Err(Refusal::Deviates { .. } | Refusal::Future { .. }))
+    }
+
     /// The database's answer to [`StoreRequest::LastRecord`].
     pub fn on_last_record(&mut self, answer: Result<Option<LastRecord>, String>, now: Now) -> Vec<Effect> {
         self.writer.on_answer();
@@ -274,6 +356,12 @@ impl Rounds {
             Ok(last) => {
                 self.writer.on_success(now.instant, &mut self.out);
                 let (news, believed) = (self.writer.take_news(), self.writer.last_record());
+                if let (Some(news), Some(last)) = (&news, last)
+                    && news.certificate.digest() == last.digest
+                    && last.digest != believed
+                {
+                    self.note_written(&news.certificate, news.writer, now);
+                }
                 self.learn(last, now);
                 if let Some(news) = news.filter(|news| news.is_false(believed, last, now.unix)) {
                     self.on_false_news(news, believed, now);
@@ -291,8 +379,11 @@ impl Rounds {
         self.conduct
             .distrust(writer, self.settings.quarantine, now.instant);
         self.out.note(Note::FalseWritten { digest, writer });
-        if digest == believed && !self.writer.is_closed(now.instant) {
-            self.candidates.restore(news.certificate, now.instant);
+        if digest == believed
+            && !self.writer.is_closed(now.instant)
+            && let Ok(backing) = self.backing(news.certificate.report(), now)
+        {
+            self.candidates.restore(news.certificate, backing, now.instant);
         }
     }
 

@@ -13,7 +13,8 @@
 //!    can; if that is no certificate in time, for the next. Co-signers take turns: as many as are needed sign at once, the
 //!    others only while signatures are missing (`cosigning`, `turns`).
 //! 5. **Write.** The freshest certificate is written at the moment the window opens, or at once while it is open. Writers
-//!    take turns too (`writer`).
+//!    take turns too (`writer`). A node writes, and stops looking for another, only what it has signed or its own price
+//!    would let it sign; without a price it trusts the members of a closed committee, and writes after all others.
 //! 6. **Confirm.** News of a record closes the window at once and begins the next round; the database is asked right
 //!    afterwards whether it was true (`writer`).
 //!
@@ -35,6 +36,8 @@ mod status;
 mod turns;
 mod writer;
 
+use std::collections::BTreeSet;
+
 use candidates::Candidates;
 use conduct::Conduct;
 use cosigning::{Cosigning, View};
@@ -47,8 +50,10 @@ pub use status::{FeedStatus, NodeStatus, Tally};
 use writer::Writer;
 
 use crate::{
+    address::Address,
     committee::{Committees, Members},
     digest::Digest,
+    evidence::AgreedPrice,
     time::{Instant, UnixMillis},
 };
 
@@ -140,7 +145,9 @@ impl Rounds {
         }
         let lapsed = now.instant.before(self.settings.policy.max_age * 2);
         self.candidates.forget_lapsed(lapsed);
+        let able = self.able();
         let view = View {
+            able: &able,
             settings: &self.settings,
             committee: self.committees.current(),
             required: self.required(),
@@ -162,9 +169,23 @@ impl Rounds {
     }
 
     fn write(&mut self, now: Now) {
+        let able = self.able();
         let best = self.candidates.best();
-        self.writer
-            .write(best, &self.peers, &self.settings, now.instant, &mut self.out);
+        self.writer.write(
+            best,
+            &able,
+            &self.peers,
+            &self.settings,
+            now.instant,
+            &mut self.out,
+        );
+    }
+
+    /// Who has shown in this round that it could sign what this node would.
+    fn able(&self) -> BTreeSet<Address> {
+        let near = self.settings.policy.max_deviation_bps;
+        let own = self.own_price.latest().map(AgreedPrice::price);
+        own.map_or_else(BTreeSet::new, |own| self.candidates.observers_near(own, near))
     }
 
     fn ask(&mut self, now: Now) {

@@ -211,6 +211,7 @@ impl Tally {
                 (self.database_lost_at, self.database_problem) = (None, None);
             }
             Note::Quorum { .. }
+            | Note::CertificateRefused { .. }
             | Note::Waiting { .. }
             | Note::RefusedElsewhere { .. }
             | Note::Equivocated { .. }

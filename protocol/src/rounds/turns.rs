@@ -1,6 +1,6 @@
 //! Whose turn it is: orders that every node computes alike and nobody can choose. Hashes decide, no election is held.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::Timing;
 use crate::{
@@ -21,6 +21,22 @@ pub(super) fn nodes_before<'a>(digest: Digest, me: Address, nodes: impl Iterator
     u32::try_from(before).unwrap_or(u32::MAX)
 }
 
+/// How many nodes have their turn before `me`: first those who are `able`, having stated a price near this node's own in this
+/// round, which proves that they could sign; then the `others`. A sign of life proves nothing, and is free to make up.
+pub(super) fn turns_before<'a>(
+    digest: Digest,
+    me: Address,
+    able: &BTreeSet<Address>,
+    others: impl Iterator<Item = &'a Address>,
+) -> u32 {
+    if able.contains(&me) {
+        return nodes_before(digest, me, able.iter());
+    }
+    let others = others.filter(|node| !able.contains(*node));
+    let ahead = u32::try_from(able.len()).unwrap_or(u32::MAX);
+    ahead.saturating_add(nodes_before(digest, me, others))
+}
+
 /// How many turns a co-signer waits that has `before` others before it: none for the first `needed`, whose signatures make a
 /// quorum, then one for each further group of a quarter of that, in case that some of them do not sign.
 pub(super) fn cosigners_turn(before: u32, needed: usize) -> u32 {
@@ -35,6 +51,11 @@ pub(super) fn cosigners_turn(before: u32, needed: usize) -> u32 {
 /// they vouch for; one turn each, in case that the others do not come.
 pub(super) fn validators_turn(before: u32) -> u32 {
     before.saturating_add(1)
+}
+
+/// How long a co-signer waits for its turn. All that remain sign before the observation is given up.
+pub(super) fn cosigners_wait(timing: &Timing, turn: u32) -> Duration {
+    timing.turn.saturating_mul(turn).min(timing.give_up * 3 / 4)
 }
 
 /// How long a writer waits that has `before` others before it, when the certificate has so many signatures: the more there
@@ -73,6 +94,26 @@ mod tests {
             .collect();
         places.sort_unstable();
         assert_eq!(places, (0..9).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn who_has_stated_a_near_price_goes_before_all_who_have_not_however_many_seem_alive() {
+        let node = |n| Address::new([n; 20]);
+        let digest = keccak256([b"an observation"]);
+        let able: BTreeSet<Address> = (1..=3).map(node).collect();
+        let alive: Vec<Address> = (1..=100).map(node).collect();
+        let before = |n| turns_before(digest, node(n), &able, alive.iter());
+        let mut first: Vec<u32> = (1..=3).map(before).collect();
+        first.sort_unstable();
+        assert_eq!(first, [0, 1, 2]);
+        assert!((4..=100).map(before).all(|before| before >= 3));
+    }
+
+    #[test]
+    fn every_cosigner_has_its_turn_before_an_observation_is_given_up() {
+        let timing = Timing::for_interval(Duration::from_secs(30));
+        assert_eq!(cosigners_wait(&timing, 1), timing.turn);
+        assert!(cosigners_wait(&timing, u32::MAX) < timing.give_up);
     }
 
     #[test]

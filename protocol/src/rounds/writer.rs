@@ -1,10 +1,10 @@
 //! When this node writes: the window as it believes it, news of records that are not confirmed yet, and how the database is.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Settings, Timing,
-    candidates::Certified,
+    candidates::{Backing, Certified},
     effect::{Effect, Note, Outbox, StoreRequest},
     peers::Peers,
     turns,
@@ -103,10 +103,12 @@ impl Writer {
         }
     }
 
-    /// Writes this certificate, the best at hand, when the window is open, the database is there and it is this node's turn.
+    /// Writes this certificate, the best at hand, when the window is open, the database is there and it is this node's turn:
+    /// those who are `able`, having stated a price near its own, go first.
     pub(super) fn write(
         &mut self,
         best: Option<&Certified>,
+        able: &BTreeSet<Address>,
         peers: &Peers,
         settings: &Settings,
         now: Instant,
@@ -130,11 +132,16 @@ impl Writer {
         let turn = match self.database.retry_at {
             Some(retry_at) => retry_at.max(opens),
             None => {
-                let before = turns::nodes_before(digest, settings.me, peers.others());
+                let before = turns::turns_before(digest, settings.me, able, peers.others());
                 let signatures = certificate.report().signatures().len();
                 // Nodes hear of a window that has been open at about the same time, and take turns then too.
                 let since = opens.max(best.at()).max(self.told_at);
-                since + turns::writers_wait(timing, before, signatures)
+                let after_others = match best.backing() {
+                    Backing::Own => Duration::ZERO,
+                    // No turn of those who have a price is later.
+                    Backing::Others => timing.max_stagger,
+                };
+                since + after_others + turns::writers_wait(timing, before, signatures)
             }
         };
         if now < turn {

@@ -98,6 +98,67 @@ fn liars_neither_stop_the_network_nor_get_their_price_written() {
 }
 
 #[test]
+fn strangers_who_make_up_a_quorum_get_no_price_written_that_the_nodes_do_not_see() {
+    for strangers in [3, 10, 100] {
+        let mut simulation = Simulation::new(Scenario {
+            open: true,
+            ..Scenario::new(5, 3)
+        });
+        simulation.run_until(SECOND);
+        for _ in 0..8 {
+            let opens = simulation.records.last().unwrap().written + WINDOW;
+            simulation.run_until(opens - SECOND / 3);
+            simulation.strangers_report("6001", strangers);
+            simulation.run_until(opens + SECOND);
+        }
+        let limit = "3100".parse().unwrap();
+        assert!(simulation.records.iter().all(|record| record.price < limit));
+        assert_eq!(simulation.records.len(), 9, "a window was missed");
+        let found = |wanted: usize| {
+            let by = |(_, node, note): &(Duration, usize, Note)| {
+                *node == wanted && matches!(note, Note::CertificateRefused { .. })
+            };
+            simulation.notes.iter().filter(|note| by(note)).count()
+        };
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(found),
+            [8; 5],
+            "each node names them each time"
+        );
+    }
+}
+
+#[test]
+fn members_without_a_price_cost_no_window_however_many_they_are() {
+    for priceless in [1, 4, 7] {
+        healthy(
+            Scenario {
+                priceless,
+                ..Scenario::new(10, 3)
+            },
+            3,
+        );
+    }
+}
+
+#[test]
+fn signs_of_life_of_nobody_cost_an_open_network_no_window() {
+    let mut simulation = Simulation::new(Scenario {
+        open: true,
+        ..Scenario::new(5, 3)
+    });
+    for half in 1..=20 {
+        simulation.ghosts_beat(10);
+        simulation.run_until(WINDOW / 2 * half + SECOND);
+    }
+    assert_eq!(simulation.records.len(), 11, "a window was missed");
+    for pair in simulation.records.windows(2) {
+        let gap = pair[1].written - pair[0].written;
+        assert!(gap < WINDOW + Duration::from_millis(60), "a window took {gap:?}");
+    }
+}
+
+#[test]
 fn slow_messages_delay_nothing() {
     healthy(
         Scenario {

@@ -7,9 +7,9 @@ use std::{
 };
 
 use quorate_protocol::{
-    Address, AgreedPrice, Attestation, Certificate, Committee, Digest, Evidence, Feed, Fraction, Instant,
-    LastRecord, Members, Message, Network, NodeKey, Observation, Price, ProvenEquivocation, QuorumRule,
-    Quote, RefusalNotice, UnixMillis, VerifiedReport, WriteOutcome, Written,
+    Address, AgreedPrice, Attestation, Certificate, Committee, Digest, Evidence, Feed, Fraction, Heartbeat,
+    Instant, LastRecord, Members, Message, Network, NodeKey, Observation, Price, ProvenEquivocation,
+    QuorumRule, Quote, RefusalNotice, Signature, UnixMillis, VerifiedReport, WriteOutcome, Written,
     cosign::{CosignPolicy, SigningJournal},
     judge::{Finding, Judge, JudgeConfig, Verified},
     one_window,
@@ -33,6 +33,10 @@ pub(crate) struct Scenario {
     pub(crate) liars: usize,
     /// How many of the nodes, from the first, are validators.
     pub(crate) validators: usize,
+    /// How many of the nodes, from the last, never get a price.
+    pub(crate) priceless: usize,
+    /// Whether anybody counts, or the nodes alone.
+    pub(crate) open: bool,
     pub(crate) seed: u64,
     pub(crate) outages: Vec<(Duration, Duration)>,
     pub(crate) message_delay_ms: (u64, u64),
@@ -47,6 +51,8 @@ impl Scenario {
             dead: 0,
             liars: 0,
             validators: 0,
+            priceless: 0,
+            open: false,
             seed: 7,
             outages: vec![],
             message_delay_ms: (2, 40),
@@ -106,7 +112,10 @@ impl Simulation {
         let keys: Vec<NodeKey> = (0..scenario.nodes)
             .map(|n| NodeKey::from_bytes([u8::try_from(n).unwrap() + 1; 32]).unwrap())
             .collect();
-        let members = Members::Closed(keys.iter().map(NodeKey::address).collect());
+        let members = match scenario.open {
+            true => Members::Open,
+            false => Members::Closed(keys.iter().map(NodeKey::address).collect()),
+        };
         let committee = Committee {
             members,
             rule: QuorumRule {
@@ -263,6 +272,51 @@ impl Simulation {
             .unwrap()
     }
 
+    /// Somebody from outside, with so many keys of his own, sends every node one report of this price that all of them signed.
+    pub(crate) fn strangers_report(&mut self, price: &str, keys: u8) {
+        let keys: Vec<NodeKey> = (0..keys)
+            .map(|n| NodeKey::from_bytes([100 + n; 32]).unwrap())
+            .collect();
+        let at = self.clocks().unix;
+        let quote = Quote {
+            source: "coinbase".parse().unwrap(),
+            price: price.parse().unwrap(),
+            at,
+        };
+        let evidence = Evidence::new(vec![quote]).unwrap();
+        let observation = Observation::new(feed(), at, keys[0].address(), evidence);
+        let mut report = VerifiedReport::sign_own(observation, &self.network, &keys[0]).unwrap();
+        for key in &keys[1..] {
+            let (signer, signature) = (key.address(), key.sign(report.digest()));
+            report.add(Attestation { signer, signature }).unwrap();
+        }
+        let bytes = Message::Report(report.to_report()).encode(&self.network);
+        for index in 0..self.nodes.len() {
+            self.after(Duration::from_millis(1), Event::Deliver(index, bytes.clone()));
+        }
+    }
+
+    /// So many keys of nobody give every node a sign of life.
+    pub(crate) fn ghosts_beat(&mut self, ghosts: u8) {
+        for n in 0..ghosts {
+            let key = NodeKey::from_bytes([200 - n; 32]).unwrap();
+            let heartbeat = Heartbeat {
+                node: key.address(),
+                version: "0.1.0".to_owned(),
+                feeds: vec![feed()],
+                sent_at: self.clocks().unix,
+                last_observation: self.clocks().unix,
+                last_record: Digest::new([0; 32]),
+                uptime_s: 1,
+                signature: Signature::new([0; 65]),
+            };
+            let bytes = Message::Heartbeat(heartbeat.signed(&self.network, &key)).encode(&self.network);
+            for index in 0..self.nodes.len() {
+                self.after(Duration::from_millis(1), Event::Deliver(index, bytes.clone()));
+            }
+        }
+    }
+
     fn handle(&mut self, event: Event) {
         let now = self.clocks();
         let (index, effects) = match event {
@@ -373,6 +427,9 @@ impl Simulation {
     }
 
     fn fetch_from(&mut self, index: usize, start: Duration) {
+        if index >= self.scenario.nodes - self.scenario.priceless {
+            return;
+        }
         let done = start + self.between(80, 600);
         self.nodes[index].next_fetch = done;
         self.at(done, Event::FetchDone(index));
