@@ -28,7 +28,7 @@ pub(super) struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    /// The one URL that is given, with the password that belongs to it. What comes from files is read anew at each log-in.
+    /// The one URL that is given, with the password that belongs to it. What comes from files is read anew when it lets nobody in.
     pub(super) fn resolve(self, problems: &mut Problems) -> Option<DatabaseUrl> {
         let url_file = self.database_url_file.as_ref().map(|file| file.path.clone());
         let (name, rule, text) = match (self.database_url, self.database_url_file) {

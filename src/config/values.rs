@@ -1,8 +1,6 @@
 //! What a single value may look like. Each parser is pure, but for those of files, and says what to write instead.
 
-use std::{
-    fmt::Display, fs, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration,
-};
+use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
 use chrono::{DateTime, NaiveDate, NaiveTime};
 use humantime::format_duration;
@@ -255,6 +253,8 @@ fn transport(text: &str, example: &str) -> Result<Multiaddr, Wrong> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

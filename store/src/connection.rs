@@ -2,7 +2,10 @@
 
 use std::{
     error::Error,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -34,6 +37,8 @@ pub(crate) struct Session {
     pub(crate) statement_timeout: Duration,
     /// Whether a connection pooler was met: then nothing may rest on a session.
     behind_pooler: AtomicBool,
+    /// The URL that let us in last.
+    kept: Mutex<Option<DatabaseUrl>>,
 }
 
 impl Session {
@@ -47,7 +52,16 @@ impl Session {
             connect_timeout,
             statement_timeout,
             behind_pooler: AtomicBool::new(false),
+            kept: Mutex::new(None),
         }
+    }
+
+    fn kept(&self) -> Option<DatabaseUrl> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep(&self, url: Option<DatabaseUrl>) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = url;
     }
 
     /// Whether every question must be a transaction of its own.
@@ -91,14 +105,21 @@ pub(crate) enum ConnectError {
     TooOld(String),
 }
 
-/// Connects, logs in and sets the session up. What the URL has from files is read anew: passwords and certificates change.
+/// Connects, logs in and sets the session up. Certificates are read anew each time. What the URL has from files is read once
+/// and kept while it lets us in, so that a new password can lie in its file before the server knows it; after any failure
+/// the files are read again.
 pub(crate) async fn connect(url: &DatabaseUrl, session: &Session) -> Result<AsyncPgConnection, ConnectError> {
-    let url = &url.as_it_is_now().map_err(ConnectError::Credentials)?;
-    let limit = limit(url, session);
+    let url = match session.kept() {
+        Some(url) => url,
+        None => url.as_it_is_now().map_err(ConnectError::Credentials)?,
+    };
+    let limit = limit(&url, session);
     // Boxed: a TLS handshake's state is large, and it would be part of every caller's future.
-    tokio::time::timeout(limit, Box::pin(connect_unbounded(url, session)))
+    let connected = tokio::time::timeout(limit, Box::pin(connect_unbounded(&url, session)))
         .await
-        .map_err(|_| ConnectError::Timeout(limit))?
+        .unwrap_or(Err(ConnectError::Timeout(limit)));
+    session.keep(connected.is_ok().then_some(url));
+    connected
 }
 
 async fn connect_unbounded(url: &DatabaseUrl, session: &Session) -> Result<AsyncPgConnection, ConnectError> {

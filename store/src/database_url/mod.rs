@@ -88,7 +88,7 @@ pub struct DatabaseUrl {
     files: Files,
 }
 
-/// Where parts of a URL come from, to be read anew at each log-in: what they hold may be replaced while nodes run.
+/// Where parts of a URL come from, to be read anew when they let nobody in: what they hold may be replaced while nodes run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Files {
     url: Option<PathBuf>,
@@ -111,7 +111,8 @@ impl DatabaseUrl {
         }
     }
 
-    /// The same, read anew at each log-in: the URL from the one file, the password from the other, as far as they are given.
+    /// The same, read anew after a log-in that failed: the URL from the one file, the password from the other, as far as they
+    /// are given.
     pub fn from_files(self, url: Option<&Path>, password: Option<&Path>) -> Self {
         Self {
             files: Files {

@@ -78,6 +78,20 @@ async fn passwords_that_are_changed_are_read_again_from_their_files() {
     assert!(error.contains("password authentication failed"), "{error}");
     std::fs::write(&node_file, "the nodes' new one\n").unwrap();
     assert!(store.settings().await.is_ok());
+
+    // The other order: the file first. What lets us in is kept until it does not.
+    std::fs::write(&node_file, "the nodes' third").unwrap();
+    let end_sessions =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'quorate_node'";
+    client.batch_execute(end_sessions).await.unwrap();
+    assert!(store.settings().await.is_ok());
+    let with_third = MigrateOptions {
+        node_password: Some(Secret::new("the nodes' third")),
+        ..MigrateOptions::default()
+    };
+    migrate(&owner, with_third).await.unwrap();
+    assert!(store.settings().await.is_err());
+    assert!(store.settings().await.is_ok());
 }
 
 #[test]
