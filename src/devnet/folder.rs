@@ -7,7 +7,7 @@ use std::{
 
 use humantime::format_duration;
 use quorate_protocol::NodeKey;
-use quorate_store::{Member, PrivatePostgres, Secret};
+use quorate_store::{DatabaseUrl, Member, Secret};
 use toml::{Table, Value};
 
 use crate::{
@@ -38,7 +38,7 @@ impl Folder {
         config: &DevnetConfig,
         plan: &Plan,
         keys: &[NodeKey],
-        postgres: &PrivatePostgres,
+        owner_url: &DatabaseUrl,
     ) -> io::Result<Self> {
         // Only its owner can enter: it holds keys and passwords.
         let folder = tempfile::Builder::new().prefix("quorate-devnet-").tempdir()?;
@@ -57,7 +57,7 @@ impl Folder {
                 node_config(config, plan, path, index).to_string(),
             )?;
         }
-        let psql = write_pgpass(path, postgres)?;
+        let psql = write_pgpass(path, owner_url)?;
         Ok(Self {
             logs,
             nodes: keys.len(),
@@ -159,18 +159,17 @@ fn node_config(config: &DevnetConfig, plan: &Plan, folder: &Path, index: usize) 
 }
 
 /// psql reads the password from a file that only its owner may read.
-fn write_pgpass(folder: &Path, postgres: &PrivatePostgres) -> io::Result<String> {
+fn write_pgpass(folder: &Path, owner_url: &DatabaseUrl) -> io::Result<String> {
     let file = folder.join("pgpass");
-    let url = postgres.owner_url();
-    let user = url.user().unwrap_or("postgres");
-    let port = postgres.port();
-    let password = url
-        .password()
-        .map(|password| password.reveal().to_owned())
-        .unwrap_or_default();
-    keys::create_private(&file, &format!("127.0.0.1:{port}:*:{user}:{password}\n"))?;
+    let (user, password) = (owner_url.user().unwrap_or("*"), owner_url.password());
+    let escaped = password
+        .map_or("", Secret::reveal)
+        .replace('\\', r"\\")
+        .replace(':', r"\:");
+    keys::create_private(&file, &format!("*:*:*:{user}:{escaped}\n"))?;
+    let without_password = owner_url.to_string().replace(":***@", "@");
     Ok(format!(
-        "PGPASSFILE={} psql -h 127.0.0.1 -p {port} -U {user} postgres",
+        "PGPASSFILE={} psql -d '{without_password}'",
         file.display()
     ))
 }

@@ -1,5 +1,6 @@
 //! `quorate devnet`: a private Postgres, perhaps the simulated exchange, and a whole network of node processes.
 
+mod database;
 mod folder;
 mod processes;
 
@@ -10,14 +11,12 @@ use std::{
     time::Duration,
 };
 
+use database::Database;
 use folder::{Folder, Plan};
 use processes::Processes;
 use quorate_prices::SourceSpec;
 use quorate_protocol::{Address, NodeKey, Record, UnixMillis};
-use quorate_store::{
-    DatabaseUrl, MigrateOptions, NODE_ROLE, Order, PrivateOptions, PrivatePostgres, RecordQuery, Secret,
-    Store, StoreConfig,
-};
+use quorate_store::{DatabaseUrl, MigrateOptions, Order, RecordQuery, Secret, Store, StoreConfig};
 use quorate_supervisor::termination;
 
 use crate::{
@@ -32,35 +31,38 @@ const POLL: Duration = Duration::from_millis(200);
 /// Runs until a signal; leaves nothing behind but logs that were asked for.
 pub(crate) async fn run(config: DevnetConfig) -> Result<(), Box<dyn Error>> {
     let nodes = config.nodes;
-    output::print(&format!("starting a private Postgres and {nodes} nodes …\n"))?;
+    output::print(&format!("starting Postgres and {nodes} nodes …\n"))?;
     let exchange = match config.simulate {
         true => Some(exchange::start(&config.exchange()?)?),
         false => None,
     };
-    let postgres = PrivatePostgres::start(&PrivateOptions::default())?;
+    let network = random_network();
     let node_password = Secret::new(random_password());
+    let database = Database::make(&config, &network, &node_password).await?;
+    output::print(&format!("postgres  {}\n", database.in_words()))?;
+    let owner_url = database.owner_url();
     let keys: Vec<NodeKey> = (0..nodes).map(|_| NodeKey::generate()).collect();
     let options = MigrateOptions {
         write_interval: Some(config.write_interval),
         min_signatures: Some(config.min_signatures),
-        node_password: Some(node_password.clone()),
+        node_password: database.has_roles_of_its_own().then_some(node_password),
         members: Some(keys.iter().enumerate().map(folder::member).collect()),
         ..MigrateOptions::default()
     };
-    quorate_store::migrate(&postgres.owner_url(), options).await?;
+    quorate_store::migrate(&owner_url, options).await?;
 
     let plan = Plan {
-        network: random_network(),
+        network,
         sources: sources(&config.sources, exchange.as_ref()),
         ports: choose_ports(config.base_port, nodes)?,
         api_ports: choose_ports(config.api_base_port, nodes)?,
-        database_url: Secret::new(postgres.url_for(NODE_ROLE, &node_password).reveal()),
+        database_url: Secret::new(database.node_url().reveal()),
     };
-    let folder = Folder::make(&config, &plan, &keys, &postgres)?;
+    let folder = Folder::make(&config, &plan, &keys, &owner_url)?;
     let mut processes = Processes::start(folder.node_configs(), folder.logs())?;
     output::print(&banner(&plan, &folder, exchange.as_ref()))?;
 
-    let mut follower = Follower::new(&postgres.owner_url(), keys.iter().map(NodeKey::address).collect());
+    let mut follower = Follower::new(&owner_url, keys.iter().map(NodeKey::address).collect());
     let mut stop = std::pin::pin!(termination());
     let mut poll = tokio::time::interval(POLL);
     loop {
@@ -86,7 +88,7 @@ pub(crate) async fn run(config: DevnetConfig) -> Result<(), Box<dyn Error>> {
     if let Some(exchange) = exchange {
         exchange.stop().await;
     }
-    drop(postgres);
+    database.remove().await?;
     Ok(output::print("stopped; nothing is left behind\n")?)
 }
 

@@ -11,6 +11,7 @@ mod equivocation;
 mod error;
 mod member;
 mod migrate;
+mod own_database;
 mod pool;
 mod pooler;
 mod private_postgres;
@@ -30,6 +31,7 @@ pub use equivocation::{Equivocation, EquivocationFault, EquivocationQuery, MAX_E
 pub use error::StoreError;
 pub use member::Member;
 pub use migrate::{Decided, MigrateError, MigrateOptions, Migrated, NODE_ROLE, migrate};
+pub use own_database::{OwnDatabase, OwnDatabaseError};
 pub use private_postgres::{OWNER, PrivateOptions, PrivatePostgres, PrivatePostgresError, ServerTls};
 pub use read::{MAX_RECORDS, Order, RecordQuery};
 pub use secret::{Secret, SecretFileError};

@@ -1,6 +1,7 @@
-//! A Postgres of one's own, for devnets and tests: made from an installed server's binaries in a temporary folder, on a
-//! free port of 127.0.0.1, gone when its owner is gone, however that ends.
+//! A Postgres of one's own, for devnets and tests: made from a server's binaries, which are fetched where none are installed, in a
+//! temporary folder, on a free port of 127.0.0.1, gone when its owner is gone, however that ends.
 
+mod fetch;
 mod find;
 mod process;
 
@@ -38,6 +39,10 @@ pub struct PrivateOptions {
     pub durable: bool,
     /// Offers TLS.
     pub tls: Option<ServerTls>,
+    /// The folder of a server's programs; `None`: the variable `QUORATE_POSTGRES_BIN`, or wherever there is one.
+    pub postgres_bin: Option<PathBuf>,
+    /// Whether no server may be fetched where there is none; so does the variable `QUORATE_OFFLINE`.
+    pub offline: bool,
 }
 
 /// A server's certificate.
@@ -54,11 +59,24 @@ pub struct ServerTls {
 /// Why there is no private server.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivatePostgresError {
-    /// None is installed.
+    /// There is none, and none could be fetched.
     #[error(
-        "no PostgreSQL server is installed: install one (Debian, Ubuntu: apt-get install postgresql; Fedora: dnf install postgresql-server; macOS: brew install postgresql) or name a database with --database-url"
+        "no PostgreSQL server is on this machine, and none was fetched ({reason}): install one (Debian, Ubuntu: apt-get install \
+         postgresql; Fedora: dnf install postgresql-server; macOS: brew install postgresql), or name the folder of one's programs \
+         with --postgres-bin or QUORATE_POSTGRES_BIN"
     )]
-    NotInstalled,
+    NotInstalled {
+        /// What was tried.
+        reason: String,
+    },
+    /// The folder that is named holds no server that can be used.
+    #[error("{folder} holds no PostgreSQL server that can be used: {reason}", folder = folder.display())]
+    NotAServer {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// We are root, and there is nobody else to run it as.
     #[error("PostgreSQL refuses to run as root, and there is no user postgres or nobody on this machine")]
     NoAccount,
@@ -82,7 +100,7 @@ pub enum PrivatePostgresError {
 
 /// A running server. Dropped, it is stopped and its folder removed; the same happens when this process is killed.
 ///
-/// Its functions block for a moment (start about 1 s, stop about 0.1 s): call them where that does no harm.
+/// Its functions block for a moment (start about 1 s, or as long as a download; stop about 0.1 s): call them where that does no harm.
 #[derive(Debug)]
 pub struct PrivatePostgres {
     // The order of dropping: first the server, then its folder.
@@ -95,9 +113,13 @@ pub struct PrivatePostgres {
 }
 
 impl PrivatePostgres {
-    /// Makes a folder, initializes it and starts a server on it.
+    /// Makes a folder, initializes it and starts a server on it. Where there are no server's programs they are fetched, which is said
+    /// on standard error.
+    ///
+    /// # Errors
+    /// There is no server and none can be fetched; or it does not start.
     pub fn start(options: &PrivateOptions) -> Result<Self, PrivatePostgresError> {
-        let binaries = Binaries::find().ok_or(PrivatePostgresError::NotInstalled)?;
+        let binaries = Binaries::find(options)?;
         let (folder, account) = make_folder()?;
         let mut server = Self {
             guard: None,
@@ -120,6 +142,11 @@ impl PrivatePostgres {
                 result => return result.map(|()| server),
             }
         }
+    }
+
+    /// Which server it is, and where its programs are: `PostgreSQL 18.6 in /usr/lib/postgresql/18/bin (installed)`.
+    pub fn server(&self) -> String {
+        self.binaries.in_words()
     }
 
     /// The owner's URL, of the database `postgres`.

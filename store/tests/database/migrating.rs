@@ -15,7 +15,8 @@ use quorate_store::{
 };
 
 use crate::support::{
-    LONG, certificate, connect, database, database_of, empty_database, now, options, server, store, write,
+    LONG, certificate, connect, database, database_of, empty_database, empty_database_named, now, options,
+    store, write,
 };
 
 /// The folder's migrations in order: what each does, and how it is undone.
@@ -191,18 +192,19 @@ fn a_runtime_of_one_thread_is_enough() {
 
 #[tokio::test]
 async fn an_owner_that_is_no_superuser_can_migrate_and_the_role_is_limited_all_the_same() {
-    let database = empty_database().await;
-    let name = database.owner.database().unwrap().to_owned();
-    let (role, secret) = (format!("owner_of_{name}"), Secret::new("an owner's password"));
+    // On a server of its own: since Postgres 16 an owner changes only roles that it has made, and other tests have made the node's.
+    let server = PrivatePostgres::start(&PrivateOptions::default()).unwrap();
+    let database = empty_database_named(&server, "prices", "template1").await;
+    let secret = Secret::new("an owner's password");
     let superuser = connect(&database.owner).await;
     superuser
-        .batch_execute(&format!(
-            "CREATE ROLE {role} LOGIN CREATEROLE PASSWORD 'an owner''s password';
-             ALTER DATABASE {name} OWNER TO {role}; ALTER SCHEMA public OWNER TO {role}"
-        ))
+        .batch_execute(
+            "CREATE ROLE proprietor LOGIN CREATEROLE PASSWORD 'an owner''s password';
+             ALTER DATABASE prices OWNER TO proprietor; ALTER SCHEMA public OWNER TO proprietor",
+        )
         .await
         .unwrap();
-    let owner = server().url_for(&role, &secret).with_database(&name);
+    let owner = server.url_for("proprietor", &secret).with_database("prices");
     // Twice: an upgrade finds everything there.
     for _ in 0..2 {
         migrate(&owner, options(LONG)).await.unwrap();

@@ -119,7 +119,7 @@ async fn the_schema_cannot_be_changed() {
             "CREATE TABLE public.mine (id int)",
             "CREATE FUNCTION public.lower(text) RETURNS text LANGUAGE sql AS 'SELECT $1'",
             "CREATE SCHEMA mine",
-            "CREATE EXTENSION pgcrypto",
+            "CREATE EXTENSION btree_gin",
             "CREATE TEMPORARY TABLE quorate_members (address text)",
             "CREATE FUNCTION pg_temp.lower(text) RETURNS text LANGUAGE sql AS 'SELECT $1'",
             "DROP SCHEMA public CASCADE",

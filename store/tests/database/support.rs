@@ -50,7 +50,7 @@ pub(crate) async fn empty_database() -> Database {
     empty_database_named(server(), &new_name(), "template1").await
 }
 
-async fn empty_database_named(server: &PrivatePostgres, name: &str, template: &str) -> Database {
+pub(crate) async fn empty_database_named(server: &PrivatePostgres, name: &str, template: &str) -> Database {
     let owner = server.owner_url();
     let client = connect(&owner).await;
     let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
