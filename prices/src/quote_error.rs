@@ -24,6 +24,9 @@ pub enum QuoteError {
     /// other sources fail alike, it is this node's network.
     #[error("not reachable: {0}")]
     Unreachable(String),
+    /// The API key that is to be sent cannot be: its file changed. What stands in it is never shown.
+    #[error("the API key cannot be sent: {0}")]
+    NoKey(String),
     /// The exchange asks to be left alone: this node, or others behind the same address, ask too often.
     #[error("rate limited by the exchange, retry after {}", shown_wait(*retry_after))]
     RateLimited {

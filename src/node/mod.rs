@@ -42,6 +42,7 @@ struct Node {
     clock: Clock,
     bridge: BridgeMetrics,
     names: watch::Receiver<Names>,
+    standing_warnings: Vec<String>,
 }
 
 impl Node {
@@ -55,6 +56,7 @@ impl Node {
             clock: self.clock,
             bridge: self.bridge.clone(),
             names: self.names.clone(),
+            standing_warnings: self.standing_warnings.clone(),
         }
     }
 }
@@ -106,6 +108,7 @@ pub(crate) async fn run(config: NodeConfig) -> Result<ExitCode, Box<dyn Error>> 
 
 fn log_start(config: &NodeConfig) {
     let feeds: Vec<String> = config.pricing.feeds.iter().map(ToString::to_string).collect();
+    let sources: Vec<String> = config.pricing.sources.iter().map(ToString::to_string).collect();
     log::info!(
         "node starting: version={} address={} network={} feeds={} database={}",
         env!("CARGO_PKG_VERSION"),
@@ -113,6 +116,11 @@ fn log_start(config: &NodeConfig) {
         config.gossip.network,
         feeds.join(","),
         config.database_url
+    );
+    log::info!(
+        "prices: sources={} min_sources={}",
+        sources.join(","),
+        config.pricing.min_sources()
     );
 }
 

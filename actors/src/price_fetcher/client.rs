@@ -1,14 +1,16 @@
 //! The HTTP client: asks all sources of a fetch at once, each request bounded in time and bytes.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use awc::{
-    Client, Connector,
+    Client, ClientRequest, Connector,
     error::{ConnectError, PayloadError, SendRequestError},
-    http::header,
+    http::header::{self, HeaderValue},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
-use quorate_prices::{Fetch, FetchRules, HttpAnswer, MAX_BODY_BYTES, QuoteError};
+use quorate_prices::{Fetch, FetchRules, HttpAnswer, MAX_BODY_BYTES, QuoteError, SourceSpec};
+use quorate_protocol::Feed;
+use quorate_store::Secret;
 use tokio::time::{sleep, timeout};
 
 use crate::Clock;
@@ -47,19 +49,30 @@ pub(super) fn build(rules: &FetchRules) -> Client {
         .finish()
 }
 
+/// What a fetch is asked with.
+#[derive(Clone)]
+pub(super) struct ExchangeClient {
+    pub(super) http: Client,
+    /// Where CoinGecko's API key stands.
+    pub(super) coingecko_key_file: Option<PathBuf>,
+}
+
 /// Asks all at once and ends when all have answered or failed; or `patience` after the answers at hand are firm
 /// ([`Fetch::is_firm`]), so that one slow exchange does not make every price late.
-pub(super) async fn ask_all(client: Client, mut fetch: Fetch, rules: FetchRules, clock: Clock) -> Fetch {
-    let feed = fetch.feed.clone();
-    let mut pending: FuturesUnordered<_> = fetch
-        .asked
+pub(super) async fn ask_all(
+    client: ExchangeClient,
+    mut fetch: Fetch,
+    rules: FetchRules,
+    clock: Clock,
+) -> Fetch {
+    let (feed, asked) = (fetch.feed.clone(), fetch.asked.clone());
+    let mut pending: FuturesUnordered<_> = asked
         .iter()
-        .map(|spec| (spec.kind(), spec.url(&feed)))
-        .map(|(kind, url)| {
+        .map(|spec| {
             let (client, rules, feed) = (&client, &rules, &feed);
             async move {
-                let answer = get(client, &url, rules.source_timeout).await;
-                let (now, at) = (clock.now(), clock.unix_now());
+                let answer = client.ask(spec, feed, rules.source_timeout).await;
+                let (now, at, kind) = (clock.now(), clock.unix_now(), spec.kind());
                 let quote = answer.and_then(|answer| kind.read(&answer, feed, at, rules.max_quote_age));
                 (kind.source(), quote, now, at)
             }
@@ -87,17 +100,59 @@ pub(super) async fn ask_all(client: Client, mut fetch: Fetch, rules: FetchRules,
     fetch
 }
 
-/// An answer, within `limit` altogether.
-async fn get(client: &Client, url: &str, limit: Duration) -> Result<HttpAnswer, QuoteError> {
-    timeout(limit, get_unbounded(client, url, limit))
-        .await
-        .unwrap_or(Err(QuoteError::Timeout { limit }))
+impl ExchangeClient {
+    /// An answer, within `limit` altogether.
+    async fn ask(&self, spec: &SourceSpec, feed: &Feed, limit: Duration) -> Result<HttpAnswer, QuoteError> {
+        let key = match (spec.key_header(), &self.coingecko_key_file) {
+            (Some(name), Some(path)) => Some((name, read_key(path.clone()).await?)),
+            _ => None,
+        };
+        let url = spec.url(feed);
+        let request = || {
+            let request = self.http.get(&url);
+            match &key {
+                Some((name, key)) => request.insert_header((*name, key.clone())),
+                None => request,
+            }
+        };
+        let answer = timeout(limit, get(request, limit)).await;
+        let mut answer = answer.unwrap_or(Err(QuoteError::Timeout { limit }))?;
+        if let Some((_, key)) = &key {
+            strike_out(key.as_bytes(), &mut answer.body);
+        }
+        Ok(answer)
+    }
 }
 
-async fn get_unbounded(client: &Client, url: &str, limit: Duration) -> Result<HttpAnswer, QuoteError> {
-    let mut answer = match client.get(url).send().await {
+/// The key in that file, read anew for each fetch, so that another one needs no restart.
+async fn read_key(path: PathBuf) -> Result<HeaderValue, QuoteError> {
+    let read = tokio::task::spawn_blocking(move || Secret::read(&path)).await;
+    let key = match read {
+        Ok(Ok(key)) => key,
+        Ok(Err(error)) => return Err(QuoteError::NoKey(error.to_string())),
+        Err(error) => return Err(QuoteError::NoKey(error.to_string())),
+    };
+    let mut value = HeaderValue::from_str(key.reveal().trim())
+        .map_err(|_| QuoteError::NoKey("its file holds what no header can".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Strikes a key out of an answer that repeats it: what an exchange says may end up in a log.
+fn strike_out(key: &[u8], body: &mut [u8]) {
+    let mut at = 0;
+    while !key.is_empty() && at + key.len() <= body.len() {
+        if body[at..].starts_with(key) {
+            body[at..at + key.len()].fill(b'*');
+        }
+        at += 1;
+    }
+}
+
+async fn get(request: impl Fn() -> ClientRequest, limit: Duration) -> Result<HttpAnswer, QuoteError> {
+    let mut answer = match request().send().await {
         // The exchange closed the kept connection just as we used it: not its fault, and a new one settles it.
-        Err(error) if is_broken_connection(&error) => client.get(url).send().await,
+        Err(error) if is_broken_connection(&error) => request().send().await,
         answer => answer,
     }
     .map_err(|error| not_sent(&error, limit))?;
@@ -149,5 +204,18 @@ fn not_sent(error: &SendRequestError, limit: Duration) -> QuoteError {
             QuoteError::Unreachable("the connection was closed without an answer".to_owned())
         }
         other => QuoteError::Unreachable(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::strike_out;
+
+    #[test]
+    fn a_key_that_an_answer_repeats_is_struck_out() {
+        let mut body = br#"{"error":"CG-key is wrong: CG-key"}"#.to_vec();
+        strike_out(b"CG-key", &mut body);
+        assert_eq!(body, br#"{"error":"****** is wrong: ******"}"#);
+        strike_out(b"", &mut body);
     }
 }
