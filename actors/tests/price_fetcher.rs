@@ -20,7 +20,7 @@ use prometheus::Registry;
 use quorate_actors::{
     Clock,
     aggregator::AggregatorMessage,
-    price_fetcher::{FetcherMessage, PriceFetcher, PriceFetcherSettings, SourceMeasures},
+    price_fetcher::{FetcherMessage, PriceFetcher, PriceFetcherSettings, SourceMeasures, WaysOut},
 };
 use quorate_prices::{Agreement, FetchRules, LONGEST_LEAD, MIN_GAP, SourceKind};
 use quorate_protocol::{AgreedPrice, Feed, Instant, rounds::FetchRequest};
@@ -245,6 +245,7 @@ fn settings(rules: &Rules, url: &str, observer: &Observer) -> PriceFetcherSettin
             max_quote_age: FetchRules::MAX_QUOTE_AGE,
         },
         coingecko_key_file: None,
+        ways_out: WaysOut::default(),
         clock: Clock::system(),
         aggregator: observer.clone().start().recipient().into(),
         measures: SourceMeasures::new(&Registry::new(), &[]).unwrap(),

@@ -8,7 +8,7 @@ use quorate_actors::{
     aggregator::AggregatorMessage,
     db_writer::Terms,
     gossip_bridge::BridgeConfig,
-    price_fetcher::{PriceFetcherSettings, SourceMeasures},
+    price_fetcher::{PriceFetcherSettings, SourceMeasures, WaysOut},
 };
 use quorate_prices::{Agreement, FetchRules};
 use quorate_protocol::{
@@ -103,6 +103,7 @@ pub(super) fn fetcher(
             max_quote_age: FetchRules::MAX_QUOTE_AGE,
         },
         coingecko_key_file: pricing.coingecko_key_file.clone(),
+        ways_out: WaysOut::new(|name| std::env::var(name).ok()),
         clock,
         aggregator,
     })

@@ -15,6 +15,7 @@ use super::{
     client::{self, ExchangeClient},
     messages::FetcherMessage,
     metrics::SourceMeasures,
+    ways_out::WaysOut,
 };
 use crate::{Clock, aggregator::AggregatorMessage};
 
@@ -27,6 +28,8 @@ pub struct PriceFetcherSettings {
     pub rules: FetchRules,
     /// Where CoinGecko's API key stands, if there is one.
     pub coingecko_key_file: Option<PathBuf>,
+    /// How exchanges are reached.
+    pub ways_out: WaysOut,
     /// The process's clock.
     pub clock: Clock,
     /// Who gets the prices.
@@ -46,6 +49,7 @@ pub struct PriceFetcher {
     aggregator: Mailbox<AggregatorMessage>,
     measures: SourceMeasures,
     coingecko_key_file: Option<PathBuf>,
+    ways_out: WaysOut,
     client: Option<ExchangeClient>,
     timers: BTreeMap<Feed, SpawnHandle>,
 }
@@ -59,6 +63,7 @@ impl PriceFetcher {
             aggregator: settings.aggregator,
             measures: settings.measures,
             coingecko_key_file: settings.coingecko_key_file,
+            ways_out: settings.ways_out,
             client: None,
             timers: BTreeMap::new(),
         }
@@ -135,10 +140,11 @@ impl Actor for PriceFetcher {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.client = Some(ExchangeClient {
-            http: client::build(self.feeds.rules()),
-            coingecko_key_file: self.coingecko_key_file.clone(),
-        });
+        self.client = Some(ExchangeClient::new(
+            self.feeds.rules(),
+            &self.ways_out,
+            self.coingecko_key_file.clone(),
+        ));
         let feeds: Vec<Feed> = self.feeds.iter().cloned().collect();
         for feed in &feeds {
             self.arm(feed, ctx);

@@ -1,7 +1,12 @@
 //! The HTTP client: asks all sources of a fetch at once, each request bounded in time and bytes.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
+use actix_tls::connect::rustls_0_23::webpki_roots_cert_store;
 use awc::{
     Client, ClientRequest, Connector,
     error::{ConnectError, PayloadError, SendRequestError},
@@ -11,8 +16,16 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use quorate_prices::{Fetch, FetchRules, HttpAnswer, MAX_BODY_BYTES, QuoteError, SourceSpec};
 use quorate_protocol::Feed;
 use quorate_store::Secret;
+use rustls::{
+    ClientConfig,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 use tokio::time::{sleep, timeout};
 
+use super::{
+    dial::{Dialler, NotConnected, Progress, Stage},
+    ways_out::WaysOut,
+};
 use crate::Clock;
 
 /// For how long an unused connection is kept beyond the fetch interval, so that the next fetch finds it open and needs no
@@ -26,21 +39,37 @@ const COURTESY: Duration = Duration::from_millis(250);
 const USER_AGENT: &str = concat!("quorate/", env!("CARGO_PKG_VERSION"));
 
 /// A client without redirects. Must run on an arbiter, and needs the process's TLS provider to be installed (the
-/// executable does that first thing): two are linked, so that rustls cannot choose by itself and panics.
-pub(super) fn build(rules: &FetchRules) -> Client {
-    let (timeout, fetch_interval) = (rules.source_timeout, rules.interval);
+/// executable does that first thing).
+fn build(rules: &FetchRules, ways_out: &WaysOut, progress: &Progress) -> Client {
+    let limit = rules.source_timeout;
     let connector = Connector::new()
-        .timeout(timeout)
-        .handshake_timeout(timeout)
+        .connector(Dialler::new(ways_out.clone(), progress.clone()))
+        .timeout(limit)
+        // Less than the limit altogether, so that a handshake that hangs is told as one.
+        .handshake_timeout(limit * 3 / 4)
         .conn_keep_alive(
-            fetch_interval
+            rules
+                .interval
                 .saturating_add(KEEP_ALIVE_MARGIN)
                 .min(CONNECTION_LIFETIME),
         )
         .conn_lifetime(CONNECTION_LIFETIME);
+    let connector = match &ways_out.authorities {
+        Some(path) => match tls(path) {
+            Ok(tls) => connector.rustls_0_23(Arc::new(tls)),
+            Err(error) => {
+                log::warn!(
+                    "SSL_CERT_FILE is not used: path={} reason=\"{error}\"",
+                    path.display()
+                );
+                connector
+            }
+        },
+        None => connector,
+    };
     Client::builder()
         .connector(connector)
-        .timeout(timeout)
+        .timeout(limit)
         .disable_redirects()
         .add_default_header((header::USER_AGENT, USER_AGENT))
         .add_default_header((header::ACCEPT, "application/json"))
@@ -49,12 +78,32 @@ pub(super) fn build(rules: &FetchRules) -> Client {
         .finish()
 }
 
+/// TLS that believes the authorities in a PEM file besides the public ones.
+fn tls(path: &Path) -> Result<ClientConfig, String> {
+    let mut roots = webpki_roots_cert_store();
+    let mut count = 0;
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())? {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+        count += 1;
+    }
+    if count == 0 {
+        return Err("it holds no certificate".to_owned());
+    }
+    let mut config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
 /// What a fetch is asked with.
 #[derive(Clone)]
 pub(super) struct ExchangeClient {
-    pub(super) http: Client,
+    http: Client,
+    progress: Progress,
     /// Where CoinGecko's API key stands.
-    pub(super) coingecko_key_file: Option<PathBuf>,
+    coingecko_key_file: Option<PathBuf>,
 }
 
 /// Asks all at once and ends when all have answered or failed; or `patience` after the answers at hand are firm
@@ -101,6 +150,22 @@ pub(super) async fn ask_all(
 }
 
 impl ExchangeClient {
+    /// A client with connections of its own.
+    pub(super) fn new(rules: &FetchRules, ways_out: &WaysOut, coingecko_key_file: Option<PathBuf>) -> Self {
+        for complaint in &ways_out.complaints {
+            log::warn!("{complaint}");
+        }
+        if let Some(summary) = ways_out.summary() {
+            log::info!("ways out: {summary}");
+        }
+        let progress = Progress::default();
+        Self {
+            http: build(rules, ways_out, &progress),
+            progress,
+            coingecko_key_file,
+        }
+    }
+
     /// An answer, within `limit` altogether.
     async fn ask(&self, spec: &SourceSpec, feed: &Feed, limit: Duration) -> Result<HttpAnswer, QuoteError> {
         let key = match (spec.key_header(), &self.coingecko_key_file) {
@@ -115,13 +180,66 @@ impl ExchangeClient {
                 None => request,
             }
         };
-        let answer = timeout(limit, get(request, limit)).await;
-        let mut answer = answer.unwrap_or(Err(QuoteError::Timeout { limit }))?;
+        let answer = timeout(limit, get(request)).await;
+        let answer = answer.unwrap_or(Err(Failure::Http(SendRequestError::Timeout)));
+        let mut answer = answer.map_err(|failure| self.refusal(failure, &url, limit))?;
         if let Some((_, key)) = &key {
             strike_out(key.as_bytes(), &mut answer.body);
         }
         Ok(answer)
     }
+
+    /// What a request failed of, with the stage that it had reached.
+    fn refusal(&self, failure: Failure, url: &str, limit: Duration) -> QuoteError {
+        let stage = self.progress.of(url);
+        let timed_out = |stage: Option<String>| QuoteError::Timeout {
+            limit,
+            stage: stage.unwrap_or_default(),
+        };
+        let error = match failure {
+            Failure::TooLong => {
+                return QuoteError::TooLong {
+                    limit_bytes: MAX_BODY_BYTES,
+                };
+            }
+            Failure::BrokeOff(why) => {
+                return QuoteError::Unreachable(format!("the answer broke off: {why}"));
+            }
+            Failure::Http(error) => error,
+        };
+        match (error, stage) {
+            (SendRequestError::Timeout, stage) => timed_out(stage.map(|stage| stage.to_string())),
+            (SendRequestError::Connect(ConnectError::Timeout), Some(Stage::Connected(address))) => {
+                timed_out(Some(format!("waiting for {address} in the TLS handshake")))
+            }
+            (SendRequestError::Connect(ConnectError::Timeout), stage) => {
+                timed_out(stage.map(|stage| stage.to_string()))
+            }
+            (SendRequestError::Connect(ConnectError::Io(error)), stage) => {
+                let is_ours = error.get_ref().is_some_and(|error| error.is::<NotConnected>());
+                match stage {
+                    Some(Stage::Connected(address)) if !is_ours => {
+                        QuoteError::Unreachable(format!("TLS with {address}: {error}"))
+                    }
+                    _ => QuoteError::Unreachable(error.to_string()),
+                }
+            }
+            (error, Some(Stage::Connected(address))) if is_broken_connection(&error) => {
+                QuoteError::Unreachable(format!("{address} closed the connection without an answer"))
+            }
+            (error, Some(Stage::Connected(address))) => {
+                QuoteError::Unreachable(format!("no answer of HTTP from {address}: {error}"))
+            }
+            (error, _) => QuoteError::Unreachable(error.to_string()),
+        }
+    }
+}
+
+/// Why a request came to nothing.
+enum Failure {
+    Http(SendRequestError),
+    TooLong,
+    BrokeOff(String),
 }
 
 /// The key in that file, read anew for each fetch, so that another one needs no restart.
@@ -149,13 +267,13 @@ fn strike_out(key: &[u8], body: &mut [u8]) {
     }
 }
 
-async fn get(request: impl Fn() -> ClientRequest, limit: Duration) -> Result<HttpAnswer, QuoteError> {
+async fn get(request: impl Fn() -> ClientRequest) -> Result<HttpAnswer, Failure> {
     let mut answer = match request().send().await {
         // The exchange closed the kept connection just as we used it: not its fault, and a new one settles it.
         Err(error) if is_broken_connection(&error) => request().send().await,
         answer => answer,
     }
-    .map_err(|error| not_sent(&error, limit))?;
+    .map_err(Failure::Http)?;
 
     let header = |name| {
         let value = answer.headers().get(name)?;
@@ -178,12 +296,8 @@ async fn get(request: impl Fn() -> ClientRequest, limit: Duration) -> Result<Htt
     }
     match answer.body().limit(MAX_BODY_BYTES).await {
         Ok(body) => told.body = body.to_vec(),
-        Err(PayloadError::Overflow) => {
-            return Err(QuoteError::TooLong {
-                limit_bytes: MAX_BODY_BYTES,
-            });
-        }
-        Err(error) => return Err(QuoteError::Unreachable(format!("the answer broke off: {error}"))),
+        Err(PayloadError::Overflow) => return Err(Failure::TooLong),
+        Err(error) => return Err(Failure::BrokeOff(error.to_string())),
     }
     Ok(told)
 }
@@ -193,18 +307,6 @@ fn is_broken_connection(error: &SendRequestError) -> bool {
         error,
         SendRequestError::Send(_) | SendRequestError::Connect(ConnectError::Disconnected)
     )
-}
-
-fn not_sent(error: &SendRequestError, limit: Duration) -> QuoteError {
-    match error {
-        SendRequestError::Timeout | SendRequestError::Connect(ConnectError::Timeout) => {
-            QuoteError::Timeout { limit }
-        }
-        SendRequestError::Connect(ConnectError::Disconnected) => {
-            QuoteError::Unreachable("the connection was closed without an answer".to_owned())
-        }
-        other => QuoteError::Unreachable(other.to_string()),
-    }
 }
 
 #[cfg(test)]
