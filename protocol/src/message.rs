@@ -3,8 +3,8 @@
 use serde::{Serialize, de::DeserializeOwned, de::IgnoredAny};
 
 use crate::{
-    equivocation::Equivocation, heartbeat::Heartbeat, names::Network, refusal_notice::RefusalNotice,
-    report::Report, written::Written,
+    address::Address, equivocation::Equivocation, heartbeat::Heartbeat, names::Network,
+    refusal_notice::RefusalNotice, report::Report, time::UnixMillis, written::Written,
 };
 
 /// The version of the wire format. Another one is not understood, and rejected.
@@ -61,6 +61,19 @@ pub enum DecodeError {
 }
 
 impl Message {
+    /// Who made it, and when by that node's clock. None for what is dated by the database or by nobody.
+    pub fn dated(&self) -> Option<(Address, UnixMillis)> {
+        match self {
+            Self::Report(report) => {
+                let observation = report.observation();
+                Some((observation.observer(), observation.observed_at()))
+            }
+            Self::Heartbeat(heartbeat) => Some((heartbeat.node, heartbeat.sent_at)),
+            Self::Refusal(notice) => Some((notice.node, notice.sent_at)),
+            Self::Written(_) | Self::Equivocation(_) => None,
+        }
+    }
+
     /// The bytes to gossip in `network`.
     pub fn encode(&self, network: &Network) -> Vec<u8> {
         match self {

@@ -28,6 +28,12 @@ impl UnixMillis {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// How far it lies ahead of the other, in milliseconds; negative if it lies before.
+    pub fn ahead_of(self, other: Self) -> i64 {
+        let apart = i64::try_from(self.0.abs_diff(other.0)).unwrap_or(i64::MAX);
+        if self >= other { apart } else { -apart }
+    }
+
     /// How far the two lie apart, whichever is the earlier.
     pub const fn apart(self, other: Self) -> Duration {
         Duration::from_millis(self.0.abs_diff(other.0))

@@ -24,6 +24,9 @@ use super::{
 };
 use crate::logging;
 
+/// Nodes that have a sample of their own: more than the largest network has.
+const MAX_NODES: usize = 256;
+
 /// A metric with a value for each `T`.
 struct Metric<T> {
     kind: Kind,
@@ -220,6 +223,21 @@ fn of_feeds(page: &Page, feeds: &[FeedStatus]) -> Result<(), Error> {
         "Reports not vouched for, by whose they are and why",
         ["feed", "observer", "reason"],
         refusals,
+    )?;
+    // Of nodes, not of feeds: they are the same for all.
+    let nodes = feeds
+        .first()
+        .map(|feed| feed.nodes.as_slice())
+        .unwrap_or_default();
+    let clocks = nodes.iter().filter_map(|node| {
+        let ahead = node.clock_offset_ms? as f64 / 1000.0;
+        Some(([node.address.to_string()], ahead))
+    });
+    page.gauges(
+        "clock_offset_seconds",
+        "How far a node's clock is ahead of this one's",
+        ["node"],
+        clocks.take(MAX_NODES),
     )?;
     let last = feeds.iter().filter_map(|feed| {
         let at = Duration::from_millis(feed.tally.last_record_at.map(UnixMillis::get)?);

@@ -34,8 +34,6 @@ pub(crate) struct Views {
     pub(crate) bridge: BridgeMetrics,
     /// What members are called.
     pub(crate) names: watch::Receiver<Names>,
-    /// What its settings allow and an operator should know for as long as they do.
-    pub(crate) standing_warnings: Vec<String>,
 }
 
 /// Serves until the server is stopped. One worker is plenty, and it is a thread of its own.

@@ -114,7 +114,7 @@ fn named(feed: &FeedStatus, names: &Names) -> Value {
 
 /// What an operator should know, though the node works.
 fn warnings(views: &Views, feeds: &[FeedStatus]) -> Vec<String> {
-    let mut warnings = views.standing_warnings.clone();
+    let mut warnings = vec![];
     if feeds.iter().any(|feed| feed.open) {
         warnings.push("open network: anybody who can connect counts".to_owned());
     }
@@ -123,6 +123,9 @@ fn warnings(views: &Views, feeds: &[FeedStatus]) -> Vec<String> {
     if feeds.iter().any(is_no_member) {
         warnings.push("this node is no member any more".to_owned());
     }
+    // They are the same for all feeds.
+    let faults = feeds.first().map(|feed| feed.clock_faults.as_slice());
+    warnings.extend(faults.unwrap_or_default().iter().map(ToString::to_string));
     for (label, warning) in WARNINGS {
         if views.bridge.messages.with_label_values(&[label]).get() > 0 {
             warnings.push(warning.to_owned());

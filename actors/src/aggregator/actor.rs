@@ -20,6 +20,9 @@ use crate::{
 /// How often it is looked at whether a sign of life is due: newcomers wait for no longer.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Between two warnings that a clock is off: it does not mend by being told of more often.
+const WARN_OF_CLOCKS: Duration = Duration::from_secs(60);
+
 /// Keeps a state machine for each feed and gives it time, messages and answers.
 pub struct Aggregator {
     feeds: Vec<Settings>,
@@ -30,6 +33,7 @@ pub struct Aggregator {
     to: Neighbours,
     measures: AggregatorMeasures,
     timer: Option<SpawnHandle>,
+    warned_of_clocks: Option<Instant>,
 }
 
 /// To whom the Aggregator speaks.
@@ -57,6 +61,7 @@ impl Aggregator {
             to,
             measures,
             timer: None,
+            warned_of_clocks: None,
         }
     }
 
@@ -188,6 +193,22 @@ impl Aggregator {
         });
     }
 
+    /// Names the clocks that are off, once in a while: they are the same for all feeds.
+    fn warn_of_clocks(&mut self) {
+        let now = self.clock.now();
+        if self
+            .warned_of_clocks
+            .is_some_and(|last| now.since(last) < WARN_OF_CLOCKS)
+        {
+            return;
+        }
+        let faults = self.rounds.values().next().map(Rounds::clock_faults);
+        for fault in faults.into_iter().flatten() {
+            self.warned_of_clocks = Some(now);
+            notes::warn_of_clock(&fault);
+        }
+    }
+
     /// Says that this node is alive, when it is time to.
     fn say_alive(&mut self) {
         let now = self.now();
@@ -222,7 +243,10 @@ impl Actor for Aggregator {
             self.carry_out(&feed, effects);
         }
         self.set_timer(ctx);
-        ctx.run_interval(LOOK, |actor, _| actor.say_alive());
+        ctx.run_interval(LOOK, |actor, _| {
+            actor.say_alive();
+            actor.warn_of_clocks();
+        });
     }
 }
 
@@ -254,6 +278,12 @@ impl Handler<AggregatorMessage> for Aggregator {
             }
             AggregatorMessage::Heard(verified) => self.hear(verified, ctx),
             AggregatorMessage::Contradicted(proof) => self.take_proof(proof, true, ctx),
+            AggregatorMessage::ClockIs { node, ahead_ms } => {
+                let now = self.now();
+                for rounds in self.rounds.values_mut() {
+                    rounds.on_clock(node, ahead_ms, now);
+                }
+            }
             AggregatorMessage::PeerUp(peer) => {
                 self.heartbeats.on_peer_up();
                 self.decide_all(ctx, |rounds, now| rounds.on_peer_up(peer, now));

@@ -30,6 +30,13 @@ pub enum AggregatorMessage {
     Heard(Verified),
     /// GossipBridge: two messages that cannot both be honest, and nobody has said so yet.
     Contradicted(ProvenEquivocation),
+    /// GossipBridge: a peer's own messages are ignored for their time.
+    ClockIs {
+        /// Whose clock.
+        node: Address,
+        /// How far it is ahead of this node's, in milliseconds; behind, if negative.
+        ahead_ms: i64,
+    },
     /// GossipBridge: a peer is connected and listens to the topic.
     PeerUp(Address),
     /// GossipBridge: a peer's last connection is closed, or it no longer listens.

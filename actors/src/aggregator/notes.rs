@@ -1,6 +1,22 @@
 //! A line for each thing that an operator cares about.
 
-use quorate_protocol::{Feed, rounds::Note};
+use quorate_protocol::{
+    Feed,
+    rounds::{ClockFault, Note},
+};
+
+/// Records need clocks that agree: who is off states prices that others ignore, and signs nothing of theirs.
+pub(super) fn warn_of_clock(fault: &ClockFault) {
+    match fault {
+        ClockFault::Ours { ahead_ms, .. } => log::warn!(
+            "clock is off: whose=ours ahead_ms={ahead_ms} reason=\"{fault}\" remedy=\"keep this machine's clock by ntp\""
+        ),
+        ClockFault::Theirs { node, ahead_ms } => log::warn!(
+            "clock is off: whose={node} ahead_ms={ahead_ms} reason=\"{fault}\" \
+             remedy=\"have that machine's clock kept by ntp, and look at this one's\""
+        ),
+    }
+}
 
 pub(super) fn log(feed: &Feed, note: &Note) {
     match note {

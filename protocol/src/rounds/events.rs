@@ -95,10 +95,6 @@ impl Rounds {
                     &mut self.out,
                 );
                 self.cosigning.end_round();
-                let could_begin = self.candidates.stated_by(required).unwrap_or(now.instant);
-                let (opens, timing) = (self.writer.opens(), self.settings.timing);
-                self.own_price
-                    .on_certificate(could_begin, opens, now.instant, &timing);
             }
             Err(refusal) => self.on_unacceptable(&certificate, refusal),
         }
@@ -406,8 +402,15 @@ impl Rounds {
     /// A peer is alive, wherever it is.
     pub fn on_heartbeat(&mut self, heartbeat: &Heartbeat, now: Now) -> Vec<Effect> {
         self.hear_of(heartbeat.node, now);
-        self.peers.note_heartbeat(heartbeat, now.unix);
+        self.peers.note_heartbeat(heartbeat, now);
         self.advance(now)
+    }
+
+    /// A node told its time in a message that is ignored for it: how far its clock is ahead of ours, in milliseconds.
+    pub fn on_clock(&mut self, node: Address, ahead_ms: i64, now: Now) {
+        if self.counts(&node) {
+            self.peers.note_clock(node, ahead_ms, now.instant);
+        }
     }
 
     /// A node spoke for itself.

@@ -4,8 +4,8 @@
 //! [`Effect`]s that come back, and calls [`Rounds::on_tick`] at [`Rounds::next_wakeup`]. A round is the work on the next
 //! record, and its steps are:
 //!
-//! 1. **Ask.** A price is wanted just before the write window opens, as long before as it lately took to a quorum (`lead`); while
-//!    the window is open and nothing is certified, every few seconds (`own_price`).
+//! 1. **Ask.** A price is wanted just before the write window opens; while the window is open and nothing is certified, every few
+//!    seconds (`own_price`).
 //! 2. **State.** A node states one price for a window, when enough nodes are there to hear it (`own_price`).
 //! 3. **Collect.** Reports come together, and their signatures are merged. With a quorum a report is a certificate: nobody
 //!    adds to it (`candidates`).
@@ -25,11 +25,11 @@
 //! (`conduct`).
 
 mod candidates;
+mod clocks;
 mod conduct;
 mod cosigning;
 mod effect;
 mod events;
-mod lead;
 mod own_price;
 mod peers;
 mod settings;
@@ -40,6 +40,7 @@ mod writer;
 use std::collections::BTreeSet;
 
 use candidates::Candidates;
+pub use clocks::ClockFault;
 use conduct::Conduct;
 use cosigning::{Cosigning, View};
 use effect::Outbox;
@@ -234,8 +235,14 @@ impl Rounds {
             own_price_age_ms: self.own_price.age(now.instant).map(status::whole_ms),
             price_overdue_ms: status::whole_ms(self.settings.price_overdue()),
             knows_window: self.writer.opens().is_some(),
+            clock_faults: self.clock_faults(),
             tally: self.tally.clone(),
         }
+    }
+
+    /// Clocks that are off by more than messages may be.
+    pub fn clock_faults(&self) -> Vec<ClockFault> {
+        self.peers.clocks().faults()
     }
 
     /// When this node last had a price.

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use super::{Now, clocks::Clocks};
 use crate::{
     address::Address,
     committee::Headcount,
@@ -24,8 +25,6 @@ pub(super) struct Alive {
     pub version: Option<String>,
     /// When it last observed a price, by its clock.
     pub last_observation: Option<UnixMillis>,
-    /// How far its clock is ahead of ours, in milliseconds, less the time that its last message took.
-    pub clock_offset_ms: Option<i64>,
 }
 
 /// The live nodes, this one not among them.
@@ -33,6 +32,7 @@ pub(super) struct Alive {
 pub(super) struct Peers {
     nodes: BTreeMap<Address, Alive>,
     counted: Headcount,
+    clocks: Clocks,
 }
 
 impl Peers {
@@ -41,6 +41,7 @@ impl Peers {
         Self {
             nodes: BTreeMap::new(),
             counted: Headcount::new(now),
+            clocks: Clocks::default(),
         }
     }
 
@@ -93,21 +94,31 @@ impl Peers {
             last_heard: None,
             version: None,
             last_observation: None,
-            clock_offset_ms: None,
         });
         alive.last_seen = now;
         Some((alive, is_new))
     }
 
     /// Notes what a live node said of itself.
-    pub(super) fn note_heartbeat(&mut self, heartbeat: &Heartbeat, seen_at: UnixMillis) {
+    pub(super) fn note_heartbeat(&mut self, heartbeat: &Heartbeat, now: Now) {
         if let Some(alive) = self.nodes.get_mut(&heartbeat.node) {
+            let ahead_ms = heartbeat.sent_at.ahead_of(now.unix);
+            self.clocks.note(heartbeat.node, ahead_ms, now.instant);
             alive.version = Some(heartbeat.version.clone());
-            alive.clock_offset_ms = Some(offset_ms(heartbeat.sent_at, seen_at));
             if heartbeat.last_observation.get() > 0 {
                 alive.last_observation = alive.last_observation.max(Some(heartbeat.last_observation));
             }
         }
+    }
+
+    /// Notes what a node told of its clock, alive or not: what it says may be ignored for that very reason.
+    pub(super) fn note_clock(&mut self, node: Address, ahead_ms: i64, now: Instant) {
+        self.clocks.note(node, ahead_ms, now);
+    }
+
+    /// What nodes told of their clocks lately.
+    pub(super) fn clocks(&self) -> &Clocks {
+        &self.clocks
     }
 
     /// Notes that a live node observed a price.
@@ -125,20 +136,17 @@ impl Peers {
     /// Forgets who does not count any more.
     pub(super) fn retain(&mut self, keep: impl Fn(&Address) -> bool) {
         self.nodes.retain(|node, _| keep(node));
+        self.clocks.retain(keep);
     }
 
     /// Forgets who has been silent for longer than `ttl`.
     pub(super) fn expire(&mut self, now: Instant, ttl: Duration) {
         self.nodes.retain(|_, alive| now.since(alive.last_seen) <= ttl);
+        self.clocks.expire(now);
     }
 
     /// Brings the number of those that count up to date; see [`Headcount`].
     pub(super) fn count(&mut self, now: Instant, window: Duration) {
         self.counted.follow(self.nodes.len() + 1, now, window);
     }
-}
-
-fn offset_ms(theirs: UnixMillis, ours: UnixMillis) -> i64 {
-    let (theirs, ours) = (i128::from(theirs.get()), i128::from(ours.get()));
-    i64::try_from(theirs - ours).unwrap_or(i64::MAX)
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{
     Effect, Note, Now,
+    clocks::ClockFault,
     conduct::{Conduct, Mark},
     peers::{Alive, Peers},
 };
@@ -45,6 +46,9 @@ pub struct FeedStatus {
     pub price_overdue_ms: u64,
     /// Whether the database, or news of a record, has told when the window opens.
     pub knows_window: bool,
+    /// Clocks that are off by more than messages may be.
+    #[serde(skip)]
+    pub clock_faults: Vec<ClockFault>,
     /// What happened since the machine started.
     #[serde(flatten)]
     pub tally: Tally,
@@ -128,7 +132,7 @@ impl NodeStatus {
                 validator: committee.rule.validators.contains(&address),
                 version: known.and_then(|alive| alive.version.clone()),
                 last_observation: known.and_then(|alive| alive.last_observation),
-                clock_offset_ms: known.and_then(|alive| alive.clock_offset_ms),
+                clock_offset_ms: peers.clocks().ahead_ms(&address),
                 quarantined_ms: conduct.quarantined(&address, now.instant).map(whole_ms),
                 findings: BTreeMap::new(),
                 findings_of_others: BTreeMap::new(),
