@@ -7,7 +7,7 @@ use std::{net::TcpListener, time::Duration};
 use gossip_bridge_support::{Node, all_up, config, crossing, eventually, free_tcp, heartbeat, report, tcp0};
 use libp2p::Multiaddr;
 use quorate_actors::gossip_bridge::{DnsPeers, Via};
-use quorate_protocol::{NodeKey, judge::Verified};
+use quorate_protocol::{Message, NodeKey, UnixMillis, judge::Verified};
 
 /// Two nodes of which the second dials the first.
 async fn pair() -> (Node, Node) {
@@ -67,12 +67,36 @@ async fn what_is_not_valid_is_not_passed_on() {
     let c = Node::start(vec![tcp0()], vec![b.listens().await]);
     b.has_up(&[&a, &c]).await;
     // A report that b knows to be old news, and c would be glad of: b must not forward it.
-    let stale = gossip_bridge_support::report_at(&a.key, quorate_protocol::UnixMillis::new(1)).to_report();
-    a.publish(quorate_protocol::Message::Report(stale)).await;
+    let stale = gossip_bridge_support::report_at(&a.key, UnixMillis::new(1)).to_report();
+    a.publish(Message::Report(stale)).await;
     b.has_counted("stale", 1).await;
     a.publish(heartbeat(&a.key)).await;
     c.has_heard(1).await;
     assert_eq!(c.counted("stale"), 0);
+}
+
+#[actix_rt::test]
+async fn a_peer_whose_own_messages_are_ignored_for_their_time_is_named_with_by_how_much_its_clock_is_off() {
+    const AHEAD_MS: u64 = 10_000;
+    let (a, b) = pair().await;
+    let in_future = |key: &NodeKey| {
+        let at = UnixMillis::new(gossip_bridge_support::unix_now().get() + AHEAD_MS);
+        Message::Report(gossip_bridge_support::report_at(key, at).to_report())
+    };
+    // What it brings of somebody else may be a replay, and says nothing of anybody's clock.
+    a.publish(in_future(&NodeKey::generate())).await;
+    a.publish(in_future(&a.key)).await;
+    let told = eventually("it is named", async || {
+        b.told(|told| told.clocks.first().copied())
+    })
+    .await;
+    assert_eq!(b.counted("future"), 2);
+    assert_eq!(told.0, a.address());
+    assert!(
+        (AHEAD_MS as i64 - 2_000..=AHEAD_MS as i64).contains(&told.1),
+        "{told:?}"
+    );
+    assert_eq!(b.told(|told| told.clocks.len()), 1);
 }
 
 #[actix_rt::test]
@@ -144,6 +168,26 @@ async fn a_node_that_comes_back_on_its_port_is_found_again() {
 }
 
 #[actix_rt::test]
+async fn a_peer_that_comes_back_elsewhere_is_found_though_nothing_ended_its_old_connection() {
+    /// Less than it takes to notice that nobody answers on the old one.
+    const SOON: Duration = Duration::from_secs(20);
+
+    let (before, after) = (free_tcp(), free_tcp());
+    let a = Node::start(vec![before], vec![]);
+    let (through, freeze) = crossing::until_frozen(a.port().await).await;
+    let b = Node::start(vec![tcp0()], vec![through, after.clone()]);
+    all_up(&[&a, &b]).await;
+    freeze.send(()).unwrap();
+    let key = a.kill().await;
+    let a = Node::start_as(key, config(vec![after], vec![]));
+    let found = tokio::time::timeout(SOON, a.has_up(&[&b])).await;
+    assert!(found.is_ok(), "not within {SOON:?}");
+    b.has_up(&[&a]).await;
+    a.publish(report(&a.key)).await;
+    b.has_heard(1).await;
+}
+
+#[actix_rt::test]
 async fn a_peer_that_is_not_there_yet_is_dialled_until_it_is() {
     let port = free_tcp();
     let b = Node::start(vec![tcp0()], vec![port.clone()]);
@@ -181,14 +225,7 @@ async fn a_restarted_actor_has_its_port_and_its_peers_again() {
 #[actix_rt::test]
 async fn nodes_are_found_behind_a_name() {
     let a = Node::start(vec![tcp0()], vec![]);
-    let port = a
-        .listens()
-        .await
-        .to_string()
-        .rsplit('/')
-        .next()
-        .unwrap()
-        .to_owned();
+    let port = a.port().await;
     let name: DnsPeers = format!("localhost:{port}").parse().unwrap();
     let mut with_name = config(vec![tcp0()], vec![]);
     with_name.dns_peers = vec![name];

@@ -5,11 +5,15 @@ mod gossip_bridge_support;
 use std::time::Duration;
 
 use gossip_bridge_support::{
-    Node, eventually, heartbeat, is_thrown_out, meet, network, report, report_at, tcp0, unix_now,
+    DEADLINE, Node, eventually, heartbeat, is_thrown_out, meet, network, report, report_at, tcp0, unix_now,
 };
 use libp2p::identity::Keypair;
 use quorate_protocol::{Message, NodeKey, UnixMillis};
-use quorate_testkit::hostile::Hostile;
+use quorate_testkit::{
+    hostile::Hostile,
+    raw_peer::{RawPeer, field},
+};
+use tokio::io::AsyncReadExt;
 
 /// The victim, an honest node that is connected to it, and the hostile peer.
 async fn scene() -> (Node, Node, Hostile) {
@@ -159,14 +163,16 @@ async fn a_flood_of_the_same_message_is_a_flood_too() {
 #[actix_rt::test]
 async fn a_message_of_a_mebibyte_is_not_even_read() {
     let (victim, honest, hostile) = scene().await;
+    // Before the first is banned, so that it does not answer for the same address.
+    let other = Hostile::start();
+    meet(&other, victim.listens().await).await;
     for index in 0..10 {
         hostile.say(vec![index; 1 << 20]);
         hostile.say(vec![index; 40_000]);
     }
+    is_thrown_out(&hostile).await;
     honest_is_heard(&victim, &honest).await;
     // Below the frame's limit, but above a message's.
-    let other = Hostile::start();
-    meet(&other, victim.listens().await).await;
     eventually("it counts as a peer", async || {
         victim
             .peers()
@@ -184,6 +190,111 @@ async fn a_message_of_a_mebibyte_is_not_even_read() {
     is_thrown_out(&other).await;
     assert_eq!(victim.heard().len(), 1);
     assert!(victim.metrics.received_bytes.get() < 110_000);
+}
+
+const TOPIC: &[u8] = b"eth_prices";
+
+/// A message of gossipsub, with one more field.
+fn published(topic: &[u8], more: &[u8]) -> Vec<u8> {
+    field(2, &[&field(2, b"data"), &field(4, topic), more].concat())
+}
+
+#[actix_rt::test]
+async fn what_gossipsub_refuses_without_a_word_is_counted_and_gets_its_sender_banned() {
+    let subscription = field(1, &[&[0x08, 1], field(2, b"a topic").as_slice()].concat());
+    let graft = field(3, &field(1, TOPIC));
+    for (reason, frame) in [
+        ("signed", published(TOPIC, &field(5, &[7; 64]))),
+        ("signed", published(TOPIC, &field(3, &[7; 8]))),
+        ("other_topic", published(b"another", &[])),
+        ("subscriptions", subscription.repeat(40)),
+        ("control", field(3, &graft.repeat(100))),
+    ] {
+        let victim = Node::start(vec![tcp0()], vec![]);
+        let raw = RawPeer::dial(victim.listens().await);
+        raw.open_stream();
+        for _ in 0..6 {
+            raw.send(&frame);
+        }
+        eventually(reason, async || (!raw.is_open()).then_some(())).await;
+        assert!(victim.frames_refused(reason) >= 5, "{reason}");
+        assert_eq!(victim.metrics.bans.get(), 1, "{reason}");
+    }
+}
+
+#[actix_rt::test]
+async fn frames_that_cannot_be_read_are_counted_and_get_their_sender_banned() {
+    for frame in [
+        vec![0; 64 * 1024],
+        published(TOPIC, &[]).repeat(100),
+        field(3, &vec![7; 20_000]),
+        b"no protobuf".to_vec(),
+    ] {
+        let victim = Node::start(vec![tcp0()], vec![]);
+        let key = Keypair::generate_secp256k1();
+        for count in 1..=3 {
+            let raw = RawPeer::dial_as(key.clone(), victim.listens().await);
+            raw.open_stream();
+            raw.send(&frame);
+            eventually("it is thrown out", async || (!raw.is_open()).then_some(())).await;
+            assert_eq!(victim.frames_refused("unreadable"), count);
+        }
+        assert_eq!(victim.metrics.bans.get(), 1);
+    }
+}
+
+#[actix_rt::test]
+async fn a_flood_of_subscriptions_or_of_offers_is_a_flood_too() {
+    let subscription = field(1, &[&[0x08, 1], field(2, b"a topic").as_slice()].concat());
+    let offer = field(
+        3,
+        &field(1, &[field(1, TOPIC), field(2, &[7; 20]).repeat(500)].concat()),
+    );
+    for frame in [subscription.repeat(10), offer] {
+        let victim = Node::start(vec![tcp0()], vec![]);
+        let raw = RawPeer::dial(victim.listens().await);
+        raw.open_stream();
+        for _ in 0..2_000 {
+            raw.send(&frame);
+        }
+        eventually("it is thrown out", async || (!raw.is_open()).then_some(())).await;
+        assert!(victim.counted("overload") > 0);
+        assert_eq!(victim.metrics.bans.get(), 1);
+    }
+}
+
+#[actix_rt::test]
+async fn a_new_identity_after_a_ban_is_out_at_its_first_offence() {
+    let (victim, _honest, hostile) = scene().await;
+    for index in 0..5 {
+        hostile.say(vec![index; 100]);
+    }
+    is_thrown_out(&hostile).await;
+    let again = Hostile::start();
+    meet(&again, victim.listens().await).await;
+    again.say(vec![9; 100]);
+    is_thrown_out(&again).await;
+    assert_eq!(victim.metrics.bans.get(), 2);
+    assert_eq!(victim.counted("malformed"), 6);
+}
+
+/// 64 of them kept every stranger out.
+#[actix_rt::test]
+async fn connections_on_which_nothing_is_said_are_closed_soon_and_keep_nobody_out() {
+    let victim = Node::start(vec![tcp0()], vec![]);
+    let port = victim.port().await;
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap());
+    }
+    victim.has_turned_away("pending_per_address").await;
+    // Those of the same address wait until these are closed.
+    let honest = Node::start(vec![tcp0()], vec![victim.listens().await]);
+    honest.has_up(&[&victim]).await;
+    for stream in &mut silent {
+        let end = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut Vec::new())).await;
+        assert!(end.is_ok(), "it is still open");
+    }
 }
 
 #[actix_rt::test]

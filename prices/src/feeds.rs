@@ -511,13 +511,7 @@ mod tests {
         let said = [
             (SourceKind::Coinbase, Ok(("3000", 1))),
             (SourceKind::Kraken, Ok(("3000", 1))),
-            (
-                SourceKind::Gemini,
-                Err(QuoteError::Timeout {
-                    limit: LIMIT,
-                    stage: String::new(),
-                }),
-            ),
+            (SourceKind::Gemini, Err(QuoteError::Timeout { limit: LIMIT })),
         ];
         assert_eq!(
             fetched(&mut feeds, 1, &said).events[0].to_string(),

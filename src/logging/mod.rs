@@ -77,12 +77,19 @@ fn parsed(filters: &str) -> Result<Filter, ParseError> {
     Ok(builder.build())
 }
 
-/// Our crates at `level`, all of which start so; the libraries, which say much, at warnings. Gossipsub warns of single messages,
-/// of which a hostile peer can send any number: only its errors are shown, and the gossip bridge tells of such messages in sum.
+/// Our crates at `level`, all of which start so; the libraries, which say much, at warnings. Those of the network tell of single
+/// frames and streams, of which a hostile peer can send any number: the gossip bridge says in sum and in its own words what an
+/// operator can use of it.
 fn filters(level: LevelFilter) -> String {
-    let [libraries, gossipsub] = [LevelFilter::Warn, LevelFilter::Error].map(|most| level.min(most));
-    format!("{libraries},libp2p_gossipsub={gossipsub},quorate={level}")
+    let libraries = level.min(LevelFilter::Warn);
+    format!(
+        "{libraries},{},quorate={level}",
+        OF_THE_NETWORK.map(|library| format!("{library}=OFF")).join(",")
+    )
 }
+
+/// Beginnings of the names of libraries whose lines are the network's to provoke.
+const OF_THE_NETWORK: [&str; 4] = ["libp2p", "multistream_select", "yamux", "hickory"];
 
 /// As <https://no-color.org> has it.
 fn wants_colour() -> bool {
@@ -125,13 +132,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libraries_log_warnings_and_gossipsub_errors_whatever_our_level_is() {
-        for (level, expected) in [
-            (LevelFilter::Debug, "WARN,libp2p_gossipsub=ERROR,quorate=DEBUG"),
-            (LevelFilter::Error, "ERROR,libp2p_gossipsub=ERROR,quorate=ERROR"),
-            (LevelFilter::Off, "OFF,libp2p_gossipsub=OFF,quorate=OFF"),
+    fn libraries_log_warnings_and_those_of_the_network_nothing_whatever_our_level_is() {
+        let silent = "libp2p=OFF,multistream_select=OFF,yamux=OFF,hickory=OFF";
+        for (level, libraries) in [
+            (LevelFilter::Debug, "WARN"),
+            (LevelFilter::Error, "ERROR"),
+            (LevelFilter::Off, "OFF"),
         ] {
-            assert_eq!(filters(level), expected);
+            assert_eq!(filters(level), format!("{libraries},{silent},quorate={level}"));
         }
     }
 

@@ -42,7 +42,6 @@ struct Node {
     clock: Clock,
     bridge: BridgeMetrics,
     names: watch::Receiver<Names>,
-    standing_warnings: Vec<String>,
 }
 
 impl Node {
@@ -56,7 +55,6 @@ impl Node {
             clock: self.clock,
             bridge: self.bridge.clone(),
             names: self.names.clone(),
-            standing_warnings: self.standing_warnings.clone(),
         }
     }
 }
@@ -108,7 +106,6 @@ pub(crate) async fn run(config: NodeConfig) -> Result<ExitCode, Box<dyn Error>> 
 
 fn log_start(config: &NodeConfig) {
     let feeds: Vec<String> = config.pricing.feeds.iter().map(ToString::to_string).collect();
-    let sources: Vec<String> = config.pricing.sources.iter().map(ToString::to_string).collect();
     log::info!(
         "node starting: version={} address={} network={} feeds={} database={}",
         env!("CARGO_PKG_VERSION"),
@@ -116,11 +113,6 @@ fn log_start(config: &NodeConfig) {
         config.gossip.network,
         feeds.join(","),
         config.database_url
-    );
-    log::info!(
-        "prices: sources={} min_sources={}",
-        sources.join(","),
-        config.pricing.min_sources()
     );
 }
 

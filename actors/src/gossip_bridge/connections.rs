@@ -27,8 +27,9 @@ use super::{
     config::{BridgeConfig, DnsPeers},
     dialling::{Answered, Dialler, with_causes},
     duplicate_key::{self, DuplicateKey},
+    frames::{FrameFault, LimitedEvent},
     gate::Refusal,
-    gossip::{self, Gossipsub, LimitedEvent},
+    gossip::{self, Gossipsub},
     identity,
     inbound::Inbound,
     listeners::{self, Listeners},
@@ -65,6 +66,7 @@ pub(super) struct Connections {
     strangers: OncePerPeer,
     duplicate_key: DuplicateKey,
     own_key: LogLimit,
+    refused_frames: LogLimit,
     own_key_dials: Arc<AtomicU64>,
 }
 
@@ -95,6 +97,7 @@ impl Connections {
             strangers: OncePerPeer::default(),
             duplicate_key: DuplicateKey::default(),
             own_key: LogLimit::default(),
+            refused_frames: LogLimit::default(),
             own_key_dials,
         })
     }
@@ -285,6 +288,10 @@ impl Connections {
             BehaviourEvent::Gossip(LimitedEvent::Flood(peer)) => {
                 self.offended(&peer, Offence::Flood, "a flood of messages");
             }
+            BehaviourEvent::Gossip(LimitedEvent::Refused(peer, fault)) => self.on_frame_refused(&peer, fault),
+            BehaviourEvent::Gossip(LimitedEvent::Introduces(peer, connection)) => {
+                self.peers.introduces(&peer, connection);
+            }
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 self.on_introduced(&peer_id, &info);
             }
@@ -352,6 +359,22 @@ impl Connections {
         }
     }
 
+    /// A frame came that no node sends.
+    fn on_frame_refused(&mut self, peer: &PeerId, fault: FrameFault) {
+        let label: &str = fault.into();
+        log::debug!("frame refused: peer={peer} reason={label}");
+        if let Some(count) = self.refused_frames.count(self.clock.now()) {
+            log::warn!("frames refused: count={count} last_peer={peer} last_reason={label}");
+        }
+        if fault == FrameFault::Unreadable {
+            self.offended(peer, Offence::Unreadable, "too many frames that cannot be read");
+            // gossipsub hears nothing more on this connection.
+            self.disconnect(peer, "it sent a frame that cannot be read");
+        } else {
+            self.offended(peer, Offence::Rejected, "too many frames that no node sends");
+        }
+    }
+
     fn on_connected(&mut self, peer: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
         let now = self.clock.now();
         let found = self.dialler.queue.connected(connection, peer, now);
@@ -391,14 +414,12 @@ impl Connections {
     }
 
     fn on_ping(&mut self, event: &ping::Event) {
-        let took = match &event.result {
-            Ok(took) => Some(*took),
-            Err(ping::Failure::Unsupported) => return,
-            Err(_) => None,
-        };
-        if self.peers.pinged(&event.peer, event.connection, took) {
-            self.peers.closing(&event.peer, "three pings failed");
-            self.close_connection(event.connection, "three pings failed");
+        let (peer, connection) = (&event.peer, event.connection);
+        match event.result {
+            Ok(took) => self.peers.answered(peer, connection, took, self.clock.now()),
+            Err(ping::Failure::Unsupported) => self.peers.knows_no_pings(peer, connection),
+            // What is not answered shows by the time that passes.
+            Err(_) => {}
         }
     }
 
@@ -468,11 +489,21 @@ impl Connections {
     /// Somebody who is no member came, or was dialled: logged once for each until the members change.
     fn log_stranger(&mut self, peer: PeerId, remote: &Multiaddr) {
         if self.strangers.is_first(peer) {
-            let address = show_address(&peer);
-            log::warn!(
+            let (address, level) = (show_address(&peer), self.level_for(&peer));
+            log::log!(
+                level,
                 "connection refused: address={address} peer={peer} addr={remote} reason=\"not a member\" \
                  remedy=\"add it to the file of --members, if it is one of yours\""
             );
+        }
+    }
+
+    /// Two networks on one wire find each other by multicast all the time, and neither is to be mended.
+    fn level_for(&self, peer: &PeerId) -> log::Level {
+        if self.dialler.queue.is_known_by_multicast(peer) {
+            log::Level::Debug
+        } else {
+            log::Level::Warn
         }
     }
 
@@ -480,8 +511,9 @@ impl Connections {
     fn log_if_refused(&mut self, peer: &PeerId, gone: &Peer, now: Instant) {
         let Some(since) = gone.last_dialled else { return };
         if !gone.introduced && now.since(since) < AT_ONCE && self.strangers.is_first(*peer) {
-            let (theirs, ours) = (gone.address, self.our_address);
-            log::warn!(
+            let (theirs, ours, level) = (gone.address, self.our_address, self.level_for(peer));
+            log::log!(
+                level,
                 "peer refuses us: address={theirs} peer={peer} our_address={ours} \
                  reason=\"it closed the connection right after the handshake\" \
                  remedy=\"see its log: this node may be missing from its --members, or banned\""

@@ -144,6 +144,16 @@ impl DialQueue {
         }
     }
 
+    /// Whether a peer is known by its multicast answers only: it may be of another network on the same wire.
+    pub(super) fn is_known_by_multicast(&self, peer: &PeerId) -> bool {
+        let mut known = self
+            .targets
+            .values()
+            .filter(|target| target.peer() == Some(*peer))
+            .peekable();
+        known.peek().is_some() && known.all(|target| target.via == Via::Mdns)
+    }
+
     /// What to dial now. Each must be followed by [`DialQueue::dialling`] or [`DialQueue::skipped`].
     /// A peer that the gate does not admit is not dialled where its id is known; where it is not, who answers may be another one.
     pub(super) fn due(
@@ -460,6 +470,17 @@ mod tests {
             queue.expired(address(port).with(Protocol::P2p(peer)));
         }
         assert_eq!(queue.targets.keys().collect::<Vec<_>>(), [&address(1)]);
+    }
+
+    #[test]
+    fn who_is_known_by_multicast_only_may_be_of_another_network() {
+        let (mut queue, peer) = (DialQueue::new(PeerId::random()), PeerId::random());
+        let named = |port| address(port).with(Protocol::P2p(peer));
+        assert!(!queue.is_known_by_multicast(&peer));
+        queue.add(named(1), Via::Mdns, at(0));
+        assert!(queue.is_known_by_multicast(&peer));
+        queue.add(named(2), Via::Static, at(0));
+        assert!(!queue.is_known_by_multicast(&peer), "the operator named it too");
     }
 
     #[test]

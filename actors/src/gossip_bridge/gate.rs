@@ -6,12 +6,14 @@
 use std::{
     collections::{HashMap, HashSet},
     convert::Infallible,
+    net::{IpAddr, Ipv6Addr},
     task::{Context, Poll},
 };
 
 use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse},
+    multiaddr::Protocol,
     swarm::{
         ConnectionClosed, ConnectionDenied, ConnectionId, DialFailure, FromSwarm, ListenFailure,
         NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
@@ -35,8 +37,12 @@ const MAX_ESTABLISHED: usize = 512;
 const MAX_INBOUND: usize = 384;
 /// Two, since nodes dial each other at the same moment; the spare one is closed soon after.
 const MAX_PER_PEER: usize = 2;
-/// Handshakes in progress: a stranger's costs about a millisecond of computing.
-const MAX_PENDING: usize = 64;
+/// Handshakes in progress, those that we began counted apart: a stranger's costs about a millisecond of computing, and one that does
+/// not go on ends with [`super::swarm::HANDSHAKE`].
+const MAX_PENDING: usize = 256;
+/// Of these, how many may come from one address: who opens connections and says nothing keeps out nobody else. As many as the nodes of
+/// a large machine that start at once.
+const MAX_PENDING_PER_ADDRESS: usize = 32;
 
 /// Why a connection was refused; counted under its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
@@ -50,6 +56,8 @@ pub(super) enum Refusal {
     NotMember,
     #[error("{MAX_PENDING} handshakes are in progress already")]
     Pending,
+    #[error("{MAX_PENDING_PER_ADDRESS} handshakes with this address are in progress already")]
+    PendingPerAddress,
     #[error("{MAX_PER_PEER} connections to this peer are open already")]
     PerPeer,
     #[error("{MAX_INBOUND} connections from outside are open already")]
@@ -63,10 +71,16 @@ pub(super) struct Gate {
     members: Members,
     scores: Scores,
     metrics: BridgeMetrics,
-    pending_inbound: HashSet<ConnectionId>,
+    /// With the address that it comes from.
+    pending_inbound: HashMap<ConnectionId, Option<IpAddr>>,
     pending_outbound: HashSet<ConnectionId>,
-    /// Whose connection, and whether it came from outside.
-    established: HashMap<ConnectionId, (PeerId, bool)>,
+    established: HashMap<ConnectionId, Established>,
+}
+
+struct Established {
+    peer: PeerId,
+    is_inbound: bool,
+    source: Option<IpAddr>,
 }
 
 impl Gate {
@@ -76,7 +90,7 @@ impl Gate {
             members,
             scores,
             metrics,
-            pending_inbound: HashSet::new(),
+            pending_inbound: HashMap::new(),
             pending_outbound: HashSet::new(),
             established: HashMap::new(),
         }
@@ -84,7 +98,13 @@ impl Gate {
 
     /// Notes what a peer did; the ban that begins with it, if one does. Whoever calls closes what is open.
     pub(super) fn offended(&mut self, peer: PeerId, offence: Offence) -> Option<Ban> {
-        self.scores.note(peer, offence, self.clock.now())
+        let mut connections = self.established.values();
+        let source = connections
+            .find(|connection| connection.peer == peer)
+            .and_then(|connection| connection.source);
+        // Members cannot make up identities, so nobody answers for another one.
+        let source = source.filter(|_| self.is_open());
+        self.scores.note(peer, source, offence, self.clock.now())
     }
 
     pub(super) fn is_banned(&self, peer: &PeerId) -> bool {
@@ -106,6 +126,10 @@ impl Gate {
         &self.scores
     }
 
+    fn is_open(&self) -> bool {
+        self.members.count().is_none()
+    }
+
     fn admit(&self, peer: &PeerId, inbound: bool) -> Result<(), Refusal> {
         identity::address(peer)?;
         if !self.admits(peer) {
@@ -114,14 +138,14 @@ impl Gate {
         if self.is_banned(peer) {
             return Err(Refusal::Banned);
         }
-        let of_peer = self.established.values().filter(|(other, _)| other == peer);
+        let of_peer = self.established.values().filter(|other| other.peer == *peer);
         if of_peer.count() >= MAX_PER_PEER {
             return Err(Refusal::PerPeer);
         }
         if self.established.len() >= MAX_ESTABLISHED {
             return Err(Refusal::Established);
         }
-        let from_outside = self.established.values().filter(|(_, inbound)| *inbound);
+        let from_outside = self.established.values().filter(|other| other.is_inbound);
         if inbound && from_outside.count() >= MAX_INBOUND {
             return Err(Refusal::Inbound);
         }
@@ -142,12 +166,17 @@ impl NetworkBehaviour for Gate {
         &mut self,
         connection: ConnectionId,
         _: &Multiaddr,
-        _: &Multiaddr,
+        remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
         if self.pending_inbound.len() >= MAX_PENDING {
             return Err(self.deny(Refusal::Pending));
         }
-        self.pending_inbound.insert(connection);
+        let source = source_of(remote);
+        let from_there = self.pending_inbound.values().filter(|other| **other == source);
+        if from_there.count() >= MAX_PENDING_PER_ADDRESS {
+            return Err(self.deny(Refusal::PendingPerAddress));
+        }
+        self.pending_inbound.insert(connection, source);
         Ok(())
     }
 
@@ -156,10 +185,13 @@ impl NetworkBehaviour for Gate {
         connection: ConnectionId,
         peer: PeerId,
         _: &Multiaddr,
-        _: &Multiaddr,
+        remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         self.pending_inbound.remove(&connection);
         self.admit(&peer, true).map_err(|refusal| self.deny(refusal))?;
+        if let Some(source) = source_of(remote).filter(|_| self.is_open()) {
+            self.scores.inherit(peer, source, self.clock.now());
+        }
         Ok(dummy::ConnectionHandler)
     }
 
@@ -204,8 +236,12 @@ impl NetworkBehaviour for Gate {
                 endpoint,
                 ..
             }) => {
-                self.established
-                    .insert(connection_id, (peer_id, endpoint.is_listener()));
+                let connection = Established {
+                    peer: peer_id,
+                    is_inbound: endpoint.is_listener(),
+                    source: source_of(endpoint.get_remote_address()),
+                };
+                self.established.insert(connection_id, connection);
             }
             FromSwarm::ConnectionClosed(ConnectionClosed { connection_id, .. }) => {
                 self.established.remove(&connection_id);
@@ -229,6 +265,19 @@ impl NetworkBehaviour for Gate {
     }
 }
 
+/// Where a connection comes from, as far as somebody can be held to it: an IPv4 address, or the network of 64 bits that an IPv6 host
+/// has for itself.
+pub(super) fn source_of(remote: &Multiaddr) -> Option<IpAddr> {
+    match remote.iter().next()? {
+        Protocol::Ip4(address) => Some(address.into()),
+        Protocol::Ip6(address) => match address.to_ipv4_mapped() {
+            Some(address) => Some(address.into()),
+            None => Some(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()),
+        },
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use libp2p::identity::Keypair;
@@ -243,6 +292,10 @@ mod tests {
         assert_eq!(documented("connections from outside"), MAX_INBOUND.to_string());
         assert_eq!(documented("connections to one peer"), MAX_PER_PEER.to_string());
         assert_eq!(documented("handshakes at a time"), MAX_PENDING.to_string());
+        assert_eq!(
+            documented("handshakes with one address"),
+            MAX_PENDING_PER_ADDRESS.to_string()
+        );
     }
 
     fn peer() -> PeerId {
@@ -259,8 +312,13 @@ mod tests {
     }
 
     fn establish(gate: &mut Gate, id: usize, peer: PeerId, inbound: bool) {
+        let connection = Established {
+            peer,
+            is_inbound: inbound,
+            source: None,
+        };
         gate.established
-            .insert(ConnectionId::new_unchecked(id), (peer, inbound));
+            .insert(ConnectionId::new_unchecked(id), connection);
     }
 
     #[tokio::test]
@@ -333,8 +391,11 @@ mod tests {
     #[tokio::test]
     async fn handshakes_in_progress_are_bounded_and_forgotten_when_they_end() {
         let (mut gate, here) = (gate(), Multiaddr::empty());
-        let knock = |gate: &mut Gate, id| {
-            gate.handle_pending_inbound_connection(ConnectionId::new_unchecked(id), &here, &here)
+        let knock = |gate: &mut Gate, id: usize| {
+            let from = format!("/ip4/10.0.0.{}/tcp/1", id / MAX_PENDING_PER_ADDRESS)
+                .parse()
+                .unwrap();
+            gate.handle_pending_inbound_connection(ConnectionId::new_unchecked(id), &here, &from)
         };
         for id in 0..MAX_PENDING {
             assert!(knock(&mut gate, id).is_ok());
@@ -347,5 +408,53 @@ mod tests {
             let _ = gate.handle_established_inbound_connection(id, peer, &here, &here);
         }
         assert_eq!(gate.pending_inbound.len(), MAX_PENDING - 2);
+    }
+
+    #[tokio::test]
+    async fn who_opens_connections_and_says_nothing_keeps_nobody_else_out() {
+        let (mut gate, here) = (gate(), Multiaddr::empty());
+        let mut id = 0;
+        let mut knock = |gate: &mut Gate, from: &str| {
+            id += 1;
+            let (connection, from) = (ConnectionId::new_unchecked(id), from.parse().unwrap());
+            gate.handle_pending_inbound_connection(connection, &here, &from)
+        };
+        for _ in 0..MAX_PENDING_PER_ADDRESS {
+            assert!(knock(&mut gate, "/ip6/2001:db8::1/tcp/1").is_ok());
+        }
+        assert!(
+            knock(&mut gate, "/ip6/2001:db8::2/tcp/1").is_err(),
+            "the same host"
+        );
+        assert!(knock(&mut gate, "/ip6/2001:db8:0:1::1/tcp/1").is_ok());
+        assert!(knock(&mut gate, "/ip4/10.0.0.1/tcp/1").is_ok());
+        let refused = gate
+            .metrics
+            .turned_away
+            .with_label_values(&["pending_per_address"]);
+        assert_eq!(refused.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_new_identity_answers_for_its_address_in_an_open_network_only() {
+        let here: Multiaddr = "/ip4/10.0.0.1/tcp/1".parse().unwrap();
+        let (banned, newcomer) = (peer(), peer());
+        let address = |peer: &PeerId| identity::address(peer).unwrap();
+        let closed = Members::Closed([address(&banned), address(&newcomer)].into());
+        for (members, answers) in [(Members::Open, true), (closed, false)] {
+            let mut gate = gate_of(members);
+            let connection = Established {
+                peer: banned,
+                is_inbound: true,
+                source: source_of(&here),
+            };
+            gate.established
+                .insert(ConnectionId::new_unchecked(1), connection);
+            assert!(gate.offended(banned, Offence::Flood).is_some());
+            let id = ConnectionId::new_unchecked(2);
+            let admitted = gate.handle_established_inbound_connection(id, newcomer, &here, &here);
+            assert!(admitted.is_ok());
+            assert_eq!(gate.offended(newcomer, Offence::Rejected).is_some(), answers);
+        }
     }
 }

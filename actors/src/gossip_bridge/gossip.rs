@@ -1,46 +1,19 @@
-//! gossipsub, set for few, small, signed messages, behind a limit for each peer: what one sends too much is dropped before gossipsub
-//! reads it.
-//!
-//! The limit stands here and not at the messages that gossipsub hands out, because repeated copies, control messages and
-//! messages to other topics would never come that far.
+//! gossipsub, set for few, small, signed messages. What it may read of a peer at all, [`super::frames`] decides.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    fmt, io,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{collections::HashSet, fmt, io, time::Duration};
 
-use libp2p::{
-    Multiaddr, PeerId,
-    core::{Endpoint, transport::PortUse},
-    gossipsub::{
-        self, Behaviour, ConfigBuilder, DataTransform, IdentTopic, Message, MessageAuthenticity, MessageId,
-        PeerScoreParams, PeerScoreThresholds, RawMessage, TopicHash, TopicScoreParams, ValidationMode,
-        WhitelistSubscriptionFilter,
-    },
-    swarm::{
-        ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
-        THandlerOutEvent, ToSwarm,
-    },
+use libp2p::gossipsub::{
+    Behaviour, ConfigBuilder, DataTransform, IdentTopic, Message, MessageAuthenticity, MessageId,
+    PeerScoreParams, PeerScoreThresholds, RawMessage, TopicHash, TopicScoreParams, ValidationMode,
+    WhitelistSubscriptionFilter,
 };
 use prometheus::IntCounter;
-use quorate_protocol::{
-    judge::{Finding, JudgeConfig},
-    keccak256,
-    seal::MAX_SEALED_BYTES,
-};
-
-use super::{
-    metrics::BridgeMetrics,
-    rate_limit::{Decision, RateLimit},
-};
-use crate::clock::Clock;
+use quorate_protocol::{judge::JudgeConfig, keccak256, seal::MAX_SEALED_BYTES};
 
 /// The topic that everybody publishes to.
 pub const TOPIC: &str = "eth_prices";
 
-pub(super) type Gossipsub = Behaviour<OurTopicOnly, WhitelistSubscriptionFilter>;
+pub(super) type Gossipsub = Behaviour<CountCopies, WhitelistSubscriptionFilter>;
 
 /// Longest frame. The decoder holds the limit against its whole buffer: what is there of one frame, and the 8 KiB that it read
 /// last. So less than 25 KiB would break the stream of a peer that sends valid messages of [`MAX_SEALED_BYTES`].
@@ -48,7 +21,7 @@ const MAX_FRAME_BYTES: usize = 32 * 1024;
 /// What the decoder reads at a time, and what gossipsub writes around a message.
 const READ_AHEAD: usize = 8 * 1024 + 64;
 const _: () = assert!(MAX_SEALED_BYTES + READ_AHEAD <= MAX_FRAME_BYTES);
-/// Messages in one frame. Every known implementation sends one; the limit counts frames, so this bounds what one may hold.
+/// Messages in one frame. Every known implementation sends one.
 const MAX_MESSAGES_PER_FRAME: usize = 64;
 /// Frames that wait for a slow peer. Several windows of a large network; what is older is worthless.
 const QUEUE: usize = 512;
@@ -78,11 +51,11 @@ const FORWARD_WITHIN: Duration = Duration::from_secs(5);
 const PRUNE_BACKOFF: Duration = Duration::from_secs(20);
 
 /// One invalid message costs `4 * 1²` and the place in the mesh (any score below 0 does), two cost 16, five 100. The ban
-/// comes at the fifth; the graylist is for what gossipsub rejects itself, before we see it.
+/// comes at the fifth.
 const INVALID_MESSAGE: f64 = -4.0;
-/// Below it, gossipsub ignores a peer altogether until its score has recovered. It bans nobody: scores also fall for honest
+/// Below it, gossipsub ignores a peer altogether until its score has recovered. Alone it bans nobody: scores also fall for honest
 /// nodes on busy machines.
-const GRAYLIST: f64 = -80.0;
+pub(super) const GRAYLIST: f64 = -80.0;
 /// How long a peer may take to send what it advertised, and what it costs not to. With libp2p's 3 s and weight of 10, 100 nodes
 /// on one busy machine graylisted each other.
 const PROMISE: Duration = Duration::from_secs(10);
@@ -95,7 +68,7 @@ const RETAIN_SCORE: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// What gossipsub refuses about its settings: a defect.
-fn gossipsub(judge: &JudgeConfig, copies: IntCounter) -> Result<Gossipsub, String> {
+pub(super) fn build(judge: &JudgeConfig, copies: IntCounter) -> Result<Gossipsub, String> {
     let config = ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()
@@ -125,10 +98,7 @@ fn gossipsub(judge: &JudgeConfig, copies: IntCounter) -> Result<Gossipsub, Strin
         MessageAuthenticity::Anonymous,
         config,
         WhitelistSubscriptionFilter(HashSet::from([topic().hash()])),
-        OurTopicOnly {
-            topic: topic().hash(),
-            copies,
-        },
+        CountCopies { copies },
     )?;
     let thresholds = PeerScoreThresholds {
         gossip_threshold: -8.0,
@@ -188,25 +158,20 @@ fn score_params() -> PeerScoreParams {
     }
 }
 
-/// Refuses messages to topics that nobody here subscribed to: no node sends them, and gossipsub would keep them for a while. It
-/// sees every copy of a message, also those that gossipsub then knows.
+/// Counts every copy of a message, also of those that gossipsub then knows.
 #[derive(Clone)]
-pub(super) struct OurTopicOnly {
-    topic: TopicHash,
+pub(super) struct CountCopies {
     copies: IntCounter,
 }
 
-impl fmt::Debug for OurTopicOnly {
+impl fmt::Debug for CountCopies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("OurTopicOnly").field(&self.topic).finish()
+        f.debug_struct("CountCopies").finish_non_exhaustive()
     }
 }
 
-impl DataTransform for OurTopicOnly {
+impl DataTransform for CountCopies {
     fn inbound_transform(&self, raw: RawMessage) -> Result<Message, io::Error> {
-        if raw.topic != self.topic {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "another topic"));
-        }
         self.copies.inc();
         Ok(Message {
             source: raw.source,
@@ -218,119 +183,6 @@ impl DataTransform for OurTopicOnly {
 
     fn outbound_transform(&self, _: &TopicHash, data: Vec<u8>) -> Result<Vec<u8>, io::Error> {
         Ok(data)
-    }
-}
-
-/// What comes out of [`LimitedGossip`].
-#[derive(Debug)]
-pub(super) enum LimitedEvent {
-    /// gossipsub's own event.
-    Gossip(gossipsub::Event),
-    /// A peer has sent so much too much that it should go.
-    Flood(PeerId),
-}
-
-/// gossipsub, which sees of each peer no more than the rate limit lets pass.
-pub(super) struct LimitedGossip {
-    pub(super) gossip: Gossipsub,
-    limit: RateLimit,
-    clock: Clock,
-    metrics: BridgeMetrics,
-    /// One entry a flood, taken out at the next poll.
-    floods: VecDeque<PeerId>,
-}
-
-impl LimitedGossip {
-    /// For the network that the judge judges for.
-    ///
-    /// # Errors
-    /// What gossipsub refuses about its settings: a defect.
-    pub(super) fn new(judge: &JudgeConfig, clock: Clock, metrics: BridgeMetrics) -> Result<Self, String> {
-        Ok(Self {
-            gossip: gossipsub(judge, metrics.message_copies.clone())?,
-            limit: RateLimit::default(),
-            clock,
-            metrics,
-            floods: VecDeque::new(),
-        })
-    }
-}
-
-impl NetworkBehaviour for LimitedGossip {
-    type ConnectionHandler = <Gossipsub as NetworkBehaviour>::ConnectionHandler;
-    type ToSwarm = LimitedEvent;
-
-    fn handle_pending_inbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        local: &Multiaddr,
-        remote: &Multiaddr,
-    ) -> Result<(), ConnectionDenied> {
-        self.gossip
-            .handle_pending_inbound_connection(connection, local, remote)
-    }
-
-    fn handle_established_inbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        local: &Multiaddr,
-        remote: &Multiaddr,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.gossip
-            .handle_established_inbound_connection(connection, peer, local, remote)
-    }
-
-    fn handle_pending_outbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: Option<PeerId>,
-        addresses: &[Multiaddr],
-        role: Endpoint,
-    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        self.gossip
-            .handle_pending_outbound_connection(connection, peer, addresses, role)
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        address: &Multiaddr,
-        role: Endpoint,
-        port: PortUse,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.gossip
-            .handle_established_outbound_connection(connection, peer, address, role, port)
-    }
-
-    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        self.gossip.on_swarm_event(event);
-    }
-
-    fn on_connection_handler_event(
-        &mut self,
-        peer: PeerId,
-        connection: ConnectionId,
-        event: THandlerOutEvent<Self>,
-    ) {
-        match self.limit.take(peer, self.clock.now()) {
-            Decision::Pass => self.gossip.on_connection_handler_event(peer, connection, event),
-            Decision::Drop => self.metrics.found(&Finding::Overload),
-            Decision::Flood => {
-                self.metrics.found(&Finding::Overload);
-                self.floods.push_back(peer);
-            }
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        if let Some(peer) = self.floods.pop_front() {
-            return Poll::Ready(ToSwarm::GenerateEvent(LimitedEvent::Flood(peer)));
-        }
-        self.gossip
-            .poll(cx)
-            .map(|event| event.map_out(LimitedEvent::Gossip))
     }
 }
 

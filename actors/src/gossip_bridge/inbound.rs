@@ -11,7 +11,8 @@ use quorate_supervisor::Mailbox;
 
 use super::{
     config::BridgeConfig,
-    duplicate_key,
+    duplicate_key, identity,
+    late_clocks::LateClocks,
     log_limit::LogLimit,
     metrics::{ACCEPTED, BridgeMetrics},
 };
@@ -28,6 +29,7 @@ pub(super) struct Inbound {
     metrics: BridgeMetrics,
     /// The last key that a message was sealed with and this node has not, and when that was.
     foreign_key: Option<(KeyId, Instant)>,
+    clocks: LateClocks,
     rejected: LogLimit,
     overloaded: LogLimit,
     unopened: LogLimit,
@@ -50,6 +52,7 @@ impl Inbound {
             aggregator,
             metrics,
             foreign_key: None,
+            clocks: LateClocks::default(),
             rejected: LogLimit::default(),
             overloaded: LogLimit::default(),
             unopened: LogLimit::default(),
@@ -82,7 +85,7 @@ impl Inbound {
     /// Takes one message: judges it, counts it, and hands what is new and valid to the Aggregator. What gossipsub is to be told about it.
     pub(super) fn receive(&mut self, from: &PeerId, data: &[u8]) -> Verdict {
         self.metrics.received_bytes.inc_by(data.len() as u64);
-        let verdict = match self.open_and_judge(data) {
+        let verdict = match self.open_and_judge(from, data) {
             Ok(()) => {
                 self.metrics.messages.with_label_values(&[ACCEPTED]).inc();
                 Verdict::Accept
@@ -101,7 +104,7 @@ impl Inbound {
         verdict
     }
 
-    fn open_and_judge(&mut self, data: &[u8]) -> Result<(), (Finding, Verdict)> {
+    fn open_and_judge(&mut self, from: &PeerId, data: &[u8]) -> Result<(), (Finding, Verdict)> {
         let opened = seal::open(data, &self.network, self.keyring.as_ref(), self.among_members)
             .map_err(|finding| (finding.clone(), finding.verdict()))?;
         let before = self.judge.recovered();
@@ -116,9 +119,28 @@ impl Inbound {
                 .map_err(|_| Finding::Overload)
         });
         heard.map_err(|finding| {
+            if matches!(finding, Finding::Future { .. } | Finding::Stale { .. }) {
+                self.look_at_clock(from, &opened.message);
+            }
             let verdict = opened.verdict(&finding);
             (finding, verdict)
         })
+    }
+
+    /// A message is ignored for its time. If the peer that brings it made it, its clock or ours is off; if another did, it may be a
+    /// replay.
+    fn look_at_clock(&mut self, from: &PeerId, message: &[u8]) {
+        let dated = Message::decode(message, &self.network)
+            .ok()
+            .and_then(|message| message.dated());
+        let Some((node, time)) = dated.filter(|(node, _)| identity::address(from) == Ok(*node)) else {
+            return;
+        };
+        let ahead_ms = time.ahead_of(self.clock.unix_now());
+        if self.clocks.is_told_off(node, ahead_ms, self.clock.now()) {
+            let told = AggregatorMessage::ClockIs { node, ahead_ms };
+            self.aggregator.send_or_log("a clock that is off", told);
+        }
     }
 
     fn log(&mut self, from: &PeerId, finding: &Finding, verdict: Verdict) {

@@ -7,7 +7,7 @@ use prometheus::{
 use quorate_protocol::judge::{Finding, Verdict};
 use strum::VariantNames;
 
-use super::gate::Refusal;
+use super::{frames::FrameFault, gate::Refusal};
 use crate::NAMESPACE;
 
 /// The `finding` of a message that passed. The others are the labels of [`Finding`].
@@ -23,6 +23,8 @@ pub struct BridgeMetrics {
     pub verdicts: IntCounterVec,
     /// Connections refused, by `reason`.
     pub turned_away: IntCounterVec,
+    /// Frames that never came as far as the judge, by `reason`.
+    pub frames_refused: IntCounterVec,
     /// By `direction`: `in` or `out`.
     pub network_bytes: IntCounterVec,
     /// Signatures in messages, true or not.
@@ -89,6 +91,12 @@ impl BridgeMetrics {
                 "turned_away_total",
                 "Connections refused at the gate, by the reason",
             )?,
+            frames_refused: by(
+                "reason",
+                FrameFault::VARIANTS,
+                "frames_refused_total",
+                "Gossip frames that no node sends, by the reason",
+            )?,
             network_bytes: by(
                 "direction",
                 &["in", "out"],
@@ -124,6 +132,11 @@ impl BridgeMetrics {
     pub(super) fn judged(&self, verdict: Verdict) {
         let label: &str = verdict.into();
         self.verdicts.with_label_values(&[label]).inc();
+    }
+
+    pub(super) fn frame_refused(&self, fault: FrameFault) {
+        let label: &str = fault.into();
+        self.frames_refused.with_label_values(&[label]).inc();
     }
 
     pub(super) fn turned_away(&self, refusal: Refusal) {
@@ -187,7 +200,19 @@ mod tests {
                 "inbound",
                 "not_member",
                 "pending",
+                "pending_per_address",
                 "per_peer",
+            ]
+        );
+        assert_eq!(
+            labels(&registry, "quorate_frames_refused_total"),
+            [
+                "control",
+                "graylisted",
+                "other_topic",
+                "signed",
+                "subscriptions",
+                "unreadable",
             ]
         );
         assert_eq!(labels(&registry, "quorate_network_bytes_total"), ["in", "out"]);

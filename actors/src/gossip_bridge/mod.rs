@@ -4,9 +4,10 @@
 //! - [`actor`] and [`messages`]: the actor's loop, and what it is told and asked.
 //! - [`inbound`] and [`outbound`]: a message's way in and its way out.
 //! - [`connections`]: what the swarm reports, with [`dialling`] and [`listeners`].
-//! - [`swarm`], [`gossip`], [`gate`], [`second_connections`]: what libp2p is configured to and taught.
+//! - [`swarm`], [`gossip`], [`gate`], [`frames`], [`streams`], [`second_connections`]: what libp2p is configured to and
+//!   taught.
 //! - Policy that sees no swarm: [`peers`] (who is up, and which connections are too many), [`dial_queue`] (whom to dial when), [`rate_limit`]
-//!   (how much one may send), [`score`] (who is banned, and for how long), [`duplicate_key`] (whether another node has our key),
+//!   (how much one may send), [`score`] (who is banned, and for how long), [`duplicate_key`] (whether another node has our key), [`late_clocks`] (whose clock is off),
 //!   [`log_limit`] (how often the network can make us log).
 
 mod actor;
@@ -15,10 +16,12 @@ mod connections;
 mod dial_queue;
 mod dialling;
 mod duplicate_key;
+mod frames;
 mod gate;
 mod gossip;
 pub mod identity;
 mod inbound;
+mod late_clocks;
 mod listeners;
 mod log_limit;
 mod messages;
@@ -28,6 +31,7 @@ mod peers;
 mod rate_limit;
 mod score;
 mod second_connections;
+mod streams;
 mod swarm;
 
 pub use actor::GossipBridge;

@@ -9,6 +9,11 @@ use std::{
 use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
 use quorate_protocol::{Address, Instant};
 
+use super::swarm::{PING_INTERVAL, PING_TIMEOUT};
+
+/// Why a connection is closed on which nobody answers.
+pub(super) const NO_ANSWER: &str = "it did not answer for 24 s";
+
 /// A node introduces itself and subscribes as soon as it is connected. One that has not after this is no node, or believes that we know already
 /// since it holds a dead connection of ours; closing heals the second.
 const UP_WITHIN: Duration = Duration::from_secs(10);
@@ -20,8 +25,11 @@ const SETTLE: Duration = Duration::from_secs(2);
 const SIMULTANEOUS: Duration = Duration::from_secs(5);
 /// A peer that keeps two connections for so long has forgotten the first.
 const FORGOTTEN: Duration = Duration::from_secs(6);
-/// The third ping in a row that fails; libp2p keeps the first to itself.
-const PING_FAILURES: u32 = 2;
+/// Without an answer to a ping for so long, a peer hangs, or its host is gone: one ping was due, and its time is over. Below the
+/// usual write window of 30 s, so that the next round passes it over.
+const SILENT: Duration = PING_INTERVAL
+    .saturating_add(PING_TIMEOUT)
+    .saturating_add(Duration::from_secs(1));
 
 /// How a peer was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +64,10 @@ pub(super) struct Connection {
     pub(super) via: Via,
     pub(super) remote: Multiaddr,
     pub(super) since: Instant,
-    ping_failures: u32,
+    /// When it last answered a ping, or was made; `None` if it cannot.
+    answered_at: Option<Instant>,
+    /// Whether the peer told on it what it subscribes to, as on a connection that is the first for it.
+    is_first_for_peer: bool,
 }
 
 impl Connection {
@@ -66,7 +77,8 @@ impl Connection {
             via,
             remote,
             since,
-            ping_failures: 0,
+            answered_at: Some(since),
+            is_first_for_peer: false,
         }
     }
 
@@ -192,27 +204,43 @@ impl Peers {
         })
     }
 
-    /// Notes how a ping went; whether the connection should be given up.
-    pub(super) fn pinged(&mut self, peer: &PeerId, id: ConnectionId, took: Option<Duration>) -> bool {
-        let Some(peer) = self.peers.get_mut(peer) else {
-            return false;
-        };
-        peer.ping = took.or(peer.ping);
-        let Some(connection) = peer.connections.iter_mut().find(|c| c.id == id) else {
-            return false;
-        };
-        connection.ping_failures = match took {
-            Some(_) => 0,
-            None => connection.ping_failures + 1,
-        };
-        connection.ping_failures >= PING_FAILURES
+    /// The peer told on this connection what it subscribes to.
+    pub(super) fn introduces(&mut self, peer: &PeerId, id: ConnectionId) {
+        if let Some(connection) = self.connection(peer, id) {
+            connection.is_first_for_peer = true;
+        }
+    }
+
+    /// The peer answered a ping.
+    pub(super) fn answered(&mut self, peer: &PeerId, id: ConnectionId, took: Duration, now: Instant) {
+        if let Some(connection) = self.connection(peer, id) {
+            connection.answered_at = Some(now);
+        }
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.ping = Some(took);
+        }
+    }
+
+    /// The peer knows no pings, so it cannot miss one.
+    pub(super) fn knows_no_pings(&mut self, peer: &PeerId, id: ConnectionId) {
+        if let Some(connection) = self.connection(peer, id) {
+            connection.answered_at = None;
+        }
+    }
+
+    fn connection(&mut self, peer: &PeerId, id: ConnectionId) -> Option<&mut Connection> {
+        let peer = self.peers.get_mut(peer)?;
+        peer.connections.iter_mut().find(|connection| connection.id == id)
     }
 
     /// What has to be closed by now, and why.
     pub(super) fn overdue(&self, now: Instant) -> Vec<(Close, &'static str)> {
         self.peers
             .iter()
-            .filter_map(|(id, peer)| self.spare(id, peer, now).or_else(|| never_up(id, peer, now)))
+            .flat_map(|(id, peer)| {
+                let whole = self.spare(id, peer, now).or_else(|| never_up(id, peer, now));
+                silent(id, peer, now).into_iter().chain(whole)
+            })
             .collect()
     }
 
@@ -231,12 +259,18 @@ impl Peers {
             let ours_stays = self.local < *id;
             let spare = if old.dialled() == ours_stays { new } else { old };
             Some((Close::Spare(spare.id), "both dialled"))
+        } else if new.is_first_for_peer {
+            // It started anew, perhaps at another address, and its old connection did not end. Only on a first connection will
+            // gossipsub announce our subscription, so both go and are dialled anew.
+            Some((
+                Close::Peer(*id),
+                "it has started anew, so it has lost the connection that we hold",
+            ))
         } else if new.dialled() {
             // We dialled an address without knowing whose it is; now we know.
             Some((Close::Spare(new.id), "connected already"))
         } else if age >= FORGOTTEN {
-            // The peer would have closed it if it knew of the old one. Only on a first connection will gossipsub announce our
-            // subscription, so both go and the peer dials anew.
+            // The peer would have closed it if it knew of the old one.
             Some((
                 Close::Peer(*id),
                 "it dialled again, so it has lost the connection that we hold",
@@ -266,6 +300,20 @@ impl Peers {
             .map(|peer| peer.address)
             .collect()
     }
+}
+
+/// Connections on which nobody answers.
+fn silent(id: &PeerId, peer: &Peer, now: Instant) -> Vec<(Close, &'static str)> {
+    let is_silent =
+        |connection: &&Connection| connection.answered_at.is_some_and(|at| now.since(at) > SILENT);
+    let silent: Vec<_> = peer.connections.iter().filter(is_silent).collect();
+    if silent.len() == peer.connections.len() {
+        return vec![(Close::Peer(*id), NO_ANSWER)];
+    }
+    let spare = silent
+        .iter()
+        .map(|connection| (Close::Spare(connection.id), NO_ANSWER));
+    spare.collect()
 }
 
 fn never_up(id: &PeerId, peer: &Peer, now: Instant) -> Option<(Close, &'static str)> {
@@ -391,6 +439,7 @@ mod tests {
         connect(&mut peers, peer, 1, Via::Inbound, 0);
         bring_up(&mut peers, &peer);
         connect(&mut peers, peer, 2, Via::Static, 60_000);
+        peers.answered(&peer, conn(1), Duration::ZERO, at(60_000));
         assert_eq!(
             peers.overdue(at(62_000)),
             [(Close::Spare(conn(2)), "connected already")]
@@ -404,6 +453,7 @@ mod tests {
         connect(&mut peers, peer, 1, Via::Static, 0);
         bring_up(&mut peers, &peer);
         connect(&mut peers, peer, 2, Via::Inbound, 60_000);
+        peers.answered(&peer, conn(1), Duration::ZERO, at(60_000));
         assert!(
             peers.overdue(at(65_999)).is_empty(),
             "it may be about to close it itself"
@@ -443,15 +493,34 @@ mod tests {
     }
 
     #[test]
-    fn the_third_failed_ping_in_a_row_gives_a_connection_up() {
+    fn who_answers_no_ping_for_the_time_of_one_is_given_up_within_a_write_window() {
         let (local, peer) = ids();
         let mut peers = Peers::new(local);
+        assert_eq!(SILENT, Duration::from_secs(24), "as the reason says");
         connect(&mut peers, peer, 1, Via::Inbound, 0);
-        // The first failure is not told.
-        assert!(!peers.pinged(&peer, conn(1), None));
-        assert!(!peers.pinged(&peer, conn(1), Some(Duration::from_millis(1))));
-        assert!(!peers.pinged(&peer, conn(1), None));
-        assert!(peers.pinged(&peer, conn(1), None));
+        bring_up(&mut peers, &peer);
+        peers.answered(&peer, conn(1), Duration::from_millis(3), at(6_000));
+        assert!(peers.overdue(at(30_000)).is_empty());
+        assert_eq!(peers.overdue(at(30_001)), [(Close::Peer(peer), NO_ANSWER)]);
+        peers.knows_no_pings(&peer, conn(1));
+        assert!(peers.overdue(at(90_000)).is_empty(), "it never would");
+    }
+
+    #[test]
+    fn a_peer_that_started_anew_elsewhere_is_dialled_anew_though_its_old_connection_stands() {
+        let (local, peer) = ids();
+        let mut peers = Peers::new(local);
+        connect(&mut peers, peer, 1, Via::Static, 0);
+        peers.introduces(&peer, conn(1));
+        bring_up(&mut peers, &peer);
+        peers.answered(&peer, conn(1), Duration::ZERO, at(60_000));
+        // We dialled its new address, or it dialled us.
+        for via in [Via::Dns, Via::Inbound] {
+            connect(&mut peers, peer, 2, via, 60_000);
+            peers.introduces(&peer, conn(2));
+            assert!(matches!(peers.overdue(at(62_000))[..], [(Close::Peer(id), _)] if id == peer));
+            peers.closed(&peer, conn(2));
+        }
     }
 
     #[test]

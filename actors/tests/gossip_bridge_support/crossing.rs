@@ -1,4 +1,4 @@
-//! Two nodes that dial each other at the same moment.
+//! What happens to connections on the way: two that cross, one that dies without a word.
 
 use libp2p::Multiaddr;
 use quorate_protocol::NodeKey;
@@ -69,6 +69,22 @@ async fn forward(to: u16) -> (Multiaddr, Release) {
     });
     let address = format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap();
     (address, Release { dialled, release })
+}
+
+/// A forwarder to a port of this machine, and what makes it carry nothing any more: what is open stays open, as when a host is gone.
+pub async fn until_frozen(to: u16) -> (Multiaddr, oneshot::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("/ip4/127.0.0.1/tcp/{}", listener.local_addr().unwrap().port());
+    let (freeze, frozen) = oneshot::channel();
+    tokio::task::spawn_local(async move {
+        let (mut from, _) = listener.accept().await.unwrap();
+        let mut to = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+        tokio::select! {
+            ended = copy_bidirectional(&mut from, &mut to) => drop(ended),
+            _ = frozen => std::future::pending().await,
+        }
+    });
+    (address.parse().unwrap(), freeze)
 }
 
 async fn carry(mut from: TcpStream, to: u16) {

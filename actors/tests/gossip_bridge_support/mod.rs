@@ -92,6 +92,7 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
 pub struct Told {
     pub heard: Vec<Verified>,
     pub contradicted: Vec<ProvenEquivocation>,
+    pub clocks: Vec<(Address, i64)>,
     pub up: BTreeSet<Address>,
     pub ups: usize,
     pub downs: usize,
@@ -114,6 +115,7 @@ impl Handler<AggregatorMessage> for Ears {
         match message {
             AggregatorMessage::Contradicted(proof) => told.contradicted.push(proof),
             AggregatorMessage::Heard(verified) => told.heard.push(verified),
+            AggregatorMessage::ClockIs { node, ahead_ms } => told.clocks.push((node, ahead_ms)),
             AggregatorMessage::PeerUp(address) => {
                 assert!(told.up.insert(address), "told twice that {address} is up");
                 told.ups += 1;
@@ -267,6 +269,12 @@ impl Node {
         .await
     }
 
+    /// Its TCP port.
+    pub async fn port(&self) -> u16 {
+        let address = self.listens().await.to_string();
+        address.rsplit('/').next().unwrap().parse().unwrap()
+    }
+
     /// Where it listens, with its id.
     pub async fn full_address(&self) -> Multiaddr {
         self.listens().await.with(Protocol::P2p(self.peer_id()))
@@ -283,6 +291,11 @@ impl Node {
     /// Messages counted with this finding.
     pub fn counted(&self, finding: &str) -> u64 {
         self.metrics.messages.with_label_values(&[finding]).get()
+    }
+
+    /// Frames refused for this reason.
+    pub fn frames_refused(&self, reason: &str) -> u64 {
+        self.metrics.frames_refused.with_label_values(&[reason]).get()
     }
 
     /// Connections refused for this reason.
