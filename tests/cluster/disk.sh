@@ -56,7 +56,7 @@ full_disk() {
   has_further 1 $((2 * WINDOW)) full-quorate >/dev/null || return 1
   # In two sizes, so that no block is left.
   k exec full-quorate-postgres-0 -- sh -c 'cd /var/lib/postgresql/data; dd if=/dev/zero of=filler bs=1M; dd if=/dev/zero of=filler2 bs=512' >/dev/null 2>&1 || true
-  told() { cat "$work/logs/full-quorate-node-"* | grep -o -m1 'No space left on device'; }
+  told() { grep -ho -m1 'No space left on device' "$work/logs/full-quorate-node-"*; }
   within $((8 * WINDOW)) told || { echo "no node's log names it"; return 1; }
   within 30 k exec full-quorate-postgres-0 -- rm -f /var/lib/postgresql/data/filler /var/lib/postgresql/data/filler2 || return 1
   within $((3 * WINDOW)) count full-quorate && has_further 2 $((4 * WINDOW)) full-quorate || return 1

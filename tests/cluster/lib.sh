@@ -7,7 +7,7 @@ of() { echo "app.kubernetes.io/instance=$1,app.kubernetes.io/component=$2"; } # 
 
 # The table.
 passed=0 failed=0
-row() { printf '| %-7s | %-70s | %-44s |\n' "$@"; }
+row() { printf '| %-7s | %-78s | %-54s |\n' "$@"; }
 check() { # WHAT COMMAND ...: its last line is the figure, and its code the verdict; 3 is for what this cluster does not let be tried
   [ "$SECONDS" -lt "$MOST_SECONDS" ] || { row FAILED "$1" "out of time"; echo "$passed passed, $((failed + 1)) failed"; exit 1; }
   local what=$1 code=0; shift
