@@ -19,6 +19,7 @@ use crate::{
     connection::{Session, connect, in_one_transaction},
     database_url::DatabaseUrl,
     error::{Failure, StoreError, classify},
+    read::settings_on,
 };
 
 /// The client waits this much longer than the server is allowed to work: for the way there and back.
@@ -80,10 +81,22 @@ impl Pool {
     where
         F: for<'c> FnOnce(&'c mut AsyncPgConnection) -> BoxFuture<'c, QueryResult<T>> + Send,
     {
-        self.attempt(work).await?.map_err(|error| match classify(&error) {
+        let error = match self.attempt(work).await? {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        Err(match classify(&error) {
             Failure::Refusal(reason) => StoreError::Refused { reason },
             Failure::Conflict => unavailable(error.to_string()),
-            Failure::Passing(reason) | Failure::Unclear(reason) => unavailable(reason),
+            Failure::Passing(reason) => unavailable(reason),
+            // A table that is missing or not to be read is among these. Asked only now, so that the usual way costs nothing.
+            Failure::Unclear(reason) => {
+                let schema = self.attempt(|connection| settings_on(connection).boxed()).await;
+                match schema {
+                    Ok(Ok(Err(cause))) => cause,
+                    _ => unavailable(reason),
+                }
+            }
         })
     }
 

@@ -95,7 +95,10 @@ pub(crate) async fn settings(pool: &Pool) -> Result<Settings, StoreError> {
     pool.run(|connection| settings_on(connection).boxed()).await?
 }
 
-async fn settings_on(connection: &mut AsyncPgConnection) -> QueryResult<Result<Settings, StoreError>> {
+/// The outer result is the connection's, the inner one what this role finds of the schema.
+pub(crate) async fn settings_on(
+    connection: &mut AsyncPgConnection,
+) -> QueryResult<Result<Settings, StoreError>> {
     let visible: Visible = diesel::sql_query(VISIBLE).get_result(connection).await?;
     if !visible.present {
         let missing = "quorate's tables".to_owned();

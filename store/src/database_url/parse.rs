@@ -81,14 +81,15 @@ const PASSED_ON: [(&str, &str); 8] = [
 ];
 
 /// What is taken and changes nothing: quorate speaks UTF-8, has no GSS, and gives up a silent server by its own times.
-/// `pgbouncer=true` is another driver's word for a pooler.
-const WITHOUT_EFFECT: &str = "client_encoding fallback_application_name gssdelegation gssencmode gsslib keepalives \
-    keepalives_count keepalives_idle keepalives_interval krbsrvname pgbouncer sslcompression tcp_user_timeout";
+/// Other drivers' words for a pooler and how to prepare statements are among it.
+const WITHOUT_EFFECT: &str = "binary_parameters client_encoding fallback_application_name gssdelegation gssencmode gsslib \
+    keepalives keepalives_count keepalives_idle keepalives_interval krbsrvname pgbouncer prepareThreshold \
+    prepared_statements sslcompression statement_cache_size tcp_user_timeout uselibpqcompat";
 
 /// What would have an effect elsewhere, so that leaving it out must be somebody's decision: options of libpq
 /// (PostgreSQL 18, section 34.1.2) and of other drivers.
 const UNSUPPORTED: &str = "authtype connection_limit max_protocol_version min_protocol_version passfile pool_timeout \
-    prepareThreshold replication require_auth requirepeer requiressl schema search_path service servicefile \
+    replication require_auth requirepeer requiressl schema search_path service servicefile \
     ssl_max_protocol_version ssl_min_protocol_version sslaccept sslcertmode sslcrl sslcrldir sslkeylogfile sslpassword \
     sslsni";
 

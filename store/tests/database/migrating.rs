@@ -10,8 +10,8 @@ use std::{
 use futures::future::join_all;
 use quorate_protocol::WriteOutcome;
 use quorate_store::{
-    Member, MigrateError, MigrateOptions, PrivateOptions, PrivatePostgres, Secret, Settings, StoreError,
-    migrate,
+    EquivocationQuery, Member, MigrateError, MigrateOptions, PrivateOptions, PrivatePostgres, RecordQuery,
+    Secret, Settings, StoreError, migrate,
 };
 
 use crate::support::{
@@ -120,9 +120,20 @@ async fn settings_change_only_when_asked() {
 #[tokio::test]
 async fn an_unmigrated_database_says_what_to_do() {
     let database = empty_database().await;
-    let error = store(&database.owner).settings().await.unwrap_err();
-    assert!(matches!(error, StoreError::NotMigrated { .. }));
-    assert!(error.to_string().contains("quorate migrate"), "{error}");
+    let store = store(&database.owner);
+    for error in [
+        store.settings().await.unwrap_err(),
+        store.records(RecordQuery::default()).await.unwrap_err(),
+        store
+            .equivocations(EquivocationQuery::default())
+            .await
+            .unwrap_err(),
+        store.last_record(&"ETH/USD".parse().unwrap()).await.unwrap_err(),
+        store.members().await.unwrap_err(),
+    ] {
+        assert!(matches!(error, StoreError::NotMigrated { .. }), "{error}");
+        assert!(error.to_string().contains("quorate migrate"), "{error}");
+    }
 }
 
 #[tokio::test]
