@@ -129,6 +129,14 @@ pub struct LastRecord {
     pub digest: Digest,
     /// How long ago it was written, computed by the database: the node's own clock has no part in it.
     pub age: Duration,
+    /// Its price.
+    pub price: Price,
+    /// When the price was observed, by the observer's clock.
+    pub observed_at: UnixMillis,
+    /// Who wrote it, by its own word.
+    pub written_by: Address,
+    /// How many signed it.
+    pub signatures: usize,
 }
 
 /// What came of an attempt to write a certificate. The first three tell when the next window opens.

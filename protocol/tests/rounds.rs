@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use quorate_protocol::{
-    AgreedPrice, Attestation, Certificate, Committee, Digest, Evidence, Feed, Fraction, Instant, LastRecord,
-    Members, Message, Network, NodeKey, Observation, ProvenEquivocation, QuorumRule, Quote, UnixMillis,
-    VerifiedReport, WriteOutcome,
+    Address, AgreedPrice, Attestation, Certificate, Committee, Digest, Evidence, Feed, Fraction, Instant,
+    LastRecord, Members, Message, Network, NodeKey, Observation, ProvenEquivocation, QuorumRule, Quote,
+    UnixMillis, VerifiedReport, WriteOutcome,
     cosign::CosignPolicy,
     rounds::{Effect, FetchRequest, Note, Now, Rounds, Settings, SignRequest, StoreRequest, Timing},
 };
@@ -45,6 +45,18 @@ fn rule(min_signatures: usize) -> QuorumRule {
 
 fn members() -> Members {
     Members::Closed((1..=9).map(|n| key(n).address()).collect())
+}
+
+/// What the database says of a last record that nobody here has seen.
+fn last_record(digest: u8, age: Duration) -> LastRecord {
+    LastRecord {
+        digest: Digest::new([digest; 32]),
+        age,
+        price: "3000".parse().unwrap(),
+        observed_at: UnixMillis::new(NOON),
+        written_by: key(2).address(),
+        signatures: 3,
+    }
 }
 
 fn settings(quorum: QuorumRule) -> Settings {
@@ -169,10 +181,7 @@ fn a_certificate_that_forms_in_an_open_window_is_written_when_its_turn_comes() {
 #[test]
 fn nothing_is_written_before_the_window_opens() {
     let mut machine = ready(rule(3));
-    let last = LastRecord {
-        digest: Digest::new([7; 32]),
-        age: Duration::from_secs(25),
-    };
+    let last = last_record(7, Duration::from_secs(25));
     machine.on_write_outcome(
         Digest::new([1; 32]),
         WriteOutcome::TooSoon { last: Some(last) },
@@ -192,10 +201,7 @@ fn a_certificate_that_formed_before_the_database_was_heard_of_is_written_once_it
         let mut machine = Rounds::start(settings(rule(2)), at(0)).0;
         machine.on_report(report(&[1, 2], 1000), at(1000));
         // Longer than an observation may come before the window that it is for.
-        let last = last.map(|age| LastRecord {
-            digest: Digest::new([9; 32]),
-            age,
-        });
+        let last = last.map(|age| last_record(9, age));
         let effects = machine.on_last_record(Ok(last), at(9000));
         let written = has_write(&effects) || next_write(&mut machine, 9000, 10_000).is_some();
         assert!(written, "within the longest wait for a turn");
@@ -536,10 +542,7 @@ fn a_price_waits_a_moment_for_enough_nodes_to_hear_it() {
 #[test]
 fn a_price_for_no_window_is_not_stated() {
     let mut machine = with_two_peers(ready(rule(3)), 2);
-    let last = LastRecord {
-        digest: Digest::new([7; 32]),
-        age: Duration::ZERO,
-    };
+    let last = last_record(7, Duration::ZERO);
     machine.on_write_outcome(
         Digest::new([1; 32]),
         WriteOutcome::TooSoon { last: Some(last) },
@@ -561,10 +564,7 @@ fn a_node_that_follows_another_with_its_key_does_not_contradict_it() {
             ..settings(rule(3))
         };
         let (mut machine, _) = Rounds::start(settings, at(0));
-        let last = age.map(|age| LastRecord {
-            digest: Digest::new([7; 32]),
-            age,
-        });
+        let last = age.map(|age| last_record(7, age));
         machine.on_last_record(Ok(last), at(1));
         let mut machine = with_two_peers(machine, 2);
         stated(&mut machine, &[100, 14_000, 16_000], 20_000)
@@ -647,4 +647,159 @@ fn what_is_refused_is_told_to_the_network_unless_it_is_for_lack_of_knowledge() {
         .find(|node| node.address == key(2).address())
         .unwrap();
     assert_eq!(of.findings, [("price_deviates", 1)].into());
+}
+
+/// The records that were noted, and by whom they were written.
+fn written(effects: &[Effect]) -> Vec<(Digest, Address)> {
+    let noted = effects.iter().filter_map(|effect| match effect {
+        Effect::Note(Note::Written { digest, writer, .. }) => Some((*digest, *writer)),
+        _ => None,
+    });
+    noted.collect()
+}
+
+/// Of one record a peer's news, the database and the outcome of this node's own write may tell, in any order.
+#[test]
+fn a_record_is_noted_once_by_whomever_this_node_hears_of_it() {
+    #[derive(Clone, Copy)]
+    enum Told {
+        News,
+        Duplicate,
+        TooSoon,
+        Asked,
+    }
+    use Told::{Asked, Duplicate, News, TooSoon};
+    for order in [
+        [Duplicate, News, Asked],
+        [TooSoon, News, Asked],
+        [News, Duplicate, Asked],
+        [News, Asked, TooSoon],
+        [Asked, News, Duplicate],
+        [Asked, Duplicate, News],
+    ] {
+        let mut machine = ready(rule(3));
+        machine.on_report(report(&[1, 2, 3], 100), at(100));
+        let record = certificate(&[1, 2, 3], 100);
+        let last = Some(LastRecord {
+            digest: record.digest(),
+            ..last_record(0, Duration::from_millis(10))
+        });
+        let mut effects = vec![];
+        for (told, ms) in order.into_iter().zip(200..) {
+            effects.extend(match told {
+                News => machine.on_written(record.clone(), key(2).address(), at(ms)),
+                Duplicate => {
+                    let outcome = WriteOutcome::Duplicate { last };
+                    machine.on_write_outcome(record.digest(), outcome, at(ms))
+                }
+                TooSoon => {
+                    let outcome = WriteOutcome::TooSoon { last };
+                    machine.on_write_outcome(Digest::new([1; 32]), outcome, at(ms))
+                }
+                Asked => machine.on_last_record(Ok(last), at(ms)),
+            });
+        }
+        assert_eq!(written(&effects), [(record.digest(), key(2).address())]);
+        assert_eq!(machine.status(at(300)).tally.records, 1);
+    }
+}
+
+#[test]
+fn a_record_from_before_the_start_is_not_noted() {
+    let (mut machine, _) = Rounds::start(settings(rule(3)), at(0));
+    let first = machine.on_last_record(Ok(Some(last_record(7, WINDOW))), at(1));
+    assert_eq!(written(&first), []);
+    let second = machine.on_last_record(Ok(Some(last_record(8, Duration::ZERO))), at(2));
+    assert_eq!(written(&second), [(Digest::new([8; 32]), key(2).address())]);
+    // News that turned out to be false: the record before it is none that is new.
+    let lie = certificate(&[2, 3, 4], 40_000);
+    machine.on_written(lie, key(4).address(), at(40_000));
+    let third = machine.on_last_record(Ok(Some(last_record(8, WINDOW))), at(40_100));
+    assert_eq!(written(&third), []);
+}
+
+/// What was said about a database that does not answer: the reason, and whether it had ever been there.
+fn lost(effects: &[Effect]) -> Vec<(&str, bool)> {
+    let lost = effects.iter().filter_map(|effect| match effect {
+        Effect::Note(Note::DatabaseLost {
+            reason, was_there, ..
+        }) => Some((reason.as_str(), *was_there)),
+        _ => None,
+    });
+    lost.collect()
+}
+
+#[test]
+fn the_reason_why_the_database_does_not_answer_is_told_again_when_it_is_another() {
+    let (mut machine, _) = Rounds::start(settings(rule(3)), at(0));
+    let mut fails = |reason: &str, ms| {
+        let effects = machine.on_last_record(Err(reason.to_owned()), at(ms));
+        let told: Vec<_> = lost(&effects)
+            .iter()
+            .map(|(told, _)| (*told).to_owned())
+            .collect();
+        let status = machine.status(at(ms)).tally;
+        assert_eq!(
+            status.database_problem.as_deref(),
+            Some(reason),
+            "what is true now"
+        );
+        assert_eq!(
+            status.database_lost_at,
+            Some(UnixMillis::new(NOON + 1)),
+            "since when"
+        );
+        !told.is_empty()
+    };
+    assert!(fails("connection refused", 1));
+    assert!(!fails("connection refused", 1000));
+    assert!(fails("password authentication failed", 2000));
+    assert!(fails("disk full", 3000));
+    // Two that take turns for ever are not told each time.
+    let reasons = ["starting up", "connection refused"];
+    let told = (0..100).filter(|n| fails(reasons[n % 2], 4000 + 100 * *n as u64));
+    assert!(told.count() <= 4);
+    assert!(fails("connection refused", 30_001), "it is late now");
+    assert!(!fails("connection refused", 90_000));
+    assert!(fails("another again", 90_001));
+}
+
+#[test]
+fn a_database_that_has_never_answered_is_not_gone() {
+    let (mut machine, _) = Rounds::start(settings(rule(3)), at(0));
+    let refused = || Err("connection refused".to_owned());
+    assert_eq!(
+        lost(&machine.on_last_record(refused(), at(1))),
+        [("connection refused", false)]
+    );
+    let back = |effects: &[Effect]| {
+        effects.iter().find_map(|effect| match effect {
+            Effect::Note(Note::DatabaseBack { was_there, .. }) => Some(*was_there),
+            _ => None,
+        })
+    };
+    assert_eq!(back(&machine.on_last_record(Ok(None), at(300))), Some(false));
+    assert_eq!(machine.status(at(300)).tally.database_problem, None);
+    assert_eq!(
+        lost(&machine.on_last_record(refused(), at(400))),
+        [("connection refused", true)]
+    );
+    assert_eq!(back(&machine.on_last_record(Ok(None), at(500))), Some(true));
+}
+
+#[test]
+fn the_lack_of_a_quorum_is_early_until_a_window_has_passed() {
+    let mut machine = ready(rule(3));
+    let mut early = |from: u64| {
+        machine.on_own_price(agreed(from), at(from));
+        machine.on_report(report(&[2], from), at(from));
+        (from..from + 10_000).find_map(|ms| {
+            machine.on_tick(at(ms)).iter().find_map(|effect| match effect {
+                Effect::Note(Note::Waiting { is_early, .. }) => Some(*is_early),
+                _ => None,
+            })
+        })
+    };
+    assert_eq!(early(100), Some(true));
+    assert_eq!(early(30_100), Some(false));
 }

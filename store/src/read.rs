@@ -18,7 +18,7 @@ use crate::{
     error::StoreError,
     migrate::MIGRATIONS,
     pool::Pool,
-    record::{RecordRow, SignatureRow},
+    record::{RecordRow, SignatureRow, address, parse, unix_millis},
     schema::{__diesel_schema_migrations, eth_price_signatures, eth_prices, quorate_settings},
     settings::{Settings, SettingsRow},
 };
@@ -166,24 +166,50 @@ pub(crate) async fn last_record_on(
     connection: &mut AsyncPgConnection,
     feed: &str,
 ) -> QueryResult<Result<Option<LastRecord>, StoreError>> {
-    let row: Option<(String, DateTime<Utc>, DateTime<Utc>)> = eth_prices::table
+    type Row = (
+        String,
+        DateTime<Utc>,
+        DateTime<Utc>,
+        bigdecimal::BigDecimal,
+        DateTime<Utc>,
+        String,
+    );
+    let row: Option<Row> = eth_prices::table
         .filter(eth_prices::feed.eq(feed))
         .order(eth_prices::written_at.desc())
-        .select((eth_prices::digest, eth_prices::written_at, clock_timestamp()))
+        .select((
+            eth_prices::digest,
+            eth_prices::written_at,
+            clock_timestamp(),
+            eth_prices::price,
+            eth_prices::timestamp,
+            eth_prices::written_by,
+        ))
         .first(connection)
         .await
         .optional()?;
-    let Some((digest, written_at, now)) = row else {
+    let Some((digest, written_at, now, price, observed_at, written_by)) = row else {
         return Ok(Ok(None));
     };
-    let last = digest.parse().map(|digest| LastRecord {
-        digest,
-        // Both times are the database's; zero if its clock was set back between them.
-        age: (now - written_at).to_std().unwrap_or_default(),
-    });
-    Ok(last.map(Some).map_err(|error| StoreError::Damaged {
-        digest,
-        reason: format!("digest: {error}"),
+    let signatures: i64 = eth_price_signatures::table
+        .filter(eth_price_signatures::digest.eq(&digest))
+        .count()
+        .get_result(connection)
+        .await?;
+    let last = || -> Result<LastRecord, String> {
+        Ok(LastRecord {
+            digest: parse(&digest).map_err(|error| format!("digest: {error}"))?,
+            // Both times are the database's; zero if its clock was set back between them.
+            age: (now - written_at).to_std().unwrap_or_default(),
+            price: parse(&price.to_plain_string()).map_err(|error| format!("price: {error}"))?,
+            observed_at: unix_millis(observed_at),
+            written_by: address(&written_by).map_err(|error| format!("written_by: {error}"))?,
+            signatures: usize::try_from(signatures).unwrap_or_default(),
+        })
+    };
+    Ok(last().map(Some).map_err(|reason| StoreError::Damaged {
+        digest: digest.clone(),
+        reason,
     }))
 }
 

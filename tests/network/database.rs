@@ -48,7 +48,7 @@ fn nodes_wait_for_a_database_that_comes_later_and_is_migrated_later_still() {
         ..Plan::of(3)
     });
     for node in &network.nodes {
-        node.has_logged(&["database gone"]);
+        node.has_logged(&["waiting for the database"]);
     }
     network.database.start_again();
     let_pass(WINDOW);
@@ -58,7 +58,18 @@ fn nodes_wait_for_a_database_that_comes_later_and_is_migrated_later_still() {
     network.has_records(3, SOON);
     assert!(network.all_run());
     for node in &network.nodes {
-        assert_eq!(node.logged(&["database gone"]), 1, "node {}", node.number);
+        // What was never there is not gone. That it lacks a migration is another reason than that it is not there.
+        assert_eq!(node.logged(&["database gone"]), 0, "node {}", node.number);
+        let (waited, reasons) = (
+            node.logged(&["waiting for the database"]),
+            node.logged(&["waiting for the database", "refused"]),
+        );
+        assert!(
+            waited > reasons && reasons > 0,
+            "node {}: {waited}, {reasons}",
+            node.number
+        );
+        assert_eq!(node.logged(&["database there"]), 1, "node {}", node.number);
     }
 }
 

@@ -1,5 +1,7 @@
 //! A line for each thing that an operator cares about.
 
+use std::time::Duration;
+
 use quorate_protocol::{
     Feed,
     rounds::{ClockFault, Note},
@@ -17,6 +19,9 @@ pub(super) fn warn_of_clock(fault: &ClockFault) {
         ),
     }
 }
+
+/// How long a database may take to start before it is an error that it is not there.
+const LATE: Duration = Duration::from_secs(30);
 
 pub(super) fn log(feed: &Feed, note: &Note) {
     match note {
@@ -100,11 +105,14 @@ pub(super) fn log(feed: &Feed, note: &Note) {
             required,
             live,
             validators_missing,
+            is_early,
         } => {
-            log::warn!(
-                "no quorum: feed={feed} {} live={live}",
-                lack(*signatures, *required, *live, *validators_missing)
-            );
+            let lack = lack(*signatures, *required, *live, *validators_missing);
+            if *is_early {
+                log::info!("no quorum yet: feed={feed} {lack} live={live}");
+            } else {
+                log::warn!("no quorum: feed={feed} {lack} live={live}");
+            }
         }
         Note::Written {
             digest,
@@ -134,11 +142,37 @@ pub(super) fn log(feed: &Feed, note: &Note) {
                 digest.short()
             );
         }
-        Note::DatabaseLost { reason, retry_in } => {
-            log::error!("database gone: feed={feed} reason=\"{reason}\" retry_in={retry_in:?}");
+        Note::DatabaseLost {
+            reason,
+            retry_in,
+            was_there: false,
+            since,
+        } if *since < LATE => {
+            log::info!("waiting for the database: feed={feed} reason=\"{reason}\" retry_in={retry_in:?}");
         }
-        Note::DatabaseBack { outage } => {
-            log::info!("database back: feed={feed} after_ms={}", outage.as_millis());
+        Note::DatabaseLost {
+            reason,
+            was_there,
+            since,
+            ..
+        } => {
+            let what = if *was_there {
+                "database gone"
+            } else {
+                "database not there yet"
+            };
+            log::error!(
+                "{what}: feed={feed} reason=\"{reason}\" for_s={}",
+                since.as_secs()
+            );
+        }
+        Note::DatabaseBack { outage, was_there } => {
+            let what = if *was_there {
+                "database back"
+            } else {
+                "database there"
+            };
+            log::info!("{what}: feed={feed} after_ms={}", outage.as_millis());
         }
         Note::FalseWritten { digest, writer } => log::warn!(
             "false news: feed={feed} record={} writer={writer} reason=\"the database does not have it\"",

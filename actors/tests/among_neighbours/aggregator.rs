@@ -10,8 +10,8 @@ use quorate_actors::{
     db_writer::DbWriterMessage,
 };
 use quorate_protocol::{
-    AgreedPrice, Certificate, Committee, Digest, Feed, LastRecord, Members, Message, NodeKey, Observation,
-    ProvenEquivocation, QuorumRule, UnixMillis, VerifiedReport, WriteOutcome,
+    Address, AgreedPrice, Certificate, Committee, Digest, Feed, LastRecord, Members, Message, NodeKey,
+    Observation, ProvenEquivocation, QuorumRule, UnixMillis, VerifiedReport, WriteOutcome,
     cosign::CosignPolicy,
     judge::Verified,
     rounds::{FeedStatus, Settings, StoreRequest, Timing},
@@ -41,6 +41,18 @@ const GRAIN: Duration = Duration::from_millis(2);
 
 fn anchor() -> Digest {
     Digest::new([7; 32])
+}
+
+/// What the database says of its last record.
+fn aged(digest: Digest, age: Duration) -> LastRecord {
+    LastRecord {
+        digest,
+        age,
+        price: "3000".parse().unwrap(),
+        observed_at: UnixMillis::new(0),
+        written_by: Address::new([2; 20]),
+        signatures: 3,
+    }
 }
 
 fn timing() -> Timing {
@@ -117,10 +129,7 @@ impl Bench {
     }
 
     async fn last_record(&self, age: Duration) {
-        let last = LastRecord {
-            digest: anchor(),
-            age,
-        };
+        let last = aged(anchor(), age);
         self.answer(feed(), Ok(Some(last))).await;
     }
 
@@ -368,10 +377,7 @@ fn news_of_a_record_cancels_its_own_write() {
             asked >= 5 * SECOND && asked <= 5 * SECOND + timing().confirm + 2 * timing().stagger + GRAIN,
             "at once: {asked:?}"
         );
-        let last = LastRecord {
-            digest: quorate.digest(),
-            age: 2 * SECOND,
-        };
+        let last = aged(quorate.digest(), 2 * SECOND);
         bench.answer(feed(), Ok(Some(last))).await;
         bench.advance(20 * SECOND).await;
         assert!(bench.neighbours.all::<Write>().is_empty());
@@ -503,12 +509,9 @@ fn each_feed_has_its_own_window_and_one_timer_serves_them_all() {
         let (eth, btc): (Feed, Feed) = (feed(), "BTC/USD".parse().unwrap());
         let bench = Bench::of_feeds(&[eth.clone(), btc.clone()]);
         // The later one is known first, and messages that set the timer anew come in between.
-        let aged = |secs| LastRecord {
-            digest: anchor(),
-            age: WINDOW - secs * SECOND,
-        };
-        bench.answer(btc.clone(), Ok(Some(aged(9)))).await;
-        bench.answer(eth.clone(), Ok(Some(aged(5)))).await;
+        let opens_in = |secs| aged(anchor(), WINDOW - secs * SECOND);
+        bench.answer(btc.clone(), Ok(Some(opens_in(9)))).await;
+        bench.answer(eth.clone(), Ok(Some(opens_in(5)))).await;
         until(bench.began, Duration::from_millis(6100)).await;
         let [b, c] = &bench.peers;
         let of_btc = |at| Observation::new(btc.clone(), at, b.address(), evidence("60000"));

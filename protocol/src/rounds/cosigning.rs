@@ -31,6 +31,8 @@ pub(super) struct View<'a> {
     pub(super) candidates: &'a Candidates,
     pub(super) peers: &'a Peers,
     pub(super) conduct: &'a Conduct,
+    /// When this machine began.
+    pub(super) started: Instant,
     pub(super) now: Now,
 }
 
@@ -257,6 +259,7 @@ impl Cosigning {
             required: view.required,
             live: view.peers.live(),
             validators_missing: view.committee.rule.validators_missing(signers.keys()),
+            is_early: view.now.instant < view.started + view.settings.write_interval,
         })
     }
 }

@@ -200,6 +200,8 @@ pub enum Note {
         live: usize,
         /// Validators' signatures that are missing, whatever the number of all.
         validators_missing: usize,
+        /// Whether this machine has run for less than a window, so that others may just be starting.
+        is_early: bool,
     },
     /// A record was written.
     Written {
@@ -243,11 +245,17 @@ pub enum Note {
         reason: String,
         /// When it is asked again.
         retry_in: Duration,
+        /// Whether it has ever answered this machine.
+        was_there: bool,
+        /// For how long it has not.
+        since: Duration,
     },
-    /// The database answers again.
+    /// The database answers again, or for the first time.
     DatabaseBack {
         /// After how long.
         outage: Duration,
+        /// Whether it had answered before.
+        was_there: bool,
     },
     /// Somebody announced a record that the database does not have.
     FalseWritten {

@@ -1,6 +1,8 @@
 //! What happens to a round: an answer to each thing that a node hears, and to each answer that it gets. All end in
 //! [`Rounds::advance`].
 
+use std::time::Duration;
+
 use super::{
     Effect, Note, Now, Rounds, SignRequest, StoreRequest,
     candidates::{Backing, Candidate},
@@ -288,15 +290,33 @@ impl Rounds {
 
     /// Notes a record while its window and its observation are still known: before [`Self::begin_window`].
     fn note_written(&mut self, certificate: &Certificate, writer: Address, now: Now) {
-        let seen = self.candidates.get(&certificate.digest());
-        let took = seen.map(|candidate| now.instant.since(candidate.first_seen()));
         let report = certificate.report();
+        self.note_record(
+            LastRecord {
+                digest: certificate.digest(),
+                age: Duration::ZERO,
+                price: report.observation().price(),
+                observed_at: report.observation().observed_at(),
+                written_by: writer,
+                signatures: report.signatures().len(),
+            },
+            now,
+        );
+    }
+
+    /// Notes a record that was not noted yet, from whomever this node knows it.
+    fn note_record(&mut self, record: LastRecord, now: Now) {
+        if !self.writer.is_news(record.digest) {
+            return;
+        }
+        let seen = self.candidates.get(&record.digest);
+        let took = seen.map(|candidate| now.instant.since(candidate.first_seen()));
         self.out.note(Note::Written {
-            digest: certificate.digest(),
-            writer,
-            price: report.observation().price(),
-            signatures: report.signatures().len(),
-            age: now.unix.since(report.observation().observed_at()),
+            digest: record.digest,
+            writer: record.written_by,
+            price: record.price,
+            signatures: record.signatures,
+            age: now.unix.since(record.observed_at),
             took,
             late: self.writer.opens().map(|opens| now.instant.since(opens)),
         });
@@ -313,6 +333,14 @@ impl Rounds {
     /// Takes over what the database says of its last record.
     fn learn(&mut self, last: Option<LastRecord>, now: Now) {
         let interval = self.settings.write_interval;
+        match last {
+            Some(last) if self.writer.has_been_told() => self.note_record(last, now),
+            // It was written before this machine was there to see it.
+            Some(last) => {
+                self.writer.is_news(last.digest);
+            }
+            None => {}
+        }
         if self.writer.learn(last, interval, now.instant) {
             self.candidates.clear();
             self.cosigning.clear();

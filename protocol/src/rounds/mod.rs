@@ -72,6 +72,7 @@ pub struct Now {
 #[derive(Debug)]
 pub struct Rounds {
     settings: Settings,
+    started: Instant,
     committees: Committees,
     peers: Peers,
     conduct: Conduct,
@@ -89,6 +90,7 @@ impl Rounds {
         let mut machine = Self {
             committees: Committees::new(settings.committee.clone(), settings.write_interval),
             settings,
+            started: now.instant,
             peers: Peers::none(now.instant),
             conduct: Conduct::default(),
             own_price: OwnPrice::default(),
@@ -159,6 +161,7 @@ impl Rounds {
             candidates: &self.candidates,
             peers: &self.peers,
             conduct: &self.conduct,
+            started: self.started,
             now,
         };
         let (refused, then) = self.cosigning.advance(&view, &mut self.out);
@@ -236,7 +239,11 @@ impl Rounds {
             price_overdue_ms: status::whole_ms(self.settings.price_overdue()),
             knows_window: self.writer.opens().is_some(),
             clock_faults: self.clock_faults(),
-            tally: self.tally.clone(),
+            tally: Tally {
+                // The reason that is true now, whatever was told.
+                database_problem: self.writer.database_problem().map(str::to_owned),
+                ..self.tally.clone()
+            },
         }
     }
 

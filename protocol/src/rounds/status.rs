@@ -207,13 +207,11 @@ impl Tally {
                 (self.last_record, self.last_writer) = (Some(*digest), Some(*writer));
                 self.last_record_at = Some(now);
             }
-            Note::DatabaseLost { reason, .. } => {
-                self.database_lost_at = Some(now);
-                self.database_problem = Some(reason.clone());
+            Note::DatabaseLost { since, .. } => {
+                let since = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+                self.database_lost_at = Some(UnixMillis::new(now.get().saturating_sub(since)));
             }
-            Note::DatabaseBack { .. } => {
-                (self.database_lost_at, self.database_problem) = (None, None);
-            }
+            Note::DatabaseBack { .. } => self.database_lost_at = None,
             Note::Quorum { .. }
             | Note::CertificateRefused { .. }
             | Note::Waiting { .. }

@@ -1,6 +1,9 @@
 //! When this node writes: the window as it believes it, news of records that are not confirmed yet, and how the database is.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use super::{
     Settings, Timing,
@@ -26,8 +29,10 @@ pub(super) struct Writer {
     opens: Option<Instant>,
     /// When the database last told.
     told_at: Instant,
-    /// Whether the database had seen no record for two windows when it first answered.
+    /// Whether the database had seen no record for two windows when it first told of its last one.
     was_at_rest: Option<bool>,
+    /// Whether the database has ever answered.
+    was_there: bool,
     /// News of a record that the database has not confirmed yet.
     news: Option<News>,
     /// The write on its way, and when it was sent.
@@ -35,6 +40,9 @@ pub(super) struct Writer {
     /// When the last record was asked for, if there is no answer yet.
     asked_at: Option<Instant>,
     database: Database,
+    /// Records that were noted, the latest last: of one record a peer's news, the database's answer and the outcome of this
+    /// node's own write may tell, in any order.
+    noted: VecDeque<Digest>,
 }
 
 /// A peer's word that it wrote a record.
@@ -67,11 +75,35 @@ impl Writer {
             opens: None,
             told_at: Instant::default(),
             was_at_rest: None,
+            was_there: false,
             news: None,
             in_flight: None,
             asked_at: None,
             database: Database::default(),
+            noted: VecDeque::with_capacity(MOST_NOTED),
         }
+    }
+
+    /// Whether this record was not noted before. From now on it is.
+    pub(super) fn is_news(&mut self, record: Digest) -> bool {
+        let is_news = !self.noted.contains(&record);
+        if is_news {
+            if self.noted.len() == MOST_NOTED {
+                self.noted.pop_front();
+            }
+            self.noted.push_back(record);
+        }
+        is_news
+    }
+
+    /// Whether the database has ever told of its last record.
+    pub(super) fn has_been_told(&self) -> bool {
+        self.was_at_rest.is_some()
+    }
+
+    /// What the database, or the way to it, said last, if it does not answer.
+    pub(super) fn database_problem(&self) -> Option<&str> {
+        self.database.reason.as_deref()
     }
 
     /// The last record's digest, zeros if there is none or none is known: the seed of the ranking.
@@ -246,27 +278,41 @@ impl Writer {
 
     /// The database did not answer.
     pub(super) fn on_failure(&mut self, reason: String, now: Instant, out: &mut Outbox) {
-        let is_first = self.database.lost_at.is_none();
-        let retry_in = self.database.fail(now);
-        if is_first {
-            out.note(Note::DatabaseLost { reason, retry_in });
+        let (was_there, since) = (self.was_there, self.database.lost_at.unwrap_or(now));
+        let retry_in = self.database.fail(&reason, now);
+        if self.database.is_worth_a_word(&reason, now) {
+            out.note(Note::DatabaseLost {
+                reason,
+                retry_in,
+                was_there,
+                since: now.since(since),
+            });
         }
     }
 
     /// The database answered, whatever it said.
     pub(super) fn on_success(&mut self, now: Instant, out: &mut Outbox) {
         let was = std::mem::take(&mut self.database);
+        let was_there = std::mem::replace(&mut self.was_there, true);
         if let Some(lost_at) = was.lost_at {
             let outage = now.since(lost_at);
-            out.note(Note::DatabaseBack { outage });
+            out.note(Note::DatabaseBack { outage, was_there });
         }
     }
 }
 
+/// Records that are remembered as noted: news is of the last one or, when it comes late, of some before it.
+const MOST_NOTED: usize = 8;
 /// First wait after a failure: a restart of the server's process takes about as long.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 /// Longest wait: how late the first write after an outage can be.
 const MAX_RETRY: Duration = Duration::from_secs(4);
+/// Reasons of one outage that are told at once when they change.
+const FIRST_REASONS: u32 = 5;
+/// Between two words about one outage after that, while its reasons change.
+const REASON_PAUSE: Duration = Duration::from_secs(30);
+/// After this long, a database that has never been there is worth another word: it is more than late.
+const LATE: Duration = Duration::from_secs(30);
 
 /// Whether the database answers, and when to ask it again.
 #[derive(Debug, Default)]
@@ -275,17 +321,41 @@ struct Database {
     failures: u32,
     /// Not before this moment, if the last attempt failed.
     retry_at: Option<Instant>,
+    /// Why the last attempt failed.
+    reason: Option<String>,
+    /// What was told of this outage last, and when.
+    told: Option<(String, Instant)>,
+    /// How often something was told of this outage.
+    words: u32,
 }
 
 impl Database {
     /// Notes a failure; how long to wait before the next attempt.
-    fn fail(&mut self, now: Instant) -> Duration {
+    fn fail(&mut self, reason: &str, now: Instant) -> Duration {
         let wait = FIRST_RETRY
             .saturating_mul(1 << self.failures.min(8))
             .min(MAX_RETRY);
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now + wait);
         self.lost_at.get_or_insert(now);
+        self.reason = Some(reason.to_owned());
         wait
+    }
+
+    /// Whether this reason is to be told: it is the first of this outage, or another than the one that was told last; or the
+    /// outage has become a long one. Reasons that take turns are not told each time.
+    fn is_worth_a_word(&mut self, reason: &str, now: Instant) -> bool {
+        let is_late = self.lost_at.is_some_and(|lost_at| now >= lost_at + LATE);
+        let is_worth_it = match &self.told {
+            None => true,
+            Some((_, at)) if is_late && self.lost_at.is_some_and(|lost_at| *at < lost_at + LATE) => true,
+            Some((told, _)) if told == reason => false,
+            Some((_, at)) => self.words < FIRST_REASONS || now >= *at + REASON_PAUSE,
+        };
+        if is_worth_it {
+            self.told = Some((reason.to_owned(), now));
+            self.words = self.words.saturating_add(1);
+        }
+        is_worth_it
     }
 }

@@ -563,6 +563,10 @@ impl Simulation {
         self.records.last().map(|record| LastRecord {
             digest: record.digest,
             age: self.now - record.written,
+            price: record.price,
+            observed_at: record.observed_at,
+            written_by: record.writer,
+            signatures: record.signers.len(),
         })
     }
 
