@@ -138,7 +138,7 @@ fn banner(plan: &Plan, folder: &Folder, exchange: Option<&Exchange>) -> String {
         text += &format!("node {:<4} http://127.0.0.1:{port}/api/v1/status\n", index + 1);
     }
     if let Some(Exchange { url, .. }) = exchange {
-        text += &format!("exchange  {url} (simulated; faults: {url}/control)\n");
+        text += &format!("exchange  {url} (simulated: its prices are invented; faults: {url}/control)\n");
     }
     text += &format!("logs      {}\n", folder.logs().display());
     text += &format!("psql      {}\n", folder.psql());

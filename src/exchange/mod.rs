@@ -10,10 +10,11 @@ use std::{io, net::SocketAddr};
 use actix_web::{
     App, HttpServer,
     dev::{Server, ServerHandle},
-    middleware::{NormalizePath, TrailingSlash},
+    middleware::{DefaultHeaders, NormalizePath, TrailingSlash},
     web::Data,
 };
 use clap::{Args, FromArgMatches};
+use quorate_actors::price_fetcher::SIMULATED_HEADER;
 use quorate_protocol::Price;
 
 use self::{
@@ -150,6 +151,7 @@ fn open(args: &ExchangeArgs, heeds_signals: bool) -> Result<(String, Server), Ex
             .app_data(faults.clone())
             .configure(server::routes)
             .wrap(NormalizePath::new(TrailingSlash::MergeOnly))
+            .wrap(DefaultHeaders::new().add((SIMULATED_HEADER, "true")))
     };
     // One worker: it serves some requests a second.
     let server = HttpServer::new(app).workers(1).shutdown_timeout(1);

@@ -34,6 +34,8 @@ pub(crate) struct Views {
     pub(crate) bridge: BridgeMetrics,
     /// What members are called.
     pub(crate) names: watch::Receiver<Names>,
+    /// Whether what nodes say to each other is sealed.
+    pub(crate) is_sealed: bool,
 }
 
 /// Serves until the server is stopped. One worker is plenty, and it is a thread of its own.

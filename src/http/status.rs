@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::Views;
-use crate::{config::members::Names, show::rfc3339};
+use crate::{config::members::Names, node::OPEN_AND_UNSEALED, show::rfc3339};
 
 /// The Aggregator answers within milliseconds, or it is being restarted.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -117,6 +117,9 @@ fn warnings(views: &Views, feeds: &[FeedStatus]) -> Vec<String> {
     let mut warnings = vec![];
     if feeds.iter().any(|feed| feed.open) {
         warnings.push("open network: anybody who can connect counts".to_owned());
+        if !views.is_sealed {
+            warnings.push(format!("no network secret: {OPEN_AND_UNSEALED}"));
+        }
     }
     let is_no_member =
         |feed: &FeedStatus| !feed.open && !feed.nodes.iter().any(|node| node.address == views.address);

@@ -28,6 +28,10 @@ const EXIT_MISFIT: u8 = 78;
 /// The order of the end: producers first, the database last, so that what was agreed on is still written.
 const SHUTDOWN_ORDER: [&str; 5] = ["PriceFetcher", "Aggregator", "Signer", "GossipBridge", "DbWriter"];
 
+/// What a node without members and without a secret is told at its start, and says of itself for as long as it runs.
+pub(crate) const OPEN_AND_UNSEALED: &str =
+    "anybody who reaches this node's port for peers is a node: three strangers are a quorum of three";
+
 /// How long the API may take to answer what it was asked before the end.
 const API_GRACE: Duration = Duration::from_secs(1);
 
@@ -42,6 +46,7 @@ struct Node {
     clock: Clock,
     bridge: BridgeMetrics,
     names: watch::Receiver<Names>,
+    is_sealed: bool,
 }
 
 impl Node {
@@ -55,6 +60,7 @@ impl Node {
             clock: self.clock,
             bridge: self.bridge.clone(),
             names: self.names.clone(),
+            is_sealed: self.is_sealed,
         }
     }
 }
@@ -107,13 +113,18 @@ pub(crate) async fn run(config: NodeConfig) -> Result<ExitCode, Box<dyn Error>> 
 fn log_start(config: &NodeConfig) {
     let feeds: Vec<String> = config.pricing.feeds.iter().map(ToString::to_string).collect();
     log::info!(
-        "node starting: version={} address={} network={} feeds={} database={}",
+        "node starting: version={} address={} network={} feeds={}",
         env!("CARGO_PKG_VERSION"),
         config.key.key.address(),
         config.gossip.network,
         feeds.join(","),
-        config.database_url
     );
+    log::info!("records go to: database={}", config.database_url);
+    if config.agreement.members.is_none() && config.gossip.secret.is_none() {
+        log::warn!(
+            "{OPEN_AND_UNSEALED}: remedy=\"name the members with --members, or give a --network-secret-file\""
+        );
+    }
 }
 
 async fn misfit_of(told: &mut watch::Receiver<Option<String>>) -> String {

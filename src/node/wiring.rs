@@ -46,6 +46,7 @@ pub(super) fn wire(
     let aggregator = reserved_aggregator.mailbox();
     let db_writer = reserved_writer.mailbox();
 
+    let is_sealed = config.gossip.secret.is_some();
     let (clock, registry) = (Clock::system(), Registry::new());
     let (me, network) = (config.key.key.address(), config.gossip.network.clone());
     let bridge_metrics = BridgeMetrics::new(&registry)?;
@@ -112,5 +113,6 @@ pub(super) fn wire(
         clock,
         bridge: bridge_metrics,
         names: known_names,
+        is_sealed,
     })
 }

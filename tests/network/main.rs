@@ -10,6 +10,7 @@ mod harness;
 mod database;
 mod ending;
 mod hostility;
+mod logging;
 mod members;
 mod metrics;
 mod quorum;

@@ -82,3 +82,25 @@ fn a_node_that_waits_for_everything_says_so() {
     assert_eq!(failing["price"].0, "ETH/USD: no price yet");
     assert_eq!(failing["peers"].0, "ETH/USD: 1 of 3 nodes for a quorum");
 }
+
+/// As uptime monitors ask (RFC 9110, 9.3.2).
+#[test]
+fn head_is_get_without_a_body_wherever_something_is_read() {
+    let network = Network::start(Plan::of(3));
+    let node = &network.nodes[0];
+    node.is_up();
+    for path in [
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/api/v1/status",
+        "/api/v1/actors",
+    ] {
+        eventually(path, SOON, || {
+            // The node may become ready between the two.
+            let ((got, body), (head, nothing)) = (node.ask("GET", path), node.ask("HEAD", path));
+            assert!(!body.is_empty() && nothing.is_empty(), "{path}: {nothing}");
+            (got == head).then_some(())
+        });
+    }
+}

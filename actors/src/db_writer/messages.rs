@@ -6,10 +6,6 @@ use quorate_protocol::{Committee, rounds::StoreRequest};
 /// The one kind of message that goes to the DbWriter.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a mailbox holds some tens of them, nearly all the large one"
-)]
 pub enum DbWriterMessage {
     /// Aggregator: a certificate to write, a question, or a proof to keep.
     Request(StoreRequest),

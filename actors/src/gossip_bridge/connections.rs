@@ -15,6 +15,7 @@ use libp2p::{
     gossipsub::{self, MessageAcceptance, MessageId},
     identify,
     identity::Keypair,
+    multiaddr::Protocol,
     ping,
     swarm::{ConnectionId, ListenError, SwarmEvent},
 };
@@ -329,7 +330,7 @@ impl Connections {
             gossipsub::Event::Unsubscribed { peer_id, .. } => {
                 if self.peers.subscribed(&peer_id, false) {
                     let address = show_address(&peer_id);
-                    log::info!("peer lost: address={address} peer={peer_id} reason=\"it unsubscribed\"");
+                    log::info!("peer lost: address={address} reason=\"it unsubscribed\"");
                     self.changed = true;
                 }
             }
@@ -407,7 +408,12 @@ impl Connections {
             && let Some(connection) = known.connections.first()
         {
             let (address, via, remote) = (known.address, connection.via, &connection.remote);
-            log::info!("peer found: address={address} peer={peer} via={via} addr={remote}");
+            // Its PeerId stands in the line of its connection, at debug: the address is the same key.
+            let remote: Multiaddr = remote
+                .iter()
+                .filter(|part| !matches!(part, Protocol::P2p(_)))
+                .collect();
+            log::info!("peer found: address={address} via={via} addr={remote}");
         }
         self.strangers.forget(peer);
         self.changed = true;
@@ -441,7 +447,7 @@ impl Connections {
         );
         let address = gone.address;
         if gone.is_up() {
-            log::info!("peer lost: address={address} peer={peer} reason=\"{reason}\"");
+            log::info!("peer lost: address={address} reason=\"{reason}\"");
         } else {
             log::debug!("disconnected: address={address} peer={peer} reason=\"{reason}\"");
         }

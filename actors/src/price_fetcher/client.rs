@@ -1,6 +1,6 @@
 //! The HTTP client: asks all sources of a fetch at once, each request bounded in time and bytes.
 
-use std::time::Duration;
+use std::{sync::Once, time::Duration};
 
 use awc::{
     Client, Connector,
@@ -22,6 +22,9 @@ const CONNECTION_LIFETIME: Duration = Duration::from_secs(600);
 const COURTESY: Duration = Duration::from_millis(250);
 /// Names us to the exchange, as their terms ask for.
 const USER_AGENT: &str = concat!("quorate/", env!("CARGO_PKG_VERSION"));
+
+/// What `quorate exchange` sends along, so that nobody takes invented prices for an exchange's.
+pub const SIMULATED_HEADER: &str = "x-quorate-simulated";
 
 /// A client without redirects. Must run on an arbiter, and needs the process's TLS provider to be installed (the
 /// executable does that first thing): two are linked, so that rustls cannot choose by itself and panics.
@@ -102,6 +105,10 @@ async fn get_unbounded(client: &Client, url: &str, limit: Duration) -> Result<Ht
     }
     .map_err(|error| not_sent(&error, limit))?;
 
+    if answer.headers().contains_key(SIMULATED_HEADER) {
+        static TOLD: Once = Once::new();
+        TOLD.call_once(|| log::info!("prices are invented, by a simulated exchange: url={url}"));
+    }
     let header = |name| {
         let value = answer.headers().get(name)?;
         value.to_str().ok().map(str::to_owned)

@@ -7,5 +7,6 @@ mod messages;
 mod metrics;
 
 pub use actor::{PriceFetcher, PriceFetcherSettings};
+pub use client::SIMULATED_HEADER;
 pub use messages::FetcherMessage;
 pub use metrics::SourceMeasures;

@@ -83,6 +83,11 @@ impl Database {
             .unwrap();
     }
 
+    /// What nobody may see: the nodes' password, and the URL that holds it.
+    pub(crate) fn secrets(&self) -> [String; 2] {
+        [NODE_PASSWORD.to_owned(), self.node.reveal().to_owned()]
+    }
+
     /// An outage begins.
     pub(crate) fn stop(&mut self) {
         self.server.as_mut().unwrap().stop().unwrap();

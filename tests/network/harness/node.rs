@@ -72,13 +72,22 @@ impl Node {
 
     /// Starts its process with its configuration and `options`.
     pub(crate) fn start_with(&mut self, options: &[&str]) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
-        command
-            .args(["node", "--config"])
-            .arg(&self.config)
-            .args(options)
-            .env_clear();
+        let mut command = self.command();
+        command.args(options);
         self.process = Some(Process::start(command, &self.log));
+    }
+
+    /// Starts it so that it and its libraries log all they can.
+    pub(crate) fn start_tracing(&mut self) {
+        let mut command = self.command();
+        command.env("RUST_LOG", "trace");
+        self.process = Some(Process::start(command, &self.log));
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
+        command.args(["node", "--config"]).arg(&self.config).env_clear();
+        command
     }
 
     pub(crate) fn start(&mut self) {
@@ -158,6 +167,11 @@ impl Node {
     /// The status of `/healthz`.
     pub(crate) fn health(&self) -> io::Result<u16> {
         http::ask("GET", self.api_port, "/healthz", "").map(|(status, _)| status)
+    }
+
+    /// What its API answers: status and body.
+    pub(crate) fn ask(&self, method: &str, path: &str) -> (u16, String) {
+        http::ask(method, self.api_port, path, "").unwrap()
     }
 
     /// Lets an actor fail.
