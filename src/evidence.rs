@@ -22,7 +22,10 @@ pub(crate) async fn run(config: EvidenceConfig) -> Result<ExitCode, Box<dyn Erro
         observer: config.observer,
         limit: config.limit,
     };
-    let proofs = store.equivocations(query).await?;
+    let proofs = match store.equivocations(query).await {
+        Ok(proofs) => proofs,
+        Err(error) => return Err(store.explain(error).await.into()),
+    };
     let verified: Vec<Verified> = proofs.into_iter().map(Verified::new).collect();
     output::print(&show::format(&verified, config.output)?)?;
     match verified.iter().filter(|proof| proof.fault.is_some()).count() {

@@ -37,7 +37,10 @@ pub(crate) async fn run(config: PricesConfig) -> Result<(), Box<dyn Error>> {
             limit: config.limit,
             ..RecordQuery::default()
         };
-        let found = store.records(query).await?;
+        let found = match store.records(query).await {
+            Ok(found) => found,
+            Err(error) => return Err(store.explain(error).await.into()),
+        };
         let newest = found.iter().map(|record| record.written_at).max();
         let judged = |max_age| staleness(feed, newest, max_age, Clock::system().unix_now());
         problems.extend(config.max_age.and_then(judged));

@@ -127,3 +127,21 @@ fn a_network_that_writes_nothing_is_found_out() {
         "{told}"
     );
 }
+
+#[test]
+fn a_database_that_was_never_migrated_is_said_to_be_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = PrivatePostgres::start(&PrivateOptions::default()).unwrap();
+    for command in ["prices", "evidence"] {
+        let (code, _, error) = told(
+            &quorate(command, &server.owner_url(), folder.path())
+                .output()
+                .unwrap(),
+        );
+        assert_eq!(code, Some(1));
+        assert!(
+            error.contains("the database lacks quorate's tables: run `quorate migrate`"),
+            "{error}"
+        );
+    }
+}

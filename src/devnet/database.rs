@@ -8,8 +8,8 @@ use crate::config::devnet::DevnetConfig;
 
 pub(super) enum Database {
     /// With the password of the nodes' role.
-    Private(PrivatePostgres, Secret),
-    Own(OwnDatabase),
+    Private(Box<PrivatePostgres>, Secret),
+    Own(Box<OwnDatabase>),
 }
 
 impl Database {
@@ -21,7 +21,7 @@ impl Database {
     ) -> Result<Self, Box<dyn Error>> {
         if let Some(server) = config.database_url() {
             let name = format!("quorate_{}", network.replace('-', "_"));
-            return Ok(Self::Own(OwnDatabase::create(&server?, &name).await?));
+            return Ok(Self::Own(Box::new(OwnDatabase::create(&server?, &name).await?)));
         }
         let options = PrivateOptions {
             postgres_bin: config.postgres_bin.clone(),
@@ -29,7 +29,7 @@ impl Database {
             ..PrivateOptions::default()
         };
         let server = PrivatePostgres::start(&options)?;
-        Ok(Self::Private(server, node_password.clone()))
+        Ok(Self::Private(Box::new(server), node_password.clone()))
     }
 
     /// Which server it is, in a line.

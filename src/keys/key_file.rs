@@ -61,7 +61,9 @@ impl KeyFileError {
             Self::File(error) => error.remedy(),
             Self::Exists(_) => "name another file, or move that one away yourself".to_owned(),
             Self::Unwritable { .. } => "name a file in a folder that this user can write to".to_owned(),
-            Self::NoKey(_) => "name a file with 64 hex digits or an Ethereum V3 keystore".to_owned(),
+            Self::NoKey(_) => {
+                "name a file with 64 hex digits or an Ethereum V3 keystore, or make one with `quorate keys new`".to_owned()
+            }
             Self::NoPassword(_) => {
                 "name the file that holds it with --key-password-file, or set QUORATE_KEY_PASSWORD".to_owned()
             }

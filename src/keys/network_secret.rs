@@ -23,7 +23,7 @@ pub(crate) enum SecretsError {
     #[error("line {0} is a secret that anybody would guess")]
     Blank(usize),
     /// The secrets are none, too many, or one twice.
-    #[error("it has {0}")]
+    #[error("has {0}")]
     Keyring(KeyringError),
 }
 

@@ -116,6 +116,21 @@ impl Store {
         equivocation::equivocations(&self.pool, query).await
     }
 
+    /// What a failed read most likely means: if the database answers, and what is wrong is its schema or our role, then that.
+    pub async fn explain(&self, error: StoreError) -> StoreError {
+        if !matches!(error, StoreError::Unavailable { .. }) {
+            return error;
+        }
+        match self.settings().await {
+            Err(
+                cause @ (StoreError::NotMigrated { .. }
+                | StoreError::SchemaNewer { .. }
+                | StoreError::Refused { .. }),
+            ) => cause,
+            _ => error,
+        }
+    }
+
     /// The records that match, with their signatures.
     pub async fn records(&self, query: RecordQuery) -> Result<Vec<Record>, StoreError> {
         read::records(&self.pool, query).await
