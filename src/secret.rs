@@ -16,7 +16,7 @@ pub(crate) fn shown(path: &Path) -> String {
 }
 
 fn mask_word(word: &str) -> String {
-    mask_hex(&mask_password(&mask_credentials(word)))
+    mask_hex(&mask_password(&mask_query(&mask_credentials(word))))
 }
 
 /// Everything between `://` and the last `@`: a password may itself hold an `@` or a `/`.
@@ -24,6 +24,15 @@ fn mask_credentials(word: &str) -> String {
     match (word.find("://"), word.rfind('@')) {
         (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}***{}", &word[..scheme + 3], &word[at..]),
         _ => word.to_owned(),
+    }
+}
+
+/// What follows the `?` of a web address: people put API keys there.
+fn mask_query(word: &str) -> String {
+    let scheme = word.find("https://").or_else(|| word.find("http://"));
+    match scheme.and_then(|start| word[start..].find(['?', '#']).map(|at| start + at)) {
+        Some(at) => format!("{}***", &word[..=at]),
+        None => word.to_owned(),
     }
 }
 
@@ -64,6 +73,11 @@ mod tests {
     fn what_looks_like_a_secret_is_masked_in_any_text() {
         for (text, masked) in [
             ("30s", "30s"),
+            (
+                "coingecko=https://a.b/c?x_cg_demo_api_key=CG-x",
+                "coingecko=https://a.b/c?***",
+            ),
+            ("kraken=http://a?k,gemini", "kraken=http://a?***"),
             (
                 "postgres://quorate:hunter2@db:5432/prices",
                 "postgres://***@db:5432/prices",

@@ -15,12 +15,12 @@ use std::{
 };
 
 use actix::{Actor, ActorContext, Addr, Context, Handler, Message, Supervisor};
-use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, web};
 use prometheus::Registry;
 use quorate_actors::{
     Clock,
     aggregator::AggregatorMessage,
-    price_fetcher::{FetcherMessage, PriceFetcher, PriceFetcherSettings, SourceMeasures},
+    price_fetcher::{FetcherMessage, PriceFetcher, PriceFetcherSettings, SourceMeasures, WaysOut},
 };
 use quorate_prices::{Agreement, FetchRules, LONGEST_LEAD, MIN_GAP, SourceKind};
 use quorate_protocol::{AgreedPrice, Feed, Instant, rounds::FetchRequest};
@@ -43,6 +43,8 @@ enum Does {
 struct Exchanges {
     does: Arc<Mutex<HashMap<SourceKind, Does>>>,
     asked: Arc<Mutex<HashMap<SourceKind, usize>>>,
+    /// API keys in the headers of requests, as `name: value`.
+    keys: Arc<Mutex<Vec<String>>>,
 }
 
 impl Exchanges {
@@ -90,7 +92,17 @@ impl Exchanges {
     fn serve(&self) -> (String, ServerHandle) {
         let exchanges = self.clone();
         let route = |kind: SourceKind| {
-            web::get().to(move |exchanges: web::Data<Exchanges>| async move { exchanges.answer(kind).await })
+            web::get().to(
+                move |exchanges: web::Data<Exchanges>, request: HttpRequest| async move {
+                    let keys = request
+                        .headers()
+                        .iter()
+                        .filter(|(name, _)| name.as_str().contains("key"));
+                    let keys = keys.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+                    exchanges.keys.lock().unwrap().extend(keys);
+                    exchanges.answer(kind).await
+                },
+            )
         };
         let elsewhere = || web::get().to(|| async { body(SourceKind::Coinbase, "3000", 0) });
         let server = HttpServer::new(move || {
@@ -232,6 +244,8 @@ fn settings(rules: &Rules, url: &str, observer: &Observer) -> PriceFetcherSettin
             patience: Duration::from_secs(1),
             max_quote_age: FetchRules::MAX_QUOTE_AGE,
         },
+        coingecko_key_file: None,
+        ways_out: WaysOut::default(),
         clock: Clock::system(),
         aggregator: observer.clone().start().recipient().into(),
         measures: SourceMeasures::new(&Registry::new(), &[]).unwrap(),
@@ -515,5 +529,32 @@ async fn a_restart_in_the_middle_of_a_fetch_leaves_one_timer_not_two() {
         took >= SHORT * 4,
         "ten rounds in {took:?}: six timers need two intervals for them, one needs nine"
     );
+    scene.stop().await;
+}
+
+#[actix_web::test]
+async fn coingeckos_key_goes_in_its_header_to_nobody_else_and_another_one_needs_no_restart() {
+    let file = std::env::temp_dir().join(format!("quorate-test-key-{}", std::process::id()));
+    std::fs::write(&file, "CG-one\n").unwrap();
+    let rules = Rules {
+        sources: &SourceKind::ALL,
+        ..Rules::default()
+    };
+    let scene = Scene::start_with(rules, &[], |mut settings, _| {
+        settings.coingecko_key_file = Some(file.clone());
+        settings
+    });
+    let has_sent = |scene: &Scene, key: &str| {
+        let keys = scene.exchanges.keys.lock().unwrap();
+        assert!(keys.iter().all(|sent| sent.starts_with("x-cg-demo-api-key: CG-")));
+        keys.last().is_some_and(|sent| sent.ends_with(key))
+    };
+    scene.until("the key", |scene| has_sent(scene, "CG-one")).await;
+    std::fs::write(&file, "CG-two\n").unwrap();
+    scene
+        .until("the new key", |scene| has_sent(scene, "CG-two"))
+        .await;
+    std::fs::remove_file(&file).unwrap();
+    assert!(scene.exchanges.keys.lock().unwrap().len() <= scene.exchanges.asked(SourceKind::Coingecko));
     scene.stop().await;
 }

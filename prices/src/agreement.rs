@@ -2,6 +2,11 @@
 
 use quorate_protocol::{Evidence, Quote, Source};
 
+/// More than half of that many sources: the least of which no others can say the contrary.
+pub const fn majority(sources: usize) -> usize {
+    sources / 2 + 1
+}
+
 /// What the operator requires of the answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Agreement {

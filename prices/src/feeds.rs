@@ -511,7 +511,13 @@ mod tests {
         let said = [
             (SourceKind::Coinbase, Ok(("3000", 1))),
             (SourceKind::Kraken, Ok(("3000", 1))),
-            (SourceKind::Gemini, Err(QuoteError::Timeout { limit: LIMIT })),
+            (
+                SourceKind::Gemini,
+                Err(QuoteError::Timeout {
+                    limit: LIMIT,
+                    stage: String::new(),
+                }),
+            ),
         ];
         assert_eq!(
             fetched(&mut feeds, 1, &said).events[0].to_string(),

@@ -22,7 +22,7 @@ mod quote_error;
 mod schedule;
 mod source;
 
-pub use agreement::{Agreement, NoPrice};
+pub use agreement::{Agreement, NoPrice, majority};
 pub use answer::{HttpAnswer, MAX_AHEAD, MAX_BODY_BYTES};
 pub use feeds::{Concluded, Feeds, FetchRules, SourceEvent};
 pub use fetch::Fetch;

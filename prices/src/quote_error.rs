@@ -9,10 +9,12 @@ use quorate_protocol::Price;
 #[strum(serialize_all = "snake_case")]
 pub enum QuoteError {
     /// Nothing came back within the time: the exchange or the way to it is slow or gone. Likely to pass.
-    #[error("no answer within {} ms", limit.as_millis())]
+    #[error("no answer within {} ms{}", limit.as_millis(), shown_stage(stage))]
     Timeout {
         /// `source_timeout`.
         limit: Duration,
+        /// What was waited for, with the address; empty if nobody knows.
+        stage: String,
     },
     /// The others agreed already and this one kept them waiting: nothing is wrong with it but its speed.
     #[error("still no answer {} ms after the others agreed", waited.as_millis())]
@@ -24,6 +26,9 @@ pub enum QuoteError {
     /// other sources fail alike, it is this node's network.
     #[error("not reachable: {0}")]
     Unreachable(String),
+    /// The API key that is to be sent cannot be: its file changed. What stands in it is never shown.
+    #[error("the API key cannot be sent: {0}")]
+    NoKey(String),
     /// The exchange asks to be left alone: this node, or others behind the same address, ask too often.
     #[error("rate limited by the exchange, retry after {}", shown_wait(*retry_after))]
     RateLimited {
@@ -171,6 +176,13 @@ const SHOWN_CHARS: usize = 60;
 /// The first characters of what an exchange said.
 pub(crate) fn shown(text: &str) -> String {
     text.chars().take(SHOWN_CHARS).collect()
+}
+
+fn shown_stage(stage: &str) -> String {
+    if stage.is_empty() {
+        return String::new();
+    }
+    format!(", {stage}")
 }
 
 fn shown_words(words: Option<&str>) -> String {

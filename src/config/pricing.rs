@@ -1,15 +1,15 @@
 //! Which prices a node fetches, from where, how often, and which answers it believes.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use clap::Args;
 use humantime::format_duration;
-use quorate_prices::SourceSpec;
+use quorate_prices::{SourceSpec, majority};
 use quorate_protocol::{Feed, MAX_FEEDS, MAX_QUOTES};
 
 use super::{
     problems::{Problems, Shown},
-    values::{duration, number, parsed, wrong},
+    values::{duration, number, parsed, path, secret_file, wrong},
 };
 
 /// Shorter is hard on the exchanges' rate limits; longer than a day is no feed.
@@ -34,9 +34,9 @@ pub(crate) struct PricingConfig {
     #[arg(long = "source", value_name = "NAME[=BASE_URL]", default_values = SOURCES, value_parser = parsed::<SourceSpec>("a source"))]
     pub(crate) sources: Vec<SourceSpec>,
 
-    /// A price needs the answers of this many sources
-    #[arg(long, value_name = "N", default_value = "1", value_parser = number(1..=MAX_QUOTES))]
-    pub(crate) min_sources: usize,
+    /// A price needs the answers of this many sources; if not set, of more than half of those that are asked
+    #[arg(long, value_name = "N", value_parser = number(1..=MAX_QUOTES))]
+    min_sources: Option<usize>,
 
     /// An answer that is farther than this from the median of all is left out (100 bps are 1 %)
     #[arg(long, value_name = "BPS", default_value = "200", value_parser = number(SPREADS_BPS))]
@@ -45,15 +45,35 @@ pub(crate) struct PricingConfig {
     /// How often to ask the sources; if not set, never less often than a record is written
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration(FETCH_INTERVALS))]
     pub(crate) fetch_interval: Duration,
+
+    /// CoinGecko's API key, alone in a file, which is read anew for each fetch; sent as a header
+    #[arg(long, value_name = "FILE", value_parser = path)]
+    pub(crate) coingecko_key_file: Option<PathBuf>,
 }
 
 impl PricingConfig {
+    /// How many sources must agree.
+    pub(crate) fn min_sources(&self) -> usize {
+        self.min_sources.unwrap_or(majority(self.sources.len()))
+    }
+
+    /// What an operator should know as long as it is so: that fewer sources decide than a majority of those that are asked.
+    pub(crate) fn minority_warning(&self) -> Option<String> {
+        let (min_sources, sources) = (self.min_sources(), self.sources.len());
+        (min_sources < majority(sources)).then(|| {
+            format!(
+                "{min_sources} of {sources} sources make a price, which is no majority: when the others are down, whatever is left \
+                 decides alone"
+            )
+        })
+    }
+
     /// Checks the rules between these settings and `--write-interval`.
     pub(super) fn resolve(mut self, write_interval: Duration, problems: &mut Problems) -> Self {
         check_feeds(&self.feeds, problems);
         check_sources(&self.sources, problems);
         let count = self.sources.len();
-        if problems.are_right(&["source", "min-sources"]) && self.min_sources > count {
+        if problems.are_right(&["source", "min-sources"]) && self.min_sources() > count {
             let rule = format!("is more than the {count} of --source");
             problems.reject("min-sources", wrong(rule, "lower it, or name more sources"));
         }
@@ -82,8 +102,50 @@ impl PricingConfig {
                 exposed.join(",")
             ));
         }
+        if problems.are_right(&["source", "min-sources"])
+            && let Some(warning) = self.minority_warning()
+        {
+            problems.warn(format!(
+                "few sources decide: reason=\"{warning}\" remedy=\"leave --min-sources out\""
+            ));
+        }
+        self.check_key(problems);
         self.fetch_interval = fetch_interval(self.fetch_interval, write_interval, problems);
         self
+    }
+}
+
+impl PricingConfig {
+    /// The key can be sent, to somebody, and nobody on the way reads it.
+    fn check_key(&self, problems: &mut Problems) {
+        let Some(path) = &self.coingecko_key_file else {
+            return;
+        };
+        if !problems.are_right(&["coingecko-key-file", "source"]) {
+            return;
+        }
+        if let Err(broken) = secret_file(&path.display().to_string()) {
+            problems.reject("coingecko-key-file", broken);
+            return;
+        }
+        let takers = self.sources.iter().filter(|source| source.key_header().is_some());
+        match takers.last() {
+            None => problems.reject(
+                "coingecko-key-file",
+                wrong(
+                    "is for a source that is not asked",
+                    "add --source coingecko, or leave it out",
+                ),
+            ),
+            Some(source) if source.is_exposed() => problems.reject(
+                "coingecko-key-file",
+                wrong(
+                    format!("would be sent in clear to {source}"),
+                    "use https, or a relay on a loopback address",
+                ),
+            ),
+            Some(_) => {}
+        }
     }
 }
 
@@ -152,8 +214,59 @@ mod tests {
         let config = read(&[], 30).unwrap();
         assert_eq!(config.feeds, ["ETH/USD".parse().unwrap()]);
         assert_eq!(config.sources, SourceKind::ALL.map(SourceSpec::from));
-        assert_eq!((config.min_sources, config.max_source_spread_bps), (1, 200));
+        assert_eq!((config.min_sources(), config.max_source_spread_bps), (3, 200));
         assert_eq!(config.fetch_interval, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn unless_it_is_set_a_majority_of_the_sources_makes_a_price() {
+        for (sources, majority) in [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)] {
+            let words: Vec<String> = SOURCES[..sources]
+                .iter()
+                .map(|name| format!("--source={name}"))
+                .collect();
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let config = read(&words, 30).unwrap();
+            assert_eq!(
+                (config.min_sources(), config.minority_warning()),
+                (majority, None)
+            );
+        }
+        let chosen = read(&["--min-sources", "2"], 30).unwrap();
+        assert_eq!(chosen.min_sources(), 2);
+        assert!(
+            chosen
+                .minority_warning()
+                .unwrap()
+                .starts_with("2 of 5 sources make a price")
+        );
+    }
+
+    #[test]
+    fn coingeckos_key_is_a_file_for_a_source_that_is_asked_and_never_sent_in_clear() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "CG-topsecret\n").unwrap();
+        let path = file.path().to_str().unwrap();
+        let config = read(&["--coingecko-key-file", path], 30).unwrap();
+        assert_eq!(config.coingecko_key_file.as_deref(), Some(file.path()));
+        for (words, said) in [
+            (["--source=kraken", path], "is for a source that is not asked"),
+            (
+                ["--source=coingecko=http://relay.example", path],
+                "would be sent in clear",
+            ),
+            (["--source=coingecko", "/nowhere"], "cannot be read"),
+        ] {
+            let problems = read(&[words[0], "--coingecko-key-file", words[1]], 30).unwrap_err();
+            assert!(problems.join(" ").contains(said), "{problems:?}");
+            assert!(!problems.join(" ").contains("topsecret"), "{problems:?}");
+        }
+        let problems = read(
+            &["--source=coingecko=https://a/?x_cg_demo_api_key=CG-topsecret"],
+            30,
+        )
+        .unwrap_err();
+        assert!(!problems.join(" ").contains("topsecret"), "{problems:?}");
     }
 
     #[test]

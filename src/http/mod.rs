@@ -36,6 +36,8 @@ pub(crate) struct Views {
     pub(crate) names: watch::Receiver<Names>,
     /// Whether what nodes say to each other is sealed.
     pub(crate) is_sealed: bool,
+    /// What its settings allow and an operator should know for as long as they do.
+    pub(crate) standing_warnings: Vec<String>,
 }
 
 /// Serves until the server is stopped. One worker is plenty, and it is a thread of its own.

@@ -114,7 +114,7 @@ fn named(feed: &FeedStatus, names: &Names) -> Value {
 
 /// What an operator should know, though the node works.
 fn warnings(views: &Views, feeds: &[FeedStatus]) -> Vec<String> {
-    let mut warnings = vec![];
+    let mut warnings = views.standing_warnings.clone();
     if feeds.iter().any(|feed| feed.open) {
         warnings.push("open network: anybody who can connect counts".to_owned());
         if !views.is_sealed {

@@ -47,6 +47,7 @@ struct Node {
     bridge: BridgeMetrics,
     names: watch::Receiver<Names>,
     is_sealed: bool,
+    standing_warnings: Vec<String>,
 }
 
 impl Node {
@@ -61,6 +62,7 @@ impl Node {
             bridge: self.bridge.clone(),
             names: self.names.clone(),
             is_sealed: self.is_sealed,
+            standing_warnings: self.standing_warnings.clone(),
         }
     }
 }
@@ -112,6 +114,7 @@ pub(crate) async fn run(config: NodeConfig) -> Result<ExitCode, Box<dyn Error>> 
 
 fn log_start(config: &NodeConfig) {
     let feeds: Vec<String> = config.pricing.feeds.iter().map(ToString::to_string).collect();
+    let sources: Vec<String> = config.pricing.sources.iter().map(ToString::to_string).collect();
     log::info!(
         "node starting: version={} address={} network={} feeds={}",
         env!("CARGO_PKG_VERSION"),
@@ -125,6 +128,11 @@ fn log_start(config: &NodeConfig) {
             "{OPEN_AND_UNSEALED}: remedy=\"name the members with --members, or give a --network-secret-file\""
         );
     }
+    log::info!(
+        "prices: sources={} min_sources={}",
+        sources.join(","),
+        config.pricing.min_sources()
+    );
 }
 
 async fn misfit_of(told: &mut watch::Receiver<Option<String>>) -> String {

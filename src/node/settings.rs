@@ -8,7 +8,7 @@ use quorate_actors::{
     aggregator::AggregatorMessage,
     db_writer::Terms,
     gossip_bridge::BridgeConfig,
-    price_fetcher::{PriceFetcherSettings, SourceMeasures},
+    price_fetcher::{PriceFetcherSettings, SourceMeasures, WaysOut},
 };
 use quorate_prices::{Agreement, FetchRules};
 use quorate_protocol::{
@@ -94,7 +94,7 @@ pub(super) fn fetcher(
         rules: FetchRules {
             sources: pricing.sources.clone(),
             agreement: Agreement {
-                min_sources: pricing.min_sources,
+                min_sources: pricing.min_sources(),
                 max_spread_bps: pricing.max_source_spread_bps,
             },
             interval: pricing.fetch_interval,
@@ -102,6 +102,8 @@ pub(super) fn fetcher(
             patience: FetchRules::PATIENCE,
             max_quote_age: FetchRules::MAX_QUOTE_AGE,
         },
+        coingecko_key_file: pricing.coingecko_key_file.clone(),
+        ways_out: WaysOut::new(|name| std::env::var(name).ok()),
         clock,
         aggregator,
     })

@@ -55,6 +55,8 @@ pub(super) fn wire(
     let (names, known_names) =
         watch::channel(listed.as_ref().map(|(_, list)| list.names()).unwrap_or_default());
 
+    let standing_warnings = config.pricing.minority_warning().into_iter().collect();
+
     let (store, terms) = (settings::store(&config), settings::terms(&config));
     let (committee, writer_network) = (config.agreement.committee(), network.clone());
     let to = db_writer::Neighbours {
@@ -114,5 +116,6 @@ pub(super) fn wire(
         bridge: bridge_metrics,
         names: known_names,
         is_sealed,
+        standing_warnings,
     })
 }

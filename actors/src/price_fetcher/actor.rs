@@ -3,15 +3,20 @@
 use std::{
     collections::{BTreeMap, hash_map::RandomState},
     hash::{BuildHasher, Hasher},
+    path::PathBuf,
 };
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, Supervised, WrapFuture};
-use awc::Client;
 use quorate_prices::{Feeds, Fetch, FetchRules, SourceEvent};
 use quorate_protocol::{Feed, rounds::FetchRequest};
 use quorate_supervisor::{Mailbox, SupervisedActor};
 
-use super::{client, messages::FetcherMessage, metrics::SourceMeasures};
+use super::{
+    client::{self, ExchangeClient},
+    messages::FetcherMessage,
+    metrics::SourceMeasures,
+    ways_out::WaysOut,
+};
 use crate::{Clock, aggregator::AggregatorMessage};
 
 /// All that the actor needs.
@@ -21,6 +26,10 @@ pub struct PriceFetcherSettings {
     pub feeds: Vec<Feed>,
     /// Who is asked how often, and which answers make a price.
     pub rules: FetchRules,
+    /// Where CoinGecko's API key stands, if there is one.
+    pub coingecko_key_file: Option<PathBuf>,
+    /// How exchanges are reached.
+    pub ways_out: WaysOut,
     /// The process's clock.
     pub clock: Clock,
     /// Who gets the prices.
@@ -39,7 +48,9 @@ pub struct PriceFetcher {
     clock: Clock,
     aggregator: Mailbox<AggregatorMessage>,
     measures: SourceMeasures,
-    client: Option<Client>,
+    coingecko_key_file: Option<PathBuf>,
+    ways_out: WaysOut,
+    client: Option<ExchangeClient>,
     timers: BTreeMap<Feed, SpawnHandle>,
 }
 
@@ -51,6 +62,8 @@ impl PriceFetcher {
             clock: settings.clock,
             aggregator: settings.aggregator,
             measures: settings.measures,
+            coingecko_key_file: settings.coingecko_key_file,
+            ways_out: settings.ways_out,
             client: None,
             timers: BTreeMap::new(),
         }
@@ -127,7 +140,11 @@ impl Actor for PriceFetcher {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.client = Some(client::build(self.feeds.rules()));
+        self.client = Some(ExchangeClient::new(
+            self.feeds.rules(),
+            &self.ways_out,
+            self.coingecko_key_file.clone(),
+        ));
         let feeds: Vec<Feed> = self.feeds.iter().cloned().collect();
         for feed in &feeds {
             self.arm(feed, ctx);

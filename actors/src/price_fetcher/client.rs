@@ -1,16 +1,31 @@
 //! The HTTP client: asks all sources of a fetch at once, each request bounded in time and bytes.
 
-use std::{sync::Once, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Once},
+    time::Duration,
+};
 
+use actix_tls::connect::rustls_0_23::webpki_roots_cert_store;
 use awc::{
-    Client, Connector,
+    Client, ClientRequest, Connector,
     error::{ConnectError, PayloadError, SendRequestError},
-    http::header,
+    http::header::{self, HeaderValue},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
-use quorate_prices::{Fetch, FetchRules, HttpAnswer, MAX_BODY_BYTES, QuoteError};
+use quorate_prices::{Fetch, FetchRules, HttpAnswer, MAX_BODY_BYTES, QuoteError, SourceSpec};
+use quorate_protocol::Feed;
+use quorate_store::Secret;
+use rustls::{
+    ClientConfig,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 use tokio::time::{sleep, timeout};
 
+use super::{
+    dial::{Dialler, NotConnected, Progress, Stage},
+    ways_out::WaysOut,
+};
 use crate::Clock;
 
 /// For how long an unused connection is kept beyond the fetch interval, so that the next fetch finds it open and needs no
@@ -27,21 +42,37 @@ const USER_AGENT: &str = concat!("quorate/", env!("CARGO_PKG_VERSION"));
 pub const SIMULATED_HEADER: &str = "x-quorate-simulated";
 
 /// A client without redirects. Must run on an arbiter, and needs the process's TLS provider to be installed (the
-/// executable does that first thing): two are linked, so that rustls cannot choose by itself and panics.
-pub(super) fn build(rules: &FetchRules) -> Client {
-    let (timeout, fetch_interval) = (rules.source_timeout, rules.interval);
+/// executable does that first thing).
+fn build(rules: &FetchRules, ways_out: &WaysOut, progress: &Progress) -> Client {
+    let limit = rules.source_timeout;
     let connector = Connector::new()
-        .timeout(timeout)
-        .handshake_timeout(timeout)
+        .connector(Dialler::new(ways_out.clone(), progress.clone()))
+        .timeout(limit)
+        // Less than the limit altogether, so that a handshake that hangs is told as one.
+        .handshake_timeout(limit * 3 / 4)
         .conn_keep_alive(
-            fetch_interval
+            rules
+                .interval
                 .saturating_add(KEEP_ALIVE_MARGIN)
                 .min(CONNECTION_LIFETIME),
         )
         .conn_lifetime(CONNECTION_LIFETIME);
+    let connector = match &ways_out.authorities {
+        Some(path) => match tls(path) {
+            Ok(tls) => connector.rustls_0_23(Arc::new(tls)),
+            Err(error) => {
+                log::warn!(
+                    "SSL_CERT_FILE is not used: path={} reason=\"{error}\"",
+                    path.display()
+                );
+                connector
+            }
+        },
+        None => connector,
+    };
     Client::builder()
         .connector(connector)
-        .timeout(timeout)
+        .timeout(limit)
         .disable_redirects()
         .add_default_header((header::USER_AGENT, USER_AGENT))
         .add_default_header((header::ACCEPT, "application/json"))
@@ -50,19 +81,50 @@ pub(super) fn build(rules: &FetchRules) -> Client {
         .finish()
 }
 
+/// TLS that believes the authorities in a PEM file besides the public ones.
+fn tls(path: &Path) -> Result<ClientConfig, String> {
+    let mut roots = webpki_roots_cert_store();
+    let mut count = 0;
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())? {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+        count += 1;
+    }
+    if count == 0 {
+        return Err("it holds no certificate".to_owned());
+    }
+    let mut config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// What a fetch is asked with.
+#[derive(Clone)]
+pub(super) struct ExchangeClient {
+    http: Client,
+    progress: Progress,
+    /// Where CoinGecko's API key stands.
+    coingecko_key_file: Option<PathBuf>,
+}
+
 /// Asks all at once and ends when all have answered or failed; or `patience` after the answers at hand are firm
 /// ([`Fetch::is_firm`]), so that one slow exchange does not make every price late.
-pub(super) async fn ask_all(client: Client, mut fetch: Fetch, rules: FetchRules, clock: Clock) -> Fetch {
-    let feed = fetch.feed.clone();
-    let mut pending: FuturesUnordered<_> = fetch
-        .asked
+pub(super) async fn ask_all(
+    client: ExchangeClient,
+    mut fetch: Fetch,
+    rules: FetchRules,
+    clock: Clock,
+) -> Fetch {
+    let (feed, asked) = (fetch.feed.clone(), fetch.asked.clone());
+    let mut pending: FuturesUnordered<_> = asked
         .iter()
-        .map(|spec| (spec.kind(), spec.url(&feed)))
-        .map(|(kind, url)| {
+        .map(|spec| {
             let (client, rules, feed) = (&client, &rules, &feed);
             async move {
-                let answer = get(client, &url, rules.source_timeout).await;
-                let (now, at) = (clock.now(), clock.unix_now());
+                let answer = client.ask(spec, feed, rules.source_timeout).await;
+                let (now, at, kind) = (clock.now(), clock.unix_now(), spec.kind());
                 let quote = answer.and_then(|answer| kind.read(&answer, feed, at, rules.max_quote_age));
                 (kind.source(), quote, now, at)
             }
@@ -90,20 +152,131 @@ pub(super) async fn ask_all(client: Client, mut fetch: Fetch, rules: FetchRules,
     fetch
 }
 
-/// An answer, within `limit` altogether.
-async fn get(client: &Client, url: &str, limit: Duration) -> Result<HttpAnswer, QuoteError> {
-    timeout(limit, get_unbounded(client, url, limit))
-        .await
-        .unwrap_or(Err(QuoteError::Timeout { limit }))
+impl ExchangeClient {
+    /// A client with connections of its own.
+    pub(super) fn new(rules: &FetchRules, ways_out: &WaysOut, coingecko_key_file: Option<PathBuf>) -> Self {
+        for complaint in &ways_out.complaints {
+            log::warn!("{complaint}");
+        }
+        if let Some(summary) = ways_out.summary() {
+            log::info!("ways out: {summary}");
+        }
+        let progress = Progress::default();
+        Self {
+            http: build(rules, ways_out, &progress),
+            progress,
+            coingecko_key_file,
+        }
+    }
+
+    /// An answer, within `limit` altogether.
+    async fn ask(&self, spec: &SourceSpec, feed: &Feed, limit: Duration) -> Result<HttpAnswer, QuoteError> {
+        let key = match (spec.key_header(), &self.coingecko_key_file) {
+            (Some(name), Some(path)) => Some((name, read_key(path.clone()).await?)),
+            _ => None,
+        };
+        let url = spec.url(feed);
+        let request = || {
+            let request = self.http.get(&url);
+            match &key {
+                Some((name, key)) => request.insert_header((*name, key.clone())),
+                None => request,
+            }
+        };
+        let answer = timeout(limit, get(request, &url)).await;
+        let answer = answer.unwrap_or(Err(Failure::Http(SendRequestError::Timeout)));
+        let mut answer = answer.map_err(|failure| self.refusal(failure, &url, limit))?;
+        if let Some((_, key)) = &key {
+            strike_out(key.as_bytes(), &mut answer.body);
+        }
+        Ok(answer)
+    }
+
+    /// What a request failed of, with the stage that it had reached.
+    fn refusal(&self, failure: Failure, url: &str, limit: Duration) -> QuoteError {
+        let stage = self.progress.of(url);
+        let timed_out = |stage: Option<String>| QuoteError::Timeout {
+            limit,
+            stage: stage.unwrap_or_default(),
+        };
+        let error = match failure {
+            Failure::TooLong => {
+                return QuoteError::TooLong {
+                    limit_bytes: MAX_BODY_BYTES,
+                };
+            }
+            Failure::BrokeOff(why) => {
+                return QuoteError::Unreachable(format!("the answer broke off: {why}"));
+            }
+            Failure::Http(error) => error,
+        };
+        match (error, stage) {
+            (SendRequestError::Timeout, stage) => timed_out(stage.map(|stage| stage.to_string())),
+            (SendRequestError::Connect(ConnectError::Timeout), Some(Stage::Connected(address))) => {
+                timed_out(Some(format!("waiting for {address} in the TLS handshake")))
+            }
+            (SendRequestError::Connect(ConnectError::Timeout), stage) => {
+                timed_out(stage.map(|stage| stage.to_string()))
+            }
+            (SendRequestError::Connect(ConnectError::Io(error)), stage) => {
+                let is_ours = error.get_ref().is_some_and(|error| error.is::<NotConnected>());
+                match stage {
+                    Some(Stage::Connected(address)) if !is_ours => {
+                        QuoteError::Unreachable(format!("TLS with {address}: {error}"))
+                    }
+                    _ => QuoteError::Unreachable(error.to_string()),
+                }
+            }
+            (error, Some(Stage::Connected(address))) if is_broken_connection(&error) => {
+                QuoteError::Unreachable(format!("{address} closed the connection without an answer"))
+            }
+            (error, Some(Stage::Connected(address))) => {
+                QuoteError::Unreachable(format!("no answer of HTTP from {address}: {error}"))
+            }
+            (error, _) => QuoteError::Unreachable(error.to_string()),
+        }
+    }
 }
 
-async fn get_unbounded(client: &Client, url: &str, limit: Duration) -> Result<HttpAnswer, QuoteError> {
-    let mut answer = match client.get(url).send().await {
+/// Why a request came to nothing.
+enum Failure {
+    Http(SendRequestError),
+    TooLong,
+    BrokeOff(String),
+}
+
+/// The key in that file, read anew for each fetch, so that another one needs no restart.
+async fn read_key(path: PathBuf) -> Result<HeaderValue, QuoteError> {
+    let read = tokio::task::spawn_blocking(move || Secret::read(&path)).await;
+    let key = match read {
+        Ok(Ok(key)) => key,
+        Ok(Err(error)) => return Err(QuoteError::NoKey(error.to_string())),
+        Err(error) => return Err(QuoteError::NoKey(error.to_string())),
+    };
+    let mut value = HeaderValue::from_str(key.reveal().trim())
+        .map_err(|_| QuoteError::NoKey("its file holds what no header can".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Strikes a key out of an answer that repeats it: what an exchange says may end up in a log.
+fn strike_out(key: &[u8], body: &mut [u8]) {
+    let mut at = 0;
+    while !key.is_empty() && at + key.len() <= body.len() {
+        if body[at..].starts_with(key) {
+            body[at..at + key.len()].fill(b'*');
+        }
+        at += 1;
+    }
+}
+
+async fn get(request: impl Fn() -> ClientRequest, url: &str) -> Result<HttpAnswer, Failure> {
+    let mut answer = match request().send().await {
         // The exchange closed the kept connection just as we used it: not its fault, and a new one settles it.
-        Err(error) if is_broken_connection(&error) => client.get(url).send().await,
+        Err(error) if is_broken_connection(&error) => request().send().await,
         answer => answer,
     }
-    .map_err(|error| not_sent(&error, limit))?;
+    .map_err(Failure::Http)?;
 
     if answer.headers().contains_key(SIMULATED_HEADER) {
         static TOLD: Once = Once::new();
@@ -130,12 +303,8 @@ async fn get_unbounded(client: &Client, url: &str, limit: Duration) -> Result<Ht
     }
     match answer.body().limit(MAX_BODY_BYTES).await {
         Ok(body) => told.body = body.to_vec(),
-        Err(PayloadError::Overflow) => {
-            return Err(QuoteError::TooLong {
-                limit_bytes: MAX_BODY_BYTES,
-            });
-        }
-        Err(error) => return Err(QuoteError::Unreachable(format!("the answer broke off: {error}"))),
+        Err(PayloadError::Overflow) => return Err(Failure::TooLong),
+        Err(error) => return Err(Failure::BrokeOff(error.to_string())),
     }
     Ok(told)
 }
@@ -147,14 +316,15 @@ fn is_broken_connection(error: &SendRequestError) -> bool {
     )
 }
 
-fn not_sent(error: &SendRequestError, limit: Duration) -> QuoteError {
-    match error {
-        SendRequestError::Timeout | SendRequestError::Connect(ConnectError::Timeout) => {
-            QuoteError::Timeout { limit }
-        }
-        SendRequestError::Connect(ConnectError::Disconnected) => {
-            QuoteError::Unreachable("the connection was closed without an answer".to_owned())
-        }
-        other => QuoteError::Unreachable(other.to_string()),
+#[cfg(test)]
+mod tests {
+    use super::strike_out;
+
+    #[test]
+    fn a_key_that_an_answer_repeats_is_struck_out() {
+        let mut body = br#"{"error":"CG-key is wrong: CG-key"}"#.to_vec();
+        strike_out(b"CG-key", &mut body);
+        assert_eq!(body, br#"{"error":"****** is wrong: ******"}"#);
+        strike_out(b"", &mut body);
     }
 }

@@ -3,10 +3,13 @@
 
 mod actor;
 mod client;
+mod dial;
 mod messages;
 mod metrics;
+mod ways_out;
 
 pub use actor::{PriceFetcher, PriceFetcherSettings};
 pub use client::SIMULATED_HEADER;
 pub use messages::FetcherMessage;
 pub use metrics::SourceMeasures;
+pub use ways_out::WaysOut;

@@ -52,6 +52,16 @@ const CURRENCIES: [&str; 14] = [
     "USD", "EUR", "GBP", "JPY", "CHF", "CAD", "AUD", "CNY", "INR", "KRW", "SGD", "TRY", "BTC", "ETH",
 ];
 
+/// The header for an API key: paid plans have a host and a header of their own, all other bases take a demo key.
+pub(super) fn key_header(base: &str) -> &'static str {
+    let host = base.split("://").nth(1).unwrap_or(base);
+    if host.starts_with("pro-api.") {
+        "x-cg-pro-api-key"
+    } else {
+        "x-cg-demo-api-key"
+    }
+}
+
 /// Its id of a coin: `ETH` is `ethereum`.
 pub fn id(code: &str) -> Option<&'static str> {
     IDS.iter().find(|(known, _)| *known == code).map(|(_, id)| *id)

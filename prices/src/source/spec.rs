@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use http::{Uri, uri::Scheme};
 use quorate_protocol::Feed;
 
-use super::{SourceKind, UnknownSource};
+use super::{SourceKind, UnknownSource, coingecko};
 
 /// A source and where its API is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -49,6 +49,14 @@ impl SourceSpec {
         format!("{}{}", self.base, self.kind.path(feed))
     }
 
+    /// The header in which the source takes an API key; `None`: it takes none.
+    pub fn key_header(&self) -> Option<&'static str> {
+        match self.kind {
+            SourceKind::Coingecko => Some(coingecko::key_header(&self.base)),
+            SourceKind::Coinbase | SourceKind::Kraken | SourceKind::Bitstamp | SourceKind::Gemini => None,
+        }
+    }
+
     /// Whether answers travel unprotected over a network: somebody on the way could change the price.
     pub fn is_exposed(&self) -> bool {
         let Some(rest) = self.base.strip_prefix("http://") else {
@@ -83,7 +91,7 @@ impl FromStr for SourceSpec {
             Ok(base) => Ok(Self { kind, base }),
             Err(why) => Err(ParseSourceError::BaseUrl {
                 name: kind.name(),
-                url: without_credentials(url),
+                url: without_secrets(url),
                 why,
             }),
         }
@@ -112,17 +120,23 @@ fn base_url(url: &str) -> Result<String, &'static str> {
         return Err("the port is none");
     }
     if uri.query().is_some() || url.contains('#') {
-        return Err("the path of the API is added to it, so that nothing may follow its own path");
+        return Err(
+            "the path of the API is added to it, so that nothing may follow its own path; for CoinGecko's API key there is \
+             --coingecko-key-file",
+        );
     }
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-fn without_credentials(url: &str) -> String {
+/// A URL without what may be a password or a key.
+fn without_secrets(url: &str) -> String {
+    let url = match url.find(['?', '#']) {
+        Some(at) => format!("{}***", &url[..=at]),
+        None => url.to_owned(),
+    };
     match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme < at => {
-            format!("{}://***{}", &url[..scheme], &url[at..])
-        }
-        _ => url.to_owned(),
+        (Some(scheme), Some(at)) if scheme < at => format!("{}://***{}", &url[..scheme], &url[at..]),
+        _ => url,
     }
 }
 
@@ -205,6 +219,31 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(!error.contains("secret") && error.contains("@host"), "{error}");
+    }
+
+    #[test]
+    fn what_follows_a_question_mark_never_stands_in_an_error() {
+        for wrong in [
+            "coingecko=https://api.coingecko.com/?x_cg_demo_api_key=CG-topsecret",
+            "coingecko=https://api.coingecko.com?CG-topsecret",
+            "coingecko=https://api.coingecko.com/#CG-topsecret",
+            "coingecko=ftp://a?CG-topsecret@b",
+        ] {
+            let error = wrong.parse::<SourceSpec>().unwrap_err().to_string();
+            assert!(!error.contains("topsecret") && error.contains("***"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_key_goes_in_the_header_of_its_plan() {
+        let header = |text: &str| spec(text).key_header();
+        assert_eq!(header("coingecko"), Some("x-cg-demo-api-key"));
+        assert_eq!(header("coingecko=http://127.0.0.1:1"), Some("x-cg-demo-api-key"));
+        assert_eq!(
+            header("coingecko=https://pro-api.coingecko.com"),
+            Some("x-cg-pro-api-key")
+        );
+        assert_eq!(header("kraken"), None);
     }
 
     #[test]
