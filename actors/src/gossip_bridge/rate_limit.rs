@@ -130,6 +130,8 @@ impl RateLimit {
             leaves.level = leaves.level.min(left.level);
             leaves.dropped = leaves.dropped.max(left.dropped);
         }
+        // Whoever comes next is a flood with the first thing too many, not a flood already, of which nobody would be told.
+        leaves.dropped = leaves.dropped.min(FLOOD - 1);
         make_room(&mut self.left, now);
         self.left.insert(source, leaves);
     }
@@ -257,7 +259,7 @@ mod tests {
         let (here, elsewhere) = (Some([10, 0, 0, 1].into()), Some([10, 0, 0, 2].into()));
         let (mut limit, first, second) = (RateLimit::default(), PeerId::random(), PeerId::random());
         limit.connected(first, here, at(0));
-        passed(&mut limit, first, BURST + FLOOD - 1, at(0));
+        passed(&mut limit, first, BURST + 10 * FLOOD, at(0));
         limit.disconnected(&first, here, at(0));
         limit.connected(second, here, at(0));
         assert_eq!(limit.take(second, 1, at(0)), Decision::Flood, "no fresh bucket");
