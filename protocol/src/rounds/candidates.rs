@@ -118,6 +118,13 @@ impl Candidates {
             })
     }
 
+    /// When so many observers had stated a price; or, if there are fewer, when the last of them had.
+    pub(super) fn stated_by(&self, count: usize) -> Option<Instant> {
+        let mut seen: Vec<Instant> = self.stated.values().map(|(_, seen)| *seen).collect();
+        seen.sort_unstable();
+        seen.get(count.saturating_sub(1)).or(seen.last()).copied()
+    }
+
     /// Who stated a price within `max_bps` basis points of this one.
     pub(super) fn observers_near(&self, price: Price, max_bps: u32) -> BTreeSet<Address> {
         let is_near = |theirs: &Price| theirs.deviation_bps(price) <= max_bps;

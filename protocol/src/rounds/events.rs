@@ -97,6 +97,10 @@ impl Rounds {
                     &mut self.out,
                 );
                 self.cosigning.end_round();
+                let could_begin = self.candidates.stated_by(required).unwrap_or(now.instant);
+                let (opens, timing) = (self.writer.opens(), self.settings.timing);
+                self.own_price
+                    .on_certificate(could_begin, opens, now.instant, &timing);
             }
             Err(refusal) => self.on_unacceptable(&certificate, refusal),
         }

@@ -4,8 +4,8 @@
 //! [`Effect`]s that come back, and calls [`Rounds::on_tick`] at [`Rounds::next_wakeup`]. A round is the work on the next
 //! record, and its steps are:
 //!
-//! 1. **Ask.** A price is wanted just before the write window opens; while the window is open and nothing is certified, every few
-//!    seconds (`own_price`).
+//! 1. **Ask.** A price is wanted just before the write window opens, as long before as it lately took to a quorum (`lead`); while
+//!    the window is open and nothing is certified, every few seconds (`own_price`).
 //! 2. **State.** A node states one price for a window, when enough nodes are there to hear it (`own_price`).
 //! 3. **Collect.** Reports come together, and their signatures are merged. With a quorum a report is a certificate: nobody
 //!    adds to it (`candidates`).
@@ -30,6 +30,7 @@ mod conduct;
 mod cosigning;
 mod effect;
 mod events;
+mod lead;
 mod own_price;
 mod peers;
 mod settings;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::lead::Lead;
 use super::{
     Settings, Timing,
     effect::{Effect, FetchRequest, Outbox, SignRequest},
@@ -21,6 +22,11 @@ pub(super) struct OwnPrice {
     stated_at: Option<UnixMillis>,
     /// For when a price was asked for since the last one came.
     asked_for: Option<Instant>,
+    /// How long before the window opens the next one is asked for.
+    lead: Lead,
+    /// Whether the wish is for a window that was still to open; and whether the latest price came of such a wish.
+    is_opening_asked_for: bool,
+    is_for_opening: bool,
     /// Until when a price for newcomers, which was asked for, may still come.
     anew_until: Option<Instant>,
 }
@@ -60,6 +66,10 @@ impl OwnPrice {
 
     /// A new price is there.
     pub(super) fn take(&mut self, price: AgreedPrice) {
+        self.is_for_opening = self.is_opening_asked_for;
+        if let Some(asked_for) = self.asked_for {
+            self.lead.on_price(price.observed.since(asked_for));
+        }
         self.latest = Some(price);
         self.is_unstated = true;
         (self.asked_for, self.anew_until) = (None, None);
@@ -91,6 +101,25 @@ impl OwnPrice {
         out.push(Effect::Sign(SignRequest::State(price.clone())));
     }
 
+    /// A report became a certificate at `now`; the price that it waited for was there at `could_begin`, and the window opens at
+    /// `opens`, if that is known.
+    pub(super) fn on_certificate(
+        &mut self,
+        could_begin: Instant,
+        opens: Option<Instant>,
+        now: Instant,
+        timing: &Timing,
+    ) {
+        // What happens in a window that is open already tells nothing of how long its opening has to be prepared.
+        if !self.is_for_opening {
+            return;
+        }
+        let own = self.latest.as_ref().map_or(could_begin, |price| price.observed);
+        let is_late = opens.is_some_and(|opens| now > opens);
+        self.lead
+            .on_certificate(now.since(own.max(could_begin)), is_late, timing);
+    }
+
     /// Asks for the next price: for just before the window opens; in an open window every few seconds, whether the last
     /// wish brought a price that came to nothing, or none at all.
     pub(super) fn ask(&mut self, need: Need, settings: &Settings, now: Instant, out: &mut Outbox) {
@@ -99,7 +128,7 @@ impl OwnPrice {
         let wanted = match (need, self.asked_for) {
             (Need::None, _) => return,
             (Need::Window(opens), _) if last.is_some_and(|last| last >= timing.counts_from(opens)) => return,
-            (Need::Window(opens), _) => opens.before(timing.lead),
+            (Need::Window(opens), _) => opens.before(self.lead.current(timing)),
             (Need::Now, None) => last.unwrap_or(now) + timing.refetch,
             (Need::Now, Some(asked_for)) if now < asked_for + timing.refetch => {
                 return out.wake_at(asked_for + timing.refetch);
@@ -108,6 +137,7 @@ impl OwnPrice {
         };
         if self.asked_for != Some(wanted) {
             self.asked_for = Some(wanted);
+            self.is_opening_asked_for = matches!(need, Need::Window(_));
             let feed = settings.feed.clone();
             out.push(Effect::Fetch(FetchRequest::By { feed, at: wanted }));
         }

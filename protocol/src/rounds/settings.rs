@@ -13,7 +13,8 @@ use crate::{
 /// `settle + turn + give_up` stays below `lead`, so that even the second-ranked observation makes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// How long before the window opens the price should be at hand. Shorter: fresher records, less time for slow peers.
+    /// The longest time before the window opens for which a price is asked. A node that knows its network asks later; see
+    /// `lead.rs`. Shorter: fresher records at the start, less time for slow peers.
     pub lead: Duration,
     /// How much earlier than `lead` an observation may come and still belong to the coming window.
     pub early: Duration,

@@ -18,8 +18,6 @@ use quorate_protocol::{
 
 pub(crate) const WINDOW: Duration = Duration::from_secs(30);
 const NOON: u64 = 1_700_000_000_000;
-/// What a fetcher believes its answers take.
-const FETCH_ESTIMATE: Duration = Duration::from_millis(340);
 
 /// A network to simulate.
 #[derive(Clone)]
@@ -40,6 +38,8 @@ pub(crate) struct Scenario {
     pub(crate) seed: u64,
     pub(crate) outages: Vec<(Duration, Duration)>,
     pub(crate) message_delay_ms: (u64, u64),
+    /// How long exchanges take to answer.
+    pub(crate) fetch_ms: (u64, u64),
 }
 
 impl Scenario {
@@ -56,6 +56,7 @@ impl Scenario {
             seed: 7,
             outages: vec![],
             message_delay_ms: (2, 40),
+            fetch_ms: (80, 600),
         }
     }
 }
@@ -397,14 +398,17 @@ impl Simulation {
                     self.after(delay, Event::AskArrives(index));
                 }
                 Effect::Fetch(FetchRequest::By { at, .. }) => {
-                    let start = at.since_start().saturating_sub(FETCH_ESTIMATE).max(self.now);
+                    let start = at
+                        .since_start()
+                        .saturating_sub(self.fetch_estimate())
+                        .max(self.now);
                     if !self.is_fetching(index) {
                         self.fetch_from(index, start);
                     }
                 }
                 Effect::Fetch(FetchRequest::Soon(_)) => {
                     if !self.is_fetching(index) {
-                        self.fetch_from(index, self.now + FETCH_ESTIMATE);
+                        self.fetch_from(index, self.now + self.fetch_estimate());
                     }
                 }
                 Effect::Note(note) => self.notes.push((self.now, index, note)),
@@ -416,10 +420,16 @@ impl Simulation {
         }
     }
 
-    /// Whether answers are on their way: they take up to 600 ms. A wish that comes meanwhile is said again after them.
+    /// Whether answers are on their way. A wish that comes meanwhile is said again after them.
     fn is_fetching(&self, index: usize) -> bool {
         let done = self.nodes[index].next_fetch;
-        done >= self.now && done - self.now < FETCH_ESTIMATE * 2
+        done >= self.now && done - self.now < self.fetch_estimate() * 2
+    }
+
+    /// What a fetcher believes its answers take.
+    fn fetch_estimate(&self) -> Duration {
+        let (least, most) = self.scenario.fetch_ms;
+        Duration::from_millis((least + most) / 2)
     }
 
     fn start_fetch(&mut self, index: usize) {
@@ -430,7 +440,8 @@ impl Simulation {
         if index >= self.scenario.nodes - self.scenario.priceless {
             return;
         }
-        let done = start + self.between(80, 600);
+        let (least, most) = self.scenario.fetch_ms;
+        let done = start + self.between(least, most);
         self.nodes[index].next_fetch = done;
         self.at(done, Event::FetchDone(index));
     }
