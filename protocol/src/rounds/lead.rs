@@ -9,6 +9,8 @@ use super::Timing;
 const ROUNDS: usize = 8;
 /// Shortest lead. Settling takes 150 ms; the rest is for what a quiet machine never shows, like a page that must be read from disk.
 const SHORTEST: Duration = Duration::from_millis(250);
+/// Rounds after which what was measured is used: fewer tell nothing of the slow ones among them.
+const ENOUGH: usize = 3;
 /// Spare time besides what was measured.
 const SPARE: Duration = Duration::from_millis(50);
 
@@ -16,22 +18,22 @@ const SPARE: Duration = Duration::from_millis(50);
 #[derive(Debug, Default)]
 pub(super) struct Lead {
     rounds: VecDeque<Round>,
-    /// How long the next price comes after the moment for which it was asked.
-    price_late: Duration,
+    /// How far from the moment for which it was asked the latest price came.
+    price_off: Duration,
     /// After a window whose certificate came late: no less than this, until it has shrunk away.
     floor: Duration,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Round {
-    price_late: Duration,
+    price_off: Duration,
     agreement: Duration,
 }
 
 impl Lead {
-    /// A price came so long after the moment for which it was asked.
-    pub(super) fn on_price(&mut self, late: Duration) {
-        self.price_late = late;
+    /// A price came this far from the moment for which it was asked, before or after.
+    pub(super) fn on_price(&mut self, off: Duration) {
+        self.price_off = off;
     }
 
     /// A report became a certificate, so long after enough nodes had a price for it; and after the window opened or before.
@@ -42,25 +44,28 @@ impl Lead {
         };
         self.rounds.truncate(ROUNDS - 1);
         self.rounds.push_front(Round {
-            price_late: self.price_late,
+            price_off: self.price_off,
             agreement: agreement.max(timing.settle),
         });
     }
 
-    /// The lead to use now. Before anything was measured it is the longest.
+    /// The lead to use now. Before enough was measured it is the longest.
     ///
-    /// Agreement ends with a message back and forth, which is what it takes besides settling; the prices of the others need
-    /// about as long to arrive, so that it counts three times.
+    /// A quorum needs the prices of several nodes, of which the latest counts, and this node knows only how its own come: three
+    /// times their usual distance from the wish is more than nearly all of them take. Agreement ends with a message back and
+    /// forth, which is what it takes besides settling; the prices of the others need about as long to arrive, so that it counts
+    /// three times.
     pub(super) fn current(&self, timing: &Timing) -> Duration {
-        let slowest = self.rounds.iter().map(|round| {
-            let messages = round.agreement.saturating_sub(timing.settle);
-            round.price_late + round.agreement + messages * 2
-        });
-        let Some(slowest) = slowest.max() else {
+        let rounds = u32::try_from(self.rounds.len()).unwrap_or(u32::MAX);
+        let agreement = self.rounds.iter().map(|round| round.agreement).max();
+        let Some(agreement) = agreement.filter(|_| self.rounds.len() >= ENOUGH) else {
             return timing.lead;
         };
+        let off: Duration = self.rounds.iter().map(|round| round.price_off).sum();
+        let messages = agreement.saturating_sub(timing.settle);
+        let needed = off * 3 / rounds + agreement + messages * 2 + SPARE;
         let shortest = SHORTEST.min(timing.lead);
-        (slowest + SPARE).max(self.floor).clamp(shortest, timing.lead)
+        needed.max(self.floor).clamp(shortest, timing.lead)
     }
 }
 
@@ -74,20 +79,29 @@ mod tests {
         Duration::from_millis(ms)
     }
 
+    /// A network in which it takes this long from enough prices to a certificate.
+    fn known(agreement_ms: u64, timing: &Timing) -> Lead {
+        let mut lead = Lead::default();
+        for _ in 0..ROUNDS {
+            lead.on_certificate(ms(agreement_ms), false, timing);
+        }
+        lead
+    }
+
     #[test]
     fn it_begins_with_the_longest_and_follows_what_is_measured() {
         let (timing, mut lead) = (TIMING(), Lead::default());
-        assert_eq!(lead.current(&timing), timing.lead);
-        lead.on_certificate(ms(152), false, &timing);
+        for _ in 0..ENOUGH {
+            assert_eq!(lead.current(&timing), timing.lead);
+            lead.on_certificate(ms(152), false, &timing);
+        }
         assert_eq!(lead.current(&timing), SHORTEST, "a fast network");
-        lead.on_price(ms(100));
         lead.on_certificate(ms(250), false, &timing);
         assert_eq!(
             lead.current(&timing),
-            ms(100 + 250 + 2 * 100) + SPARE,
-            "the slowest counts"
+            ms(250 + 2 * 100) + SPARE,
+            "the slowest agreement counts"
         );
-        lead.on_price(Duration::ZERO);
         for _ in 0..ROUNDS {
             lead.on_certificate(ms(152), false, &timing);
         }
@@ -97,9 +111,19 @@ mod tests {
     }
 
     #[test]
-    fn a_late_window_doubles_it_at_once_and_the_doubling_wears_off() {
+    fn exchanges_whose_answers_come_at_odd_times_are_given_three_times_as_much() {
         let (timing, mut lead) = (TIMING(), Lead::default());
-        lead.on_certificate(ms(150), false, &timing);
+        for off in [0, 100, 200] {
+            lead.on_price(ms(off));
+            lead.on_certificate(ms(150), false, &timing);
+        }
+        assert_eq!(lead.current(&timing), ms(3 * 100 + 150) + SPARE);
+    }
+
+    #[test]
+    fn a_late_window_doubles_it_at_once_and_the_doubling_wears_off() {
+        let timing = TIMING();
+        let mut lead = known(150, &timing);
         lead.on_certificate(ms(150), true, &timing);
         assert_eq!(lead.current(&timing), SHORTEST * 2);
         lead.on_certificate(ms(150), true, &timing);

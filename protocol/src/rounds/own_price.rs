@@ -68,7 +68,8 @@ impl OwnPrice {
     pub(super) fn take(&mut self, price: AgreedPrice) {
         self.is_for_opening = self.is_opening_asked_for;
         if let Some(asked_for) = self.asked_for {
-            self.lead.on_price(price.observed.since(asked_for));
+            let (late, early) = (price.observed.since(asked_for), asked_for.since(price.observed));
+            self.lead.on_price(late + early);
         }
         self.latest = Some(price);
         self.is_unstated = true;
