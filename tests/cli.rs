@@ -6,9 +6,9 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
+
+use quorate_testkit::wait::{DEADLINE, eventually_within};
 
 const COMMANDS: [&[&str]; 10] = [
     &["node"],
@@ -474,15 +474,7 @@ impl Node {
     }
 
     fn has_logged(&self, part: &str) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !self.log().contains(part) {
-            assert!(
-                Instant::now() < deadline,
-                "waited in vain for {part:?}: {}",
-                self.log()
-            );
-            thread::sleep(Duration::from_millis(20));
-        }
+        eventually_within(part, DEADLINE, || self.log().contains(part).then_some(()));
     }
 
     fn logged(&self, part: &str) -> usize {
@@ -592,11 +584,9 @@ fn who_is_no_member_is_refused_and_both_sides_say_so_once() {
     stranger.has_logged(&format!("peer refuses us: address={address}"));
     member.has_logged("reason=\"not a member\" remedy=\"add it to the file of --members");
     // It goes on trying.
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while stranger.logged(" connected: address=") < 4 {
-        assert!(Instant::now() < deadline, "{}", stranger.log());
-        thread::sleep(Duration::from_millis(20));
-    }
+    eventually_within("four attempts", DEADLINE, || {
+        (stranger.logged(" connected: address=") >= 4).then_some(())
+    });
     assert_eq!(
         (
             stranger.logged("peer refuses us"),

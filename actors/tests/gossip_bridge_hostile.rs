@@ -5,13 +5,14 @@ mod gossip_bridge_support;
 use std::time::Duration;
 
 use gossip_bridge_support::{
-    DEADLINE, Node, eventually, heartbeat, is_thrown_out, meet, network, report, report_at, tcp0, unix_now,
+    Node, eventually, heartbeat, is_thrown_out, meet, network, report, report_at, tcp0, unix_now,
 };
 use libp2p::identity::Keypair;
 use quorate_protocol::{Message, NodeKey, UnixMillis};
 use quorate_testkit::{
     hostile::Hostile,
     raw_peer::{RawPeer, field},
+    wait::DEADLINE,
 };
 use tokio::io::AsyncReadExt;
 

@@ -5,12 +5,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use quorate_protocol::{
-    Address, Attestation, Committee, Digest, Evidence, Heartbeat, Members, Message, Network, NodeKey,
-    Observation, ProvenEquivocation, QuorumRule, Quote, RefusalNotice, Signature, UnixMillis, VerifiedReport,
-    Written,
+    Address, Committee, Digest, Heartbeat, Members, Message, NodeKey, Observation, ProvenEquivocation,
+    QuorumRule, RefusalNotice, Signature, UnixMillis, VerifiedReport, Written,
     judge::{Finding, Judge, JudgeConfig, Verdict, Verified},
     seal::{self, Keyring},
 };
+use quorate_testkit::builders::{self, certify, evidence, key, network, observation, sign};
 
 const NOON: u64 = 1_763_820_000_000;
 const WINDOW: Duration = Duration::from_secs(30);
@@ -19,47 +19,9 @@ fn at(offset_ms: i64) -> UnixMillis {
     UnixMillis::new(NOON.checked_add_signed(offset_ms).unwrap())
 }
 
-fn key(n: u8) -> NodeKey {
-    NodeKey::from_bytes([n; 32]).unwrap()
-}
-
-fn network() -> Network {
-    "local".parse().unwrap()
-}
-
-fn observation(observer: &NodeKey, feed: &str, price: &str, when: UnixMillis) -> Observation {
-    let quote = Quote {
-        source: "coinbase".parse().unwrap(),
-        price: price.parse().unwrap(),
-        at: when,
-    };
-    Observation::new(
-        feed.parse().unwrap(),
-        when,
-        observer.address(),
-        Evidence::new(vec![quote]).unwrap(),
-    )
-}
-
 /// A report by the first of these keys, signed by all of them.
 fn report(signers: &[u8], when: UnixMillis) -> VerifiedReport {
-    let keys: Vec<NodeKey> = signers.iter().map(|n| key(*n)).collect();
-    let mut report = VerifiedReport::sign_own(
-        observation(&keys[0], "ETH/USD", "3000", when),
-        &network(),
-        &keys[0],
-    )
-    .unwrap();
-    for key in &keys[1..] {
-        let signature = key.sign(report.digest());
-        report
-            .add(Attestation {
-                signer: key.address(),
-                signature,
-            })
-            .unwrap();
-    }
-    report
+    builders::report(signers, "3000", when)
 }
 
 fn bytes(report: &VerifiedReport) -> Vec<u8> {
@@ -68,12 +30,7 @@ fn bytes(report: &VerifiedReport) -> Vec<u8> {
 
 fn news(signers: &[u8], writer: u8, when: UnixMillis) -> Vec<u8> {
     let report = report(signers, when);
-    let committee = Committee {
-        members: Members::Open,
-        rule: QuorumRule::at_least(1),
-    };
-    let certificate = report.certify(&committee, 0).unwrap();
-    Message::Written(Written::sign(&certificate, when, &network(), &key(writer))).encode(&network())
+    Message::Written(Written::sign(&certify(&report), when, &network(), &key(writer))).encode(&network())
 }
 
 fn heartbeat(node: u8, when: UnixMillis) -> Heartbeat {
@@ -95,21 +52,18 @@ const ME: u8 = 5;
 
 /// Members are 1 to 5; three signatures are a quorum.
 fn judge() -> Judge {
-    let members = Members::Closed((1..=5).map(|n| key(n).address()).collect());
-    let rule = QuorumRule::at_least(3);
     let config = JudgeConfig::new(
         network(),
         ["ETH/USD".parse().unwrap()].into(),
         key(ME).address(),
-        Committee { members, rule },
+        committee(1..=5),
         WINDOW,
     );
     Judge::new(config, at(-60_000))
 }
 
 fn statement(by: u8, price: &str, when: UnixMillis) -> VerifiedReport {
-    let by = key(by);
-    VerifiedReport::sign_own(observation(&by, "ETH/USD", price, when), &network(), &by).unwrap()
+    builders::report(&[by], price, when)
 }
 
 fn claim(one: VerifiedReport, other: VerifiedReport) -> Vec<u8> {
@@ -262,8 +216,10 @@ fn cases() -> Vec<Case> {
     });
 
     case("other_feed", Ignore, "another feed", &[], {
-        let btc = observation(&key(1), "BTC/USD", "90000", at(0));
-        bytes(&VerifiedReport::sign_own(btc, &network(), &key(1)).unwrap())
+        let btc = "BTC/USD".parse().unwrap();
+        let price = evidence("90000", at(0));
+        let observation = Observation::new(btc, at(0), key(1).address(), price);
+        bytes(&sign(observation, &key(1), &[]))
     });
 
     case(
@@ -642,9 +598,8 @@ fn two_statements_for_one_window_are_a_proof_that_others_accept() {
 }
 
 fn committee(members: std::ops::RangeInclusive<u8>) -> Committee {
-    let members = Members::Closed(members.map(|n| key(n).address()).collect());
     Committee {
-        members,
+        members: builders::members(members),
         rule: QuorumRule::at_least(3),
     }
 }
@@ -698,8 +653,7 @@ fn memory_stays_bounded_however_much_is_heard() {
         let mut secret = [1; 32];
         secret[..4].copy_from_slice(&n.to_be_bytes());
         let stranger = NodeKey::from_bytes(secret).unwrap();
-        let own = observation(&stranger, "ETH/USD", "3000", at(0));
-        let message = bytes(&VerifiedReport::sign_own(own, &network(), &stranger).unwrap());
+        let message = bytes(&sign(observation(&stranger, "3000", at(0)), &stranger, &[]));
         accepted += usize::from(matches!(judge.judge(&message, at(0)), Ok(Verified::Report(_))));
     }
     assert_eq!(accepted, 1500);

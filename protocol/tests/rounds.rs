@@ -5,34 +5,25 @@
 use std::time::Duration;
 
 use quorate_protocol::{
-    Address, AgreedPrice, Attestation, Certificate, Committee, Digest, Evidence, Feed, Fraction, Instant,
-    LastRecord, Members, Message, Network, NodeKey, Observation, ProvenEquivocation, QuorumRule, Quote,
-    UnixMillis, VerifiedReport, WriteOutcome,
+    Address, AgreedPrice, Certificate, Committee, Digest, Fraction, Instant, LastRecord, Members, Message,
+    NodeKey, ProvenEquivocation, QuorumRule, UnixMillis, VerifiedReport, WriteOutcome,
     cosign::CosignPolicy,
-    rounds::{Effect, FetchRequest, Note, Now, Rounds, Settings, SignRequest, StoreRequest, Timing},
+    keccak256,
+    rounds::{
+        Effect, FetchRequest, NodeStatus, Note, Now, Rounds, Settings, SignRequest, StoreRequest, Timing,
+    },
 };
+use quorate_testkit::builders::{self, certify, evidence, feed, key, observation, sign};
 
 const WINDOW: Duration = Duration::from_secs(30);
 const QUARANTINE: Duration = Duration::from_secs(600);
 const NOON: u64 = 1_763_820_000_000;
-
-fn key(n: u8) -> NodeKey {
-    NodeKey::from_bytes([n; 32]).unwrap()
-}
-
-fn network() -> Network {
-    "local".parse().unwrap()
-}
 
 fn at(ms: u64) -> Now {
     Now {
         instant: Instant::after_start(Duration::from_millis(ms)),
         unix: UnixMillis::new(NOON + ms),
     }
-}
-
-fn feed() -> Feed {
-    "ETH/USD".parse().unwrap()
 }
 
 fn timing() -> Timing {
@@ -44,7 +35,7 @@ fn rule(min_signatures: usize) -> QuorumRule {
 }
 
 fn members() -> Members {
-    Members::Closed((1..=9).map(|n| key(n).address()).collect())
+    builders::members(1..=9)
 }
 
 /// What the database says of a last record that nobody here has seen.
@@ -81,30 +72,7 @@ fn settings(quorum: QuorumRule) -> Settings {
 }
 
 fn report(signers: &[u8], ms: u64) -> VerifiedReport {
-    let when = at(ms).unix;
-    let evidence = evidence_of("3000", when);
-    let observer = key(signers[0]);
-    let observation = Observation::new(feed(), when, observer.address(), evidence);
-    let mut report = VerifiedReport::sign_own(observation, &network(), &observer).unwrap();
-    for n in &signers[1..] {
-        let signature = key(*n).sign(report.digest());
-        report
-            .add(Attestation {
-                signer: key(*n).address(),
-                signature,
-            })
-            .unwrap();
-    }
-    report
-}
-
-fn evidence_of(price: &str, at: UnixMillis) -> Evidence {
-    let quote = Quote {
-        source: "coinbase".parse().unwrap(),
-        price: price.parse().unwrap(),
-        at,
-    };
-    Evidence::new(vec![quote]).unwrap()
+    builders::report(signers, "3000", at(ms).unix)
 }
 
 fn agreed(ms: u64) -> AgreedPrice {
@@ -115,18 +83,14 @@ fn agreed_on(price: &str, ms: u64) -> AgreedPrice {
     let Now { instant, unix } = at(ms);
     AgreedPrice {
         feed: feed(),
-        evidence: evidence_of(price, unix),
+        evidence: evidence(price, unix),
         observed_at: unix,
         observed: instant,
     }
 }
 
 fn certificate(signers: &[u8], ms: u64) -> Certificate {
-    let committee = Committee {
-        members: members(),
-        rule: rule(signers.len()),
-    };
-    report(signers, ms).certify(&committee, 0).unwrap()
+    certify(&report(signers, ms))
 }
 
 /// A machine that has heard from an empty database.
@@ -436,11 +400,8 @@ fn candidates_are_bounded_however_many_observers_there_are() {
         secret[..4].copy_from_slice(&n.to_be_bytes());
         let stranger = NodeKey::from_bytes(secret).unwrap();
         let when = at(u64::from(n)).unix;
-        let own = Observation::new(feed(), when, stranger.address(), evidence_of("3000", when));
-        machine.on_report(
-            VerifiedReport::sign_own(own, &network(), &stranger).unwrap(),
-            at(u64::from(n)),
-        );
+        let own = observation(&stranger, "3000", when);
+        machine.on_report(sign(own, &stranger, &[]), at(u64::from(n)));
     }
     assert_eq!(machine.candidates(), 256);
 }
@@ -802,4 +763,160 @@ fn the_lack_of_a_quorum_is_early_until_a_window_has_passed() {
     };
     assert_eq!(early(100), Some(true));
     assert_eq!(early(30_100), Some(false));
+}
+
+/// Whether a machine asks for the last record at this moment.
+fn asks_at(machine: &mut Rounds, ms: u64) -> bool {
+    machine.on_tick(at(ms)).contains(&asks_last_record())
+}
+
+#[test]
+fn the_last_record_is_asked_for_again_when_no_answer_comes() {
+    let mut machine = Rounds::start(settings(rule(3)), at(0)).0;
+    let asked: Vec<u64> = (1..25_000).filter(|ms| asks_at(&mut machine, *ms)).collect();
+    assert_eq!(asked, [10_000, 20_000]);
+    machine.on_last_record(Ok(None), at(25_000));
+    assert!((25_001..60_000).all(|ms| !asks_at(&mut machine, ms)));
+}
+
+#[test]
+fn while_the_database_is_away_it_is_asked_with_growing_pauses() {
+    let mut machine = Rounds::start(settings(rule(3)), at(0)).0;
+    let (mut now, mut pauses) = (0, vec![]);
+    for _ in 0..7 {
+        machine.on_last_record(Err("connection refused".to_owned()), at(now));
+        let again = (now + 1..now + 10_000).find(|ms| asks_at(&mut machine, *ms));
+        pauses.push(again.unwrap() - now);
+        now = again.unwrap();
+    }
+    assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 4000, 4000]);
+    assert!(machine.status(at(now)).tally.database_lost_at.is_some());
+    machine.on_last_record(Ok(None), at(now));
+    assert_eq!(machine.status(at(now)).tally.database_lost_at, None);
+}
+
+#[test]
+fn a_certificate_waits_for_the_database_for_longer_than_anybody_would_vouch_for_it() {
+    let mut machine = ready(rule(3));
+    machine.on_report(report(&[2, 3, 4], 100), at(100));
+    let (mut now, digest) = next_write(&mut machine, 100, 1200).unwrap();
+    while now < 3 * 30_000 {
+        let reason = "connection refused".to_owned();
+        machine.on_write_outcome(digest, WriteOutcome::Unavailable { reason }, at(now + 1));
+        let (again, same) = next_write(&mut machine, now + 1, now + 5_000).unwrap();
+        assert_eq!(same, digest);
+        now = again;
+    }
+    let written_at = at(now + 1).unix;
+    let effects = machine.on_write_outcome(digest, WriteOutcome::Written { written_at }, at(now + 1));
+    let announced = Effect::Sign(SignRequest::Written {
+        certificate: certificate(&[2, 3, 4], 100),
+        written_at,
+    });
+    assert!(effects.contains(&announced), "{effects:?}");
+}
+
+/// The wish for a price a lead before a window that opens then.
+fn wishes_for(opens: u64) -> Effect {
+    Effect::Fetch(FetchRequest::By {
+        feed: feed(),
+        at: at(opens).instant.before(timing().lead),
+    })
+}
+
+#[test]
+fn the_next_price_is_wanted_a_lead_before_the_next_window_opens() {
+    let mut machine = Rounds::start(settings(rule(3)), at(0)).0;
+    let last = last_record(7, Duration::from_secs(25));
+    assert_eq!(
+        machine.on_last_record(Ok(Some(last)), at(1000)),
+        [wishes_for(6000)]
+    );
+    machine.on_own_price(agreed(5000), at(5000));
+    machine.on_report(report(&[1, 2, 3], 5100), at(5100));
+    let (written, digest) = next_write(&mut machine, 5100, 8000).unwrap();
+    let written_at = at(written).unix;
+    let effects = machine.on_write_outcome(digest, WriteOutcome::Written { written_at }, at(written));
+    assert!(effects.contains(&wishes_for(written + 30_000)), "{effects:?}");
+}
+
+#[test]
+fn the_answer_to_a_write_from_before_a_restart_closes_the_window_and_is_not_announced() {
+    let mut machine = ready(rule(3));
+    let written_at = at(1000).unix;
+    let unknown = report(&[2, 3, 4], 100).digest();
+    let effects = machine.on_write_outcome(unknown, WriteOutcome::Written { written_at }, at(1000));
+    assert_eq!(effects, [wishes_for(31_000)]);
+}
+
+#[test]
+fn the_best_ranked_observation_is_cosigned_when_all_had_time_to_come_and_one_at_a_time() {
+    let mut observers = [2u8, 3];
+    // By the last record, of which there is none, and the observer.
+    observers.sort_by_key(|n| keccak256([[0; 32].as_slice(), key(*n).address().as_bytes()]));
+    let [best, other] = observers;
+    let mut machine = with_two_peers(ready(rule(3)), 2);
+    machine.on_own_price(agreed(90), at(90));
+    machine.on_report(report(&[other], 100), at(100));
+    machine.on_report(report(&[best], 150), at(150));
+    let asked: Vec<(u64, Digest)> = (151..600)
+        .flat_map(|ms| {
+            machine
+                .on_tick(at(ms))
+                .into_iter()
+                .map(move |effect| (ms, effect))
+        })
+        .filter_map(|(ms, effect)| match effect {
+            Effect::Sign(SignRequest::CoSign(report)) => Some((ms, report.digest())),
+            _ => None,
+        })
+        .collect();
+    let settled = 100 + u64::try_from(timing().settle.as_millis()).unwrap();
+    assert_eq!(asked, [(settled, report(&[best], 150).digest())]);
+}
+
+#[test]
+fn without_a_price_of_its_own_a_node_cosigns_nothing_until_it_has_one() {
+    let mut machine = with_two_peers(ready(rule(3)), 2);
+    machine.on_report(report(&[2], 100), at(100));
+    assert!((100..1000).all(|ms| !asks_to_cosign(&machine.on_tick(at(ms)))));
+    assert!(asks_to_cosign(&machine.on_own_price(agreed(1000), at(1000))));
+}
+
+#[test]
+fn a_known_proof_is_no_news_and_a_quarantine_ends() {
+    let mut machine = with_two_peers(ready(rule(3)), 2);
+    let (one, other) = (report(&[2], 100), report(&[2], 200));
+    let proof = ProvenEquivocation::of(&one, &other, Duration::from_secs(15)).unwrap();
+    machine.on_equivocation(proof.clone(), true, at(201));
+    let again = machine.on_equivocation(proof, false, at(1000));
+    let passes_on = |effect: &Effect| matches!(effect, Effect::Store(_) | Effect::Publish(_));
+    assert!(!again.iter().any(passes_on), "{again:?}");
+    let status = machine.status(at(1000));
+    let of = |node: &&NodeStatus| node.address == key(2).address();
+    let liar = status.nodes.iter().find(of).unwrap();
+    assert_eq!(liar.findings, [("equivocation", 1)].into());
+    assert!(liar.quarantined_ms.is_some_and(|left| left > 590_000));
+    machine.on_tick(at(601_000));
+    let nodes = machine.status(at(601_000)).nodes;
+    assert!(nodes.iter().any(|node| of(&node)));
+    assert!(nodes.iter().all(|node| node.quarantined_ms.is_none()));
+}
+
+#[test]
+fn a_refusal_is_counted_each_time_and_told_once_a_window() {
+    let mut machine = with_two_peers(ready(rule(3)), 2);
+    machine.on_own_price(agreed_on("3600", 90), at(90));
+    let mut told = 0;
+    for ms in 100..4000 {
+        let effects = match ms {
+            100 | 1100 | 2100 => machine.on_report(report(&[2], ms), at(ms)),
+            _ => machine.on_tick(at(ms)),
+        };
+        let is_told = |effect: &&Effect| matches!(effect, Effect::Sign(SignRequest::Refusal { .. }));
+        told += effects.iter().filter(is_told).count();
+    }
+    let tally = machine.status(at(4000)).tally;
+    assert_eq!((told, tally.refused), (1, 3));
+    assert_eq!(tally.refusals[&key(2).address()]["price_deviates"], 3);
 }

@@ -7,15 +7,19 @@ use quorate_actors::db_writer::{self, DbWriter, DbWriterMessage, Terms};
 use quorate_protocol::{
     Certificate, Committee, ProvenEquivocation, UnixMillis, WriteOutcome, rounds::StoreRequest,
 };
-use quorate_store::{DatabaseUrl, EquivocationQuery, RecordQuery, Store, StoreConfig};
+use quorate_store::{DatabaseUrl, EquivocationQuery, NODE_ROLE, RecordQuery, Store, StoreConfig};
 use quorate_supervisor::{ActorSpec, Fault, StepOutcome, Supervisor};
+use quorate_testkit::{
+    builders::{certify, feed, key, network, open, report, unix_now},
+    postgres::{Database, LONG, connect, start_server},
+    wait::eventually,
+};
 use tokio::sync::watch;
+use tokio_postgres::Client;
 
 use crate::{
     neighbours::{LastRecordIs, Neighbours, Wrote},
-    postgres::{Database, LONG, start_server},
-    reports::{certify, feed, key, network, observation, report, three_signatures, unix_now},
-    running::{eventually, in_real_time, panic_and_restart, supervisor},
+    running::{in_real_time, panic_and_restart, supervisor},
 };
 
 struct Bench {
@@ -80,15 +84,14 @@ impl Bench {
 
 /// Three signatures make a record, the second key's among them.
 fn validated_by_2() -> Committee {
-    let mut committee = three_signatures();
+    let mut committee = open(3);
     committee.rule.validators.insert(key(2).address());
     committee
 }
 
 /// A certificate of the moment `at`, with three signatures.
 fn certificate_of(at: UnixMillis) -> Certificate {
-    let observation = observation(&key(1), "3012.45", at);
-    certify(&report(observation, &key(1), &[&key(2), &key(3)]))
+    certify(&report(&[1, 2, 3], "3012.45", at))
 }
 
 fn certificate() -> Certificate {
@@ -98,6 +101,39 @@ fn certificate() -> Certificate {
 fn later_than(certificate: &Certificate) -> Certificate {
     let at = certificate.report().observation().observed_at();
     certificate_of(UnixMillis::new(at.get() + 1))
+}
+
+/// How many records there are, and how many signatures.
+async fn rows(database: &Database) -> (i64, i64) {
+    let counts = "SELECT (SELECT count(*) FROM eth_prices), (SELECT count(*) FROM eth_price_signatures)";
+    let row = connect(&database.owner)
+        .await
+        .query_one(counts, &[])
+        .await
+        .unwrap();
+    (row.get(0), row.get(1))
+}
+
+/// Holds every write back until the returned session ends its transaction.
+async fn hold_writes(database: &Database) -> Client {
+    let client = connect(&database.owner).await;
+    client
+        .batch_execute("BEGIN; LOCK TABLE eth_prices IN SHARE MODE")
+        .await
+        .unwrap();
+    client
+}
+
+/// Waits until a node's write waits for [`hold_writes`].
+async fn has_a_write_waiting(database: &Database) {
+    let client = connect(&database.owner).await;
+    let waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND usename = $1
+        AND wait_event_type = 'Lock'";
+    eventually("a write waits", async || {
+        let waits = client.query(waiting, &[&NODE_ROLE]).await.unwrap();
+        (!waits.is_empty()).then_some(())
+    })
+    .await;
 }
 
 fn is_recent(age: Duration) -> bool {
@@ -110,8 +146,7 @@ fn a_proof_of_equivocation_is_kept_once_whoever_brings_it() {
         let database = Database::migrated(LONG).await;
         let bench = Bench::new(&database.node);
         let at = unix_now();
-        let [one, other] =
-            ["3012.45", "3012.46"].map(|price| report(observation(&key(7), price, at), &key(7), &[]));
+        let [one, other] = ["3012.45", "3012.46"].map(|price| report(&[7], price, at));
         let proof = ProvenEquivocation::of(&one, &other, Duration::from_secs(15)).unwrap();
         let store = Store::new(StoreConfig::new(database.node.clone()));
         bench
@@ -121,15 +156,11 @@ fn a_proof_of_equivocation_is_kept_once_whoever_brings_it() {
             )))
             .await
             .unwrap();
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-        let kept = loop {
+        let kept = eventually("the proof is kept", async || {
             let kept = store.equivocations(EquivocationQuery::default()).await.unwrap();
-            if !kept.is_empty() {
-                break kept;
-            }
-            assert!(tokio::time::Instant::now() < deadline, "it is never kept");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        };
+            (!kept.is_empty()).then_some(kept)
+        })
+        .await;
         let again = store
             .keep_equivocation(&proof, &network(), key(2).address())
             .await;
@@ -182,7 +213,7 @@ fn a_certificate_is_written_then_a_duplicate_and_the_next_too_soon() {
         assert!(last.digest == certificate.digest() && is_recent(last.age));
         let last = bench.last_record().await.answer.unwrap().unwrap();
         assert!(last.digest == certificate.digest() && is_recent(last.age));
-        assert_eq!(database.rows().await, (1, 3));
+        assert_eq!(rows(&database).await, (1, 3));
         assert_eq!(*bench.misfit.borrow(), None);
     });
 }
@@ -192,10 +223,10 @@ fn what_the_database_will_never_take_is_refused() {
     in_real_time(async {
         let database = Database::migrated(LONG).await;
         let bench = Bench::new(&database.node);
-        let alone = report(observation(&key(1), "3012.45", unix_now()), &key(1), &[]);
+        let alone = report(&[1], "3012.45", unix_now());
         let outcome = bench.write(&certify(&alone)).await;
         assert!(matches!(outcome, WriteOutcome::Refused { .. }), "{outcome:?}");
-        assert_eq!(database.rows().await, (0, 0));
+        assert_eq!(rows(&database).await, (0, 0));
     });
 }
 
@@ -203,8 +234,7 @@ fn what_the_database_will_never_take_is_refused() {
 fn while_the_server_is_stopped_it_is_unavailable_and_writes_after_its_return() {
     in_real_time(async {
         let mut server = start_server();
-        let database = Database::empty_on(&server).await;
-        database.migrate(LONG).await;
+        let database = Database::migrated_on(&server, LONG).await;
         let bench = Bench::new(&database.node);
         assert_eq!(
             bench.last_record().await.answer.map(|last| last.is_none()),
@@ -222,7 +252,7 @@ fn while_the_server_is_stopped_it_is_unavailable_and_writes_after_its_return() {
         server.start_again().unwrap();
         let outcome = bench.write(&certificate).await;
         assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
-        assert_eq!(database.rows().await, (1, 3));
+        assert_eq!(rows(&database).await, (1, 3));
     });
 }
 
@@ -230,8 +260,7 @@ fn while_the_server_is_stopped_it_is_unavailable_and_writes_after_its_return() {
 fn a_server_that_is_not_there_at_the_start_is_waited_for() {
     in_real_time(async {
         let mut server = start_server();
-        let database = Database::empty_on(&server).await;
-        database.migrate(LONG).await;
+        let database = Database::migrated_on(&server, LONG).await;
         server.stop().unwrap();
         let bench = Bench::new(&database.node);
         assert!(bench.last_record().await.answer.is_err());
@@ -246,7 +275,7 @@ fn a_panic_in_the_middle_of_a_write_makes_its_outcome_unknown_and_a_retry_writes
     in_real_time(async {
         let database = Database::migrated(LONG).await;
         let bench = Bench::new(&database.node);
-        let held = database.hold_writes().await;
+        let held = hold_writes(&database).await;
         let certificate = certificate();
         bench.hand_over(&certificate).await;
         bench
@@ -255,7 +284,7 @@ fn a_panic_in_the_middle_of_a_write_makes_its_outcome_unknown_and_a_retry_writes
             .await
             .unwrap();
         bench.neighbours.hears::<LastRecordIs>(1).await;
-        database.has_a_write_waiting().await;
+        has_a_write_waiting(&database).await;
 
         panic_and_restart(&bench.supervisor, "DbWriter").await;
         let lost: Wrote = bench.neighbours.hears(1).await;
@@ -279,7 +308,7 @@ fn a_panic_in_the_middle_of_a_write_makes_its_outcome_unknown_and_a_retry_writes
             WriteOutcome::Written { .. } | WriteOutcome::Duplicate { last: Some(_) }
         );
         assert!(stands, "{outcome:?}");
-        assert_eq!(database.rows().await, (1, 3));
+        assert_eq!(rows(&database).await, (1, 3));
     });
 }
 
@@ -315,12 +344,12 @@ fn settings_that_are_not_the_nodes_are_told_with_both_values() {
         };
         let bench = Bench::with_terms(&database.node, terms);
         let outcome = bench.write(&certificate()).await;
-        let told = eventually("the misfit", || bench.misfit.borrow().clone()).await;
+        let told = eventually("the misfit", async || bench.misfit.borrow().clone()).await;
         for value in ["30s", "3600s", "minimum is 2", "requires 3"] {
             assert!(told.contains(value), "{value} in {told}");
         }
         assert_eq!(outcome, WriteOutcome::Unavailable { reason: told });
-        assert_eq!(database.rows().await, (0, 0), "nothing is written on other terms");
+        assert_eq!(rows(&database).await, (0, 0), "nothing is written on other terms");
     });
 }
 
@@ -364,12 +393,12 @@ fn a_shutdown_waits_for_the_write_on_its_way() {
     in_real_time(async {
         let database = Database::migrated(LONG).await;
         let bench = Bench::new(&database.node);
-        let held = database.hold_writes().await;
+        let held = hold_writes(&database).await;
         let certificate = certificate();
         bench.hand_over(&certificate).await;
         let shutdown = bench.supervisor.shutdown(&["DbWriter"], Duration::from_secs(10));
         let release = async {
-            database.has_a_write_waiting().await;
+            has_a_write_waiting(&database).await;
             assert!(bench.neighbours.all::<Wrote>().is_empty());
             held.batch_execute("COMMIT").await.unwrap();
         };
@@ -377,7 +406,7 @@ fn a_shutdown_waits_for_the_write_on_its_way() {
         assert_eq!(report.steps, [("DbWriter", StepOutcome::Drained)]);
         let wrote: Wrote = bench.neighbours.hears(1).await;
         assert!(matches!(wrote.outcome, WriteOutcome::Written { .. }), "{wrote:?}");
-        assert_eq!(database.rows().await, (1, 3));
+        assert_eq!(rows(&database).await, (1, 3));
         assert!(!bench.writer.connected());
     });
 }

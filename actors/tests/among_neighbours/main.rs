@@ -5,7 +5,6 @@
 mod aggregator;
 mod db_writer;
 mod neighbours;
-mod postgres;
 mod reports;
 mod running;
 mod signer;

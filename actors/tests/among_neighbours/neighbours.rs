@@ -17,9 +17,8 @@ use quorate_protocol::{
     rounds::{FetchRequest, SignRequest, StoreRequest},
 };
 use quorate_supervisor::Mailbox;
+use quorate_testkit::wait::eventually;
 use tokio::time::Instant;
-
-use crate::running::eventually;
 
 /// One kind of thing that a neighbour can be told.
 pub(crate) trait Told: Clone {
@@ -237,7 +236,7 @@ impl Neighbours {
 
     /// Waits for the message of this kind with this number, from 1.
     pub(crate) async fn hears<M: Told>(&self, number: usize) -> M {
-        eventually(std::any::type_name::<M>(), || {
+        eventually(std::any::type_name::<M>(), async || {
             self.all::<M>().into_iter().nth(number - 1)
         })
         .await

@@ -4,10 +4,8 @@ use std::{future::Future, time::Duration};
 
 use actix::System;
 use quorate_supervisor::{Fault, Phase, Supervisor, SupervisorConfig};
-use tokio::time::{Instant, sleep};
-
-/// Generous: the machine may be busy. In paused time it costs nothing.
-const DEADLINE: Duration = Duration::from_secs(60);
+use quorate_testkit::wait::eventually;
+use tokio::time::Instant;
 
 /// Runs a test on one thread whose time is paused: it jumps to the next timer whenever nothing else is to be done.
 pub(crate) fn in_paused_time<T>(test: impl Future<Output = T>) -> T {
@@ -20,18 +18,6 @@ pub(crate) fn in_paused_time<T>(test: impl Future<Output = T>) -> T {
 /// Runs a test on one thread in real time.
 pub(crate) fn in_real_time<T>(test: impl Future<Output = T>) -> T {
     System::new().block_on(test)
-}
-
-/// Waits until `look` finds something.
-pub(crate) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain: {what}");
-        sleep(Duration::from_millis(1)).await;
-    }
 }
 
 /// Sleeps until this long after `start`; time must not have passed it.
@@ -54,10 +40,13 @@ pub(crate) async fn panic_and_restart(supervisor: &Supervisor, name: &str) {
         let all = supervisor.statuses();
         all.into_iter().find(|status| status.name == name).unwrap()
     };
-    eventually("it runs", || (status().phase == Phase::Running).then_some(())).await;
+    eventually("it runs", async || {
+        (status().phase == Phase::Running).then_some(())
+    })
+    .await;
     let before = status().restarts;
     supervisor.inject(name, Fault::Panic).unwrap();
-    eventually("it runs again", || {
+    eventually("it runs again", async || {
         (status().restarts > before && status().phase == Phase::Running).then_some(())
     })
     .await;

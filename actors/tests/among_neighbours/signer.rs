@@ -12,11 +12,11 @@ use quorate_protocol::{
     cosign::Refusal, rounds::SignRequest,
 };
 use quorate_supervisor::{ActorSpec, Supervisor};
+use quorate_testkit::builders::{certify, evidence, feed, key, network, observation, report, sign};
 use tokio::time::sleep;
 
 use crate::{
     neighbours::{CoSigned, Neighbours, OwnReport, Publish},
-    reports::{certify, evidence, feed, key, network, observation, report},
     running::{in_paused_time, panic_and_restart, supervisor},
 };
 
@@ -58,7 +58,7 @@ impl Bench {
     async fn state(&self, price: &str) {
         let price = AgreedPrice {
             feed: feed(),
-            evidence: evidence(price),
+            evidence: evidence(price, self.clock.unix_now()),
             observed_at: self.clock.unix_now(),
             observed: self.clock.now(),
         };
@@ -68,7 +68,7 @@ impl Bench {
     /// Asks for a co-signature under an observation of one of these keys, and waits for the answer.
     async fn cosign(&self, observer: &NodeKey, observation: Observation) -> CoSigned {
         let answers = self.neighbours.all::<CoSigned>().len();
-        let report = report(observation, observer, &[]);
+        let report = sign(observation, observer, &[]);
         self.ask(SignRequest::CoSign(report)).await;
         self.neighbours.hears(answers + 1).await
     }
@@ -87,7 +87,7 @@ fn an_own_observation_is_signed_published_and_told_to_the_aggregator() {
         let said = own.observation();
         assert_eq!(said.observer(), bench.key.address());
         assert_eq!((said.observed_at(), said.feed().clone()), (NOON, feed()));
-        assert_eq!(said.evidence(), &evidence("3012.45"));
+        assert_eq!(said.evidence(), &evidence("3012.45", NOON));
         let signature = own.signatures()[&bench.key.address()];
         assert_eq!(
             signature.recover(said.digest(&network())),
@@ -108,7 +108,7 @@ fn what_it_cosigns_it_publishes_with_its_signature_and_tells_the_aggregator() {
         assert_eq!(answer.feed, feed());
         assert_eq!(answer.digest, theirs.digest(&network()));
         let signed = answer.answer.unwrap();
-        assert_eq!(signed, report(theirs.clone(), &key(1), &[&bench.key]));
+        assert_eq!(signed, sign(theirs.clone(), &key(1), &[&bench.key]));
         let Publish(published) = bench.neighbours.hears(1).await;
         assert_eq!(published, Message::Report(signed.to_report()));
         let again = bench.cosign(&key(1), theirs).await;
@@ -221,8 +221,7 @@ fn a_refusal_is_said_in_its_own_name() {
 fn news_and_signs_of_life_are_signed_and_published() {
     in_paused_time(async {
         let bench = Bench::new();
-        let record = observation(&key(1), "3012.45", NOON);
-        let certificate = certify(&report(record, &key(1), &[&key(2)]));
+        let certificate = certify(&report(&[1, 2], "3012.45", NOON));
         let written = SignRequest::Written {
             certificate: certificate.clone(),
             written_at: NOON,

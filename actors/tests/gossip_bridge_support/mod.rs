@@ -9,14 +9,13 @@
 
 use std::{
     collections::BTreeSet,
-    net::TcpListener,
     pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context as TaskContext, Poll},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use actix::{
@@ -33,58 +32,31 @@ use quorate_actors::{
     },
 };
 use quorate_protocol::{
-    Address, Committee, Evidence, Feed, Heartbeat, Members, Message, Network, NodeKey, Observation,
-    ProvenEquivocation, QuorumRule, Quote, Signature, UnixMillis, VerifiedReport,
+    Address, Committee, Heartbeat, Members, Message, NodeKey, ProvenEquivocation, QuorumRule, Signature,
+    UnixMillis, VerifiedReport,
     judge::{JudgeConfig, Verified},
     seal::Keyring,
 };
-use quorate_testkit::hostile::Hostile;
+pub use quorate_testkit::{
+    builders::{feed, network, unix_now},
+    wait::eventually,
+};
+use quorate_testkit::{
+    builders::{observation, open, sign},
+    hostile::Hostile,
+    port,
+};
 use tokio::sync::oneshot;
 
 pub mod crossing;
-
-/// Generous: the machine may be busy. What is waited for takes well below a second otherwise.
-pub const DEADLINE: Duration = Duration::from_secs(30);
-
-pub fn network() -> Network {
-    "test".parse().unwrap()
-}
-
-pub fn feed() -> Feed {
-    "ETH/USD".parse().unwrap()
-}
-
-pub fn unix_now() -> UnixMillis {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    UnixMillis::new(now.as_millis().try_into().unwrap())
-}
 
 pub fn tcp0() -> Multiaddr {
     "/ip4/127.0.0.1/tcp/0".parse().unwrap()
 }
 
-/// A TCP address whose port was free a moment ago.
+/// A TCP address whose port is free.
 pub fn free_tcp() -> Multiaddr {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()
-}
-
-pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = tokio::time::Instant::now() + DEADLINE;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "waited {DEADLINE:?} in vain: {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    format!("/ip4/127.0.0.1/tcp/{}", port::free()).parse().unwrap()
 }
 
 /// What the Aggregator would have been told.
@@ -165,16 +137,12 @@ impl Drop for Node {
 }
 
 pub fn config(listen: Vec<Multiaddr>, peers: Vec<Multiaddr>) -> BridgeConfig {
-    let committee = Committee {
-        members: Members::Open,
-        rule: QuorumRule::at_least(3),
-    };
     let judge = JudgeConfig::new(
         network(),
         BTreeSet::from([feed()]),
         // Whose bridge it is: filled in when it starts.
         Address::new([0; 20]),
-        committee,
+        open(3),
         Duration::from_secs(30),
     );
     BridgeConfig {
@@ -404,14 +372,7 @@ pub async fn all_up(nodes: &[&Node]) {
 
 /// A report of `observer`'s own, as of `at`.
 pub fn report_at(observer: &NodeKey, at: UnixMillis) -> VerifiedReport {
-    let quote = Quote {
-        source: "coinbase".parse().unwrap(),
-        price: "3012.45".parse().unwrap(),
-        at,
-    };
-    let evidence = Evidence::new(vec![quote]).unwrap();
-    let observation = Observation::new(feed(), at, observer.address(), evidence);
-    VerifiedReport::sign_own(observation, &network(), observer).unwrap()
+    sign(observation(observer, "3012.45", at), observer, &[])
 }
 
 pub fn report(observer: &NodeKey) -> Message {

@@ -7,14 +7,15 @@ use std::{
 };
 
 use quorate_protocol::{
-    Address, AgreedPrice, Attestation, Certificate, Committee, Digest, Evidence, Feed, Fraction, Heartbeat,
-    Instant, LastRecord, Members, Message, Network, NodeKey, Observation, Price, ProvenEquivocation,
-    QuorumRule, Quote, RefusalNotice, Signature, UnixMillis, VerifiedReport, WriteOutcome, Written,
+    Address, AgreedPrice, Certificate, Committee, Digest, Fraction, Heartbeat, Instant, LastRecord, Members,
+    Message, Network, NodeKey, Observation, Price, ProvenEquivocation, QuorumRule, RefusalNotice, Signature,
+    UnixMillis, VerifiedReport, WriteOutcome, Written,
     cosign::{CosignPolicy, SigningJournal},
     judge::{Finding, Judge, JudgeConfig, Verified},
     one_window,
     rounds::{Effect, FetchRequest, Note, Now, Rounds, Settings, SignRequest, StoreRequest, Timing},
 };
+use quorate_testkit::builders::{self, attest, certify, feed, key};
 
 pub(crate) const WINDOW: Duration = Duration::from_secs(30);
 const NOON: u64 = 1_700_000_000_000;
@@ -111,7 +112,7 @@ pub(crate) struct Simulation {
 impl Simulation {
     pub(crate) fn new(scenario: Scenario) -> Self {
         let keys: Vec<NodeKey> = (0..scenario.nodes)
-            .map(|n| NodeKey::from_bytes([u8::try_from(n).unwrap() + 1; 32]).unwrap())
+            .map(|n| key(u8::try_from(n).unwrap() + 1))
             .collect();
         let members = match scenario.open {
             true => Members::Open,
@@ -253,43 +254,18 @@ impl Simulation {
         let observation = self.observation(0);
         let mut report = VerifiedReport::sign_own(observation, &self.network, &self.nodes[0].key).unwrap();
         for node in &self.nodes[1..signers] {
-            let signature = node.key.sign(report.digest());
-            report
-                .add(Attestation {
-                    signer: node.key.address(),
-                    signature,
-                })
-                .unwrap();
+            report.add(attest(&node.key, report.digest())).unwrap();
         }
-        let rule = QuorumRule::at_least(signers);
-        report
-            .certify(
-                &Committee {
-                    members: Members::Open,
-                    rule,
-                },
-                0,
-            )
-            .unwrap()
+        certify(&report)
     }
 
     /// Somebody from outside, with so many keys of his own, sends every node one report of this price that all of them signed.
     pub(crate) fn strangers_report(&mut self, price: &str, keys: u8) {
-        let keys: Vec<NodeKey> = (0..keys)
-            .map(|n| NodeKey::from_bytes([100 + n; 32]).unwrap())
-            .collect();
-        let at = self.clocks().unix;
-        let quote = Quote {
-            source: "coinbase".parse().unwrap(),
-            price: price.parse().unwrap(),
-            at,
-        };
-        let evidence = Evidence::new(vec![quote]).unwrap();
-        let observation = Observation::new(feed(), at, keys[0].address(), evidence);
+        let keys: Vec<NodeKey> = (0..keys).map(|n| key(100 + n)).collect();
+        let observation = builders::observation(&keys[0], price, self.clocks().unix);
         let mut report = VerifiedReport::sign_own(observation, &self.network, &keys[0]).unwrap();
         for key in &keys[1..] {
-            let (signer, signature) = (key.address(), key.sign(report.digest()));
-            report.add(Attestation { signer, signature }).unwrap();
+            report.add(attest(key, report.digest())).unwrap();
         }
         let bytes = Message::Report(report.to_report()).encode(&self.network);
         for index in 0..self.nodes.len() {
@@ -300,7 +276,7 @@ impl Simulation {
     /// So many keys of nobody give every node a sign of life.
     pub(crate) fn ghosts_beat(&mut self, ghosts: u8) {
         for n in 0..ghosts {
-            let key = NodeKey::from_bytes([200 - n; 32]).unwrap();
+            let key = key(200 - n);
             let heartbeat = Heartbeat {
                 node: key.address(),
                 version: "0.1.0".to_owned(),
@@ -512,18 +488,8 @@ impl Simulation {
         // Prices walk slowly and differ a little between nodes.
         let cents = 300_000 + millis(self.now) / 10_000 + index as u64;
         let cents = if node.lies { cents * 12 / 10 } else { cents };
-        let price: Price = format!("{}.{:02}", cents / 100, cents % 100).parse().unwrap();
-        let quote = Quote {
-            source: "coinbase".parse().unwrap(),
-            price,
-            at,
-        };
-        Observation::new(
-            feed(),
-            at,
-            node.key.address(),
-            Evidence::new(vec![quote]).unwrap(),
-        )
+        let price = format!("{}.{:02}", cents / 100, cents % 100);
+        builders::observation(&node.key, &price, at)
     }
 
     fn gossip(&mut self, from: usize, message: &Message) {
@@ -612,10 +578,6 @@ impl Simulation {
         self.random ^= self.random << 17;
         Duration::from_micros(least * 1000 + self.random % ((most - least) * 1000 + 1))
     }
-}
-
-pub(crate) fn feed() -> Feed {
-    "ETH/USD".parse().unwrap()
 }
 
 pub(crate) fn millis(duration: Duration) -> u64 {

@@ -15,8 +15,7 @@ use quorate_store::{
 };
 
 use crate::support::{
-    LONG, certificate, connect, database, database_of, empty_database, empty_database_named, now, options,
-    store, write,
+    Database, LONG, certificate, connect, database, database_of, empty_database, now, options, store, write,
 };
 
 /// The folder's migrations in order: what each does, and how it is undone.
@@ -205,7 +204,7 @@ fn a_runtime_of_one_thread_is_enough() {
 async fn an_owner_that_is_no_superuser_can_migrate_and_the_role_is_limited_all_the_same() {
     // On a server of its own: since Postgres 16 an owner changes only roles that it has made, and other tests have made the node's.
     let server = PrivatePostgres::start(&PrivateOptions::default()).unwrap();
-    let database = empty_database_named(&server, "prices", "template1").await;
+    let database = Database::named(&server, "prices").await;
     let secret = Secret::new("an owner's password");
     let superuser = connect(&database.owner).await;
     superuser

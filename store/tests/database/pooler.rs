@@ -2,17 +2,21 @@
 
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures::future::join_all;
 use quorate_protocol::WriteOutcome;
 use quorate_store::{
     DatabaseUrl, MigrateOptions, PrivateOptions, PrivatePostgres, RecordQuery, Store, StoreConfig, migrate,
+};
+use quorate_testkit::{
+    port,
+    wait::{DEADLINE, eventually_within},
 };
 use tempfile::TempDir;
 
@@ -38,10 +42,7 @@ impl Pooled {
         let server = PrivatePostgres::start(&PrivateOptions::default()).unwrap();
         let folder = tempfile::tempdir_in("/tmp").unwrap();
         let path = |name: &str| folder.path().join(name);
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .unwrap()
-            .port();
+        let port = port::free();
         let owner_password = server.owner_url().password().unwrap().reveal().to_owned();
         let users = format!(
             "\"postgres\" \"{owner_password}\"\n\"quorate_node\" \"{}\"\n",
@@ -68,11 +69,9 @@ impl Pooled {
             std::os::unix::fs::chown(path(name), Some(uid), Some(gid)).unwrap();
         }
         let pooler = command.uid(uid).gid(gid).spawn().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "PgBouncer does not listen");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        eventually_within("PgBouncer listens", DEADLINE, || {
+            TcpStream::connect(("127.0.0.1", port)).ok()
+        });
         Self {
             server,
             pooler,

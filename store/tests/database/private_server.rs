@@ -5,10 +5,10 @@ use std::{
     net::TcpStream,
     path::Path,
     process::{Command, Stdio},
-    time::{Duration, Instant},
 };
 
 use quorate_store::{PrivateOptions, PrivatePostgres};
+use quorate_testkit::wait::{DEADLINE, eventually_within};
 
 use crate::support::{connect, empty_database, server, store};
 
@@ -20,11 +20,7 @@ fn is_reachable(port: u16) -> bool {
 }
 
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    eventually_within(what, DEADLINE, || condition().then_some(()));
 }
 
 #[test]

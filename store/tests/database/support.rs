@@ -1,144 +1,49 @@
 //! A server, fresh databases, certificates, and raw SQL.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::{Duration, SystemTime},
+use std::{collections::BTreeSet, sync::OnceLock, time::Duration};
+
+use quorate_protocol::{Certificate, Evidence, Network, NodeKey, Observation, UnixMillis, WriteOutcome};
+use quorate_store::{DatabaseUrl, PrivatePostgres, Store, StoreConfig};
+use quorate_testkit::builders::{self, certify, quote, sign};
+pub(crate) use quorate_testkit::{
+    builders::{key, unix_now as now},
+    postgres::{Database, LONG, NODE_PASSWORD, connect, options, server},
 };
-
-use quorate_protocol::{
-    Attestation, Certificate, Committee, Evidence, Members, Network, NodeKey, Observation, QuorumRule, Quote,
-    UnixMillis, VerifiedReport, WriteOutcome,
-};
-use quorate_store::{
-    DatabaseUrl, MigrateOptions, NODE_ROLE, PrivateOptions, PrivatePostgres, Secret, Store, StoreConfig,
-    migrate,
-};
-use tokio::{
-    sync::OnceCell,
-    time::{Instant, sleep},
-};
-use tokio_postgres::{Client, NoTls, error::SqlState};
-
-/// One for all tests: the role belongs to the whole server.
-pub(crate) const NODE_PASSWORD: &str = "the nodes' pass/word: 100% \"safe\"";
-
-/// Started by the first test that needs it; the end of this process stops it.
-pub(crate) fn server() -> &'static PrivatePostgres {
-    static SERVER: OnceLock<PrivatePostgres> = OnceLock::new();
-    SERVER.get_or_init(|| PrivatePostgres::start(&PrivateOptions::default()).unwrap())
-}
-
-/// A database and how to log in.
-pub(crate) struct Database {
-    pub(crate) owner: DatabaseUrl,
-    pub(crate) node: DatabaseUrl,
-}
-
-const TEMPLATE_NAME: &str = "migrated";
-
-fn new_name() -> String {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed))
-}
+use tokio_postgres::{Client, error::SqlState};
 
 /// An empty database.
 pub(crate) async fn empty_database() -> Database {
-    empty_database_named(server(), &new_name(), "template1").await
+    Database::empty().await
 }
 
-pub(crate) async fn empty_database_named(server: &PrivatePostgres, name: &str, template: &str) -> Database {
-    let owner = server.owner_url();
-    let client = connect(&owner).await;
-    let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
-    // The session that made the template may not have ended yet.
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while let Err(error) = client.batch_execute(&create).await {
-        assert!(
-            error.code() == Some(&SqlState::OBJECT_IN_USE) && Instant::now() < deadline,
-            "{error:?}"
-        );
-        sleep(Duration::from_millis(10)).await;
-    }
-    Database {
-        owner: owner.with_database(name),
-        node: server
-            .url_for(NODE_ROLE, &Secret::new(NODE_PASSWORD))
-            .with_database(name),
-    }
-}
-
-/// A migrated database with this window and a minimum of 3. Copied: faster than migrating anew for each test.
+/// A migrated database with this window and a minimum of 3.
 pub(crate) async fn database(write_interval: Duration) -> Database {
-    static TEMPLATE: OnceCell<()> = OnceCell::const_new();
-    let template = Box::pin(async {
-        let template = empty_database_named(server(), TEMPLATE_NAME, "template1").await;
-        migrate(&template.owner, options(LONG)).await.unwrap();
-    });
-    TEMPLATE.get_or_init(|| template).await;
-    let database = empty_database_named(server(), &new_name(), TEMPLATE_NAME).await;
-    if write_interval != LONG {
-        migrate(&database.owner, options(write_interval)).await.unwrap();
-    }
-    database
+    Database::migrated(write_interval).await
 }
 
 /// The same, on a server of the test's own.
 pub(crate) async fn database_of(server: &PrivatePostgres, write_interval: Duration) -> Database {
-    let database = empty_database_named(server, &new_name(), "template1").await;
-    migrate(&database.owner, options(write_interval)).await.unwrap();
-    database
+    Database::migrated_on(server, write_interval).await
 }
-
-pub(crate) fn options(write_interval: Duration) -> MigrateOptions {
-    MigrateOptions {
-        write_interval: Some(write_interval),
-        min_signatures: Some(3),
-        node_password: Some(Secret::new(NODE_PASSWORD)),
-        ..MigrateOptions::default()
-    }
-}
-
-/// A window that no test outlives.
-pub(crate) const LONG: Duration = Duration::from_secs(3600);
 
 pub(crate) fn store(url: &DatabaseUrl) -> Store {
     Store::new(StoreConfig::new(url.clone()))
 }
 
-/// A connection for raw SQL.
-pub(crate) async fn connect(url: &DatabaseUrl) -> Client {
-    let (client, connection) = Box::pin(tokio_postgres::connect(&url.reveal(), NoTls))
-        .await
-        .unwrap();
-    tokio::spawn(connection);
-    client
-}
-
 pub(crate) fn network() -> &'static Network {
     static NETWORK: OnceLock<Network> = OnceLock::new();
-    NETWORK.get_or_init(|| "test".parse().unwrap())
+    NETWORK.get_or_init(builders::network)
 }
 
-pub(crate) fn key(number: u8) -> NodeKey {
-    NodeKey::from_bytes([number; 32]).unwrap()
-}
-
-pub(crate) fn now() -> UnixMillis {
-    let elapsed = SystemTime::UNIX_EPOCH.elapsed().unwrap();
-    UnixMillis::new(u64::try_from(elapsed.as_millis()).unwrap())
-}
-
+/// Two sources say the same.
 pub(crate) fn evidence(price: &str) -> Evidence {
-    let quote = |source: &str| Quote {
-        source: source.parse().unwrap(),
-        price: price.parse().unwrap(),
-        at: UnixMillis::new(1_700_000_000_123),
-    };
-    Evidence::sorted(vec![quote("coinbase"), quote("kraken")]).unwrap()
+    let at = UnixMillis::new(1_700_000_000_123);
+    Evidence::sorted(
+        ["coinbase", "kraken"]
+            .map(|source| quote(source, price, at))
+            .to_vec(),
+    )
+    .unwrap()
 }
 
 /// A certificate for `ETH/USD`, observed by the first signer.
@@ -159,18 +64,9 @@ pub(crate) fn certificate_for(
         observer.address(),
         evidence(price),
     );
-    let mut report = VerifiedReport::sign_own(observation, network(), &observer).unwrap();
-    for number in &signers[1..] {
-        let key = key(*number);
-        let signature = key.sign(report.digest());
-        let signer = key.address();
-        report.add(Attestation { signer, signature }).unwrap();
-    }
-    let committee = Committee {
-        members: Members::Open,
-        rule: QuorumRule::at_least(1),
-    };
-    report.certify(&committee, signers.len()).unwrap()
+    let others: Vec<NodeKey> = signers[1..].iter().map(|number| key(*number)).collect();
+    let others: Vec<&NodeKey> = others.iter().collect();
+    certify(&sign(observation, &observer, &others))
 }
 
 /// Writes it in the name of the first key, with nobody marked as a validator.

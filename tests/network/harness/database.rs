@@ -1,91 +1,69 @@
 //! A network's database: one of a server that all tests share, or a server of its own for outages.
 
-use std::{
-    sync::{
-        OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use quorate_protocol::Record;
 use quorate_store::{
-    DatabaseUrl, MAX_RECORDS, MigrateOptions, NODE_ROLE, Order, PrivateOptions, PrivatePostgres, RecordQuery,
-    Secret, Store, StoreConfig, StoreError, migrate,
+    MAX_RECORDS, MigrateOptions, NODE_ROLE, Order, PrivatePostgres, RecordQuery, Store, StoreConfig,
+    StoreError, migrate,
 };
+use quorate_testkit::postgres::{self, NODE_PASSWORD, connect, options, server, start_server};
 use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::NoTls;
 
 use super::{SOON, WINDOW, wait::eventually};
-
-/// One for all tests: the role belongs to the whole server.
-const NODE_PASSWORD: &str = "the nodes' pass/word: 100% \"safe\"";
 
 pub(crate) struct Database {
     /// If the network has a server of its own.
     server: Option<PrivatePostgres>,
-    owner: DatabaseUrl,
-    pub(super) node: DatabaseUrl,
+    pub(super) urls: postgres::Database,
     store: Store,
     runtime: Runtime,
 }
 
 impl Database {
-    /// An empty database on the shared server.
+    /// An empty database on the server that all networks share.
     pub(super) fn shared() -> Self {
-        static SERVER: OnceLock<PrivatePostgres> = OnceLock::new();
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        // The end of this process stops it.
-        let server = SERVER.get_or_init(start_server);
-        let name = format!("network_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let database = Self::on(server, &name);
-        database.execute_on(&server.owner_url(), &format!("CREATE DATABASE {name}"));
-        database
+        Self::on(server())
     }
 
     /// An empty database on a server of its own.
     pub(super) fn own() -> Self {
         let server = start_server();
-        let mut database = Self::on(&server, "postgres");
+        let mut database = Self::on(&server);
         database.server = Some(server);
         database
     }
 
-    fn on(server: &PrivatePostgres, name: &str) -> Self {
-        let owner = server.owner_url().with_database(name);
-        let node = server
-            .url_for(NODE_ROLE, &Secret::new(NODE_PASSWORD))
-            .with_database(name);
+    fn on(server: &PrivatePostgres) -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let urls = runtime.block_on(postgres::Database::empty_on(server));
         let config = StoreConfig {
             pool_size: 1,
             connect_timeout: Duration::from_secs(1),
-            ..StoreConfig::new(owner.clone())
+            ..StoreConfig::new(urls.owner.clone())
         };
         Self {
             server: None,
-            owner,
-            node,
+            urls,
             store: Store::new(config),
-            runtime: Builder::new_current_thread().enable_all().build().unwrap(),
+            runtime,
         }
     }
 
     /// Brings it to the schema and to these networks' settings.
     pub(crate) fn migrate(&self, min_signatures: usize) {
-        let options = MigrateOptions {
-            write_interval: Some(WINDOW),
+        let wanted = MigrateOptions {
             min_signatures: Some(min_signatures),
-            node_password: Some(Secret::new(NODE_PASSWORD)),
-            ..MigrateOptions::default()
+            ..options(WINDOW)
         };
         self.runtime
-            .block_on(Box::pin(migrate(&self.owner, options)))
+            .block_on(Box::pin(migrate(&self.urls.owner, wanted)))
             .unwrap();
     }
 
     /// What nobody may see: the nodes' password, and the URL that holds it.
     pub(crate) fn secrets(&self) -> [String; 2] {
-        [NODE_PASSWORD.to_owned(), self.node.reveal().to_owned()]
+        [NODE_PASSWORD.to_owned(), self.urls.node.reveal().to_owned()]
     }
 
     /// An outage begins.
@@ -103,19 +81,10 @@ impl Database {
     /// Ends all of the nodes' sessions, as an administrator or a failover would.
     pub(crate) fn end_sessions(&self) {
         let of_nodes = format!("usename = '{NODE_ROLE}' AND datname = current_database()");
-        self.execute_on(
-            &self.owner,
-            &format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {of_nodes}"),
-        );
-    }
-
-    fn execute_on(&self, url: &DatabaseUrl, sql: &str) {
+        let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {of_nodes}");
         self.runtime.block_on(async {
-            let url = url.reveal();
-            let connecting = Box::pin(tokio_postgres::connect(&url, NoTls));
-            let (client, connection) = connecting.await.unwrap();
-            tokio::spawn(connection);
-            client.batch_execute(sql).await.unwrap();
+            let client = connect(&self.urls.owner).await;
+            client.batch_execute(&end).await.unwrap();
         });
     }
 
@@ -128,8 +97,4 @@ impl Database {
         };
         self.runtime.block_on(self.store.records(query))
     }
-}
-
-fn start_server() -> PrivatePostgres {
-    PrivatePostgres::start(&PrivateOptions::default()).unwrap()
 }

@@ -6,7 +6,6 @@ mod hostile;
 mod http;
 mod network;
 mod node;
-mod ports;
 mod process;
 mod turn;
 mod wait;

@@ -13,6 +13,7 @@ use std::{
 
 use quorate_protocol::Record;
 use quorate_protocol::{Address, NodeKey, UnixMillis};
+use quorate_testkit::port;
 use tempfile::TempDir;
 use toml::{Table, Value};
 
@@ -21,7 +22,6 @@ use super::{
     database::Database,
     exchange::Exchange,
     node::Node,
-    ports,
     process::read_log,
     turn::Turn,
     wait::{eventually, unix_now},
@@ -137,7 +137,7 @@ impl Network {
         if plan.endpoints {
             append_endpoints(&list, &nodes);
         }
-        fs::write(path.join(DATABASE_URL), database.node.reveal()).unwrap();
+        fs::write(path.join(DATABASE_URL), database.urls.node.reveal()).unwrap();
         let secret_file = path.join("network-secret");
         if let Some(secret) = plan.secret {
             write_private(&secret_file, secret);
@@ -298,8 +298,8 @@ fn node(folder: &Path, number: usize) -> Node {
     Node {
         number,
         key,
-        port: ports::free(),
-        api_port: ports::free(),
+        port: port::free(),
+        api_port: port::free(),
         config: folder.join(format!("node-{number}.toml")),
         log: folder.join(format!("node-{number}.log")),
         process: None,

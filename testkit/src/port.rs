@@ -10,7 +10,7 @@ const FIRST: u16 = 10_000;
 const COUNT: u16 = 20_000;
 
 /// A port that is free and was not given before.
-pub(super) fn free() -> u16 {
+pub fn free() -> u16 {
     static GIVEN: AtomicU16 = AtomicU16::new(0);
     // Several runs at once begin at different places.
     let start = u16::try_from(process::id() % 199).unwrap() * 100;
