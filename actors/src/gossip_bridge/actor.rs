@@ -20,7 +20,7 @@ use super::{
     config::{BridgeConfig, DnsPeers},
     connections::Connections,
     dialling, identity,
-    inbound::{Inbound, key_ids},
+    inbound::Inbound,
     messages::{BridgeMessage, BridgeStatus},
     metrics::BridgeMetrics,
     outbound::Outbound,
@@ -183,7 +183,8 @@ impl Handler<BridgeMessage> for GossipBridge {
             BridgeMessage::CommitteeIs(committee) => self.config.judge.committee = committee.clone(),
             BridgeMessage::EndpointsAre(endpoints) => self.config.endpoints.clone_from(endpoints),
             BridgeMessage::KeyringIs(keyring) => {
-                log::info!("network secret changed: key_ids={}", key_ids(Some(keyring)));
+                let ids: Vec<String> = keyring.key_ids().iter().map(ToString::to_string).collect();
+                log::info!("network secret changed: key_ids={}", ids.join(","));
                 self.config.keyring = Some(keyring.clone());
             }
             BridgeMessage::Publish(_) | BridgeMessage::AskStatus(_) => {}

@@ -152,10 +152,9 @@ impl Inbound {
         }
         if let Some(remedy) = self.remedy_for_unopened(finding, now) {
             if let Some(count) = self.unopened.count(now) {
-                let ours = key_ids(self.keyring.as_ref());
+                // Short enough for a line: the peer stands in the line of each message, at debug.
                 log::warn!(
-                    "messages not opened: count={count} last_finding={label} last_peer={from} our_key_ids={ours} \
-                     last_reason=\"{finding}\" remedy=\"{remedy}\""
+                    "messages not opened: count={count} last_finding={label} last_reason=\"{finding}\" remedy=\"{remedy}\""
                 );
             }
             return;
@@ -177,7 +176,7 @@ impl Inbound {
         match finding {
             Finding::UnknownKey { theirs: key } | Finding::Sealed { key_id: key, .. } => {
                 self.foreign_key = Some((*key, now));
-                Some("add that key's secret to the file of --network-secret-file")
+                Some("add its secret to --network-secret-file")
             }
             Finding::Unsealed => Some("give the sender's node --network-secret-file"),
             Finding::BadSeal(_) => Some("a peer passes on what nobody with the key made: find out which"),
@@ -188,13 +187,4 @@ impl Inbound {
 
 fn is_closed(committee: &Committee) -> bool {
     committee.members.count().is_some()
-}
-
-/// The keys' names, for the log.
-pub(super) fn key_ids(keyring: Option<&Keyring>) -> String {
-    let ids = keyring.map(Keyring::key_ids).unwrap_or_default();
-    if ids.is_empty() {
-        return "none".to_owned();
-    }
-    ids.iter().map(KeyId::to_string).collect::<Vec<_>>().join(",")
 }

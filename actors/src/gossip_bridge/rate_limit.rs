@@ -15,6 +15,8 @@ const BURST: u64 = 400;
 /// As many dropped within [`WINDOW`] that make a flood of it; an honest peer that is caught up with never comes near.
 const FLOOD: u64 = 500;
 const WINDOW: Duration = Duration::from_secs(60);
+/// What a new identity may send whatever the last one from its address did: what it listens to, and some grafts.
+const INTRODUCTION: u64 = 10;
 /// Peers remembered: above the most connections that a node holds, so that only the disconnected are forgotten.
 const MAX_PEERS: usize = 1024;
 
@@ -130,8 +132,9 @@ impl RateLimit {
             leaves.level = leaves.level.min(left.level);
             leaves.dropped = leaves.dropped.max(left.dropped);
         }
-        // Whoever comes next is a flood with the first thing too many, not a flood already, of which nobody would be told.
-        leaves.dropped = leaves.dropped.min(FLOOD - 1);
+        // Whoever comes next may be somebody else: it can introduce itself, and is a flood only by what it sends itself.
+        leaves.level = leaves.level.max(INTRODUCTION * 1000);
+        leaves.dropped = leaves.dropped.min(FLOOD / 2);
         make_room(&mut self.left, now);
         self.left.insert(source, leaves);
     }
@@ -262,14 +265,18 @@ mod tests {
         passed(&mut limit, first, BURST + 10 * FLOOD, at(0));
         limit.disconnected(&first, here, at(0));
         limit.connected(second, here, at(0));
-        assert_eq!(limit.take(second, 1, at(0)), Decision::Flood, "no fresh bucket");
+        let decisions: Vec<_> = (0..FLOOD).map(|_| limit.take(second, 1, at(0))).collect();
+        let passed_through = decisions.iter().filter(|decision| **decision == Decision::Pass);
+        assert_eq!(passed_through.count() as u64, INTRODUCTION, "no fresh bucket");
+        assert!(decisions.contains(&Decision::Flood), "and half the patience");
         let other = PeerId::random();
         limit.connected(other, elsewhere, at(0));
         assert_eq!(limit.take(other, BURST, at(0)), Decision::Pass);
         // What is left behind fills up as a peer's own does.
         let third = PeerId::random();
         limit.connected(third, here, at(2_000));
-        assert_eq!(passed(&mut limit, third, 1000, at(2_000)), 2 * PER_SECOND);
+        let fills_up = INTRODUCTION + 2 * PER_SECOND;
+        assert_eq!(passed(&mut limit, third, 1000, at(2_000)), fills_up);
     }
 
     #[test]
