@@ -88,7 +88,7 @@ impl Database {
             // The session that made the template may not have ended yet.
             match client.batch_execute(&create).await {
                 Err(error) if error.code() == Some(&SqlState::OBJECT_IN_USE) => None,
-                made => Some(made.unwrap()),
+                made => made.map(Some).unwrap(),
             }
         })
         .await;
