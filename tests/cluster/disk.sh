@@ -5,7 +5,7 @@
 DISK=/tmp/quorate-disk-$$
 DISK_MEGABYTES=192 # initdb takes 40, and the write-ahead log 16 at a time
 
-on_the_machine() { # NAME COMMAND: in its mount namespace; the machine that ran the first is the one for all
+on_the_machine() { # NAME COMMAND: where the kubelet sees it; the machine that ran the first is the one for all
   kubectl --namespace "$ns-disk" apply -f - >/dev/null <<Y || return 1
 apiVersion: v1
 kind: Pod
@@ -19,7 +19,7 @@ spec:
       image: $POSTGRES
       imagePullPolicy: IfNotPresent
       securityContext: {privileged: true, runAsUser: 0}
-      command: [nsenter, --target, "1", --mount, --, sh, -ec, "$2"]
+      command: [sh, -ec, "kubelet=\$(grep -lx kubelet /proc/[0-9]*/comm | head -n 1); nsenter --mount=\${kubelet%comm}ns/mnt sh -ec '$2'"]
 Y
   has_ended() { kubectl --namespace "$ns-disk" get pod "$1" -o jsonpath='{.status.phase}' | grep -x Succeeded; }
   within 60 has_ended "$1"
