@@ -439,6 +439,9 @@ impl Drop for Node {
     fn drop(&mut self) {
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
+        if std::thread::panicking() {
+            println!("the log in {}:\n{}", self.log, self.log());
+        }
     }
 }
 
