@@ -52,7 +52,8 @@ remove_disk() {
 
 full_disk() {
   make_disk || { echo "this cluster lets no pod mount on its machine"; return 3; }
-  h install full ./helm "${plain[@]}" --set "postgres.storage.storageClass=$ns-disk,postgres.storage.size=${DISK_MEGABYTES}Mi" "${waiting[@]}" --timeout 120s >/dev/null || return 1
+  # Often, for the pages that the tables have already hold some ten records more.
+  h install full ./helm "${plain[@]}" --set nodes.writeInterval=5s --set "postgres.storage.storageClass=$ns-disk,postgres.storage.size=${DISK_MEGABYTES}Mi" "${waiting[@]}" --timeout 120s >/dev/null || return 1
   has_further 1 $((2 * WINDOW)) full-quorate >/dev/null || return 1
   # In two sizes, so that no block is left.
   k exec full-quorate-postgres-0 -- sh -c 'cd /var/lib/postgresql/data; dd if=/dev/zero of=filler bs=1M; dd if=/dev/zero of=filler2 bs=512' >/dev/null 2>&1 || true
