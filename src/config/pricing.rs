@@ -128,8 +128,8 @@ impl PricingConfig {
             problems.reject("coingecko-key-file", broken);
             return;
         }
-        let takers = self.sources.iter().filter(|source| source.key_header().is_some());
-        match takers.last() {
+        let mut takers = self.sources.iter().filter(|source| source.key_header().is_some());
+        match takers.next_back() {
             None => problems.reject(
                 "coingecko-key-file",
                 wrong(

@@ -230,7 +230,11 @@ fn of_feeds(page: &Page, feeds: &[FeedStatus]) -> Result<(), Error> {
         .map(|feed| feed.nodes.as_slice())
         .unwrap_or_default();
     let clocks = nodes.iter().filter_map(|node| {
-        let ahead = node.clock_offset_ms? as f64 / 1000.0;
+        let offset_ms = node.clock_offset_ms?;
+        let sign = if offset_ms < 0 { -1.0 } else { 1.0 };
+        let ahead = Duration::from_millis(offset_ms.unsigned_abs())
+            .as_secs_f64()
+            .copysign(sign);
         Some(([node.address.to_string()], ahead))
     });
     page.gauges(

@@ -280,10 +280,7 @@ async fn get(request: impl Fn() -> ClientRequest, url: &str) -> Result<HttpAnswe
 
     if answer.headers().contains_key(SIMULATED_HEADER) {
         static TOLD: Once = Once::new();
-        TOLD.call_once(|| {
-            let url = request().get_uri().to_string();
-            log::info!("prices are invented, by a simulated exchange: url={url}");
-        });
+        TOLD.call_once(|| log::info!("prices are invented, by a simulated exchange: url={url}"));
     }
     let header = |name| {
         let value = answer.headers().get(name)?;
