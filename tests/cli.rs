@@ -585,7 +585,7 @@ fn who_is_no_member_is_refused_and_both_sides_say_so_once() {
         .unwrap();
     let stranger = Node::start_as("stranger", folder.path(), &["--peer", listens]);
     stranger.has_logged(&format!("peer refuses us: address={address}"));
-    member.has_logged("reason=\"not a member\" remedy=\"add it to the file of --members");
+    member.has_logged("remedy=\"no member: add it to --members\"");
     // It goes on trying.
     eventually_within("four attempts", DEADLINE, || {
         (stranger.logged(" connected: address=") >= 4).then_some(())
@@ -593,7 +593,7 @@ fn who_is_no_member_is_refused_and_both_sides_say_so_once() {
     assert_eq!(
         (
             stranger.logged("peer refuses us"),
-            member.logged("remedy=\"add it to the file of --members")
+            member.logged("remedy=\"no member: add it to --members")
         ),
         (1, 1)
     );

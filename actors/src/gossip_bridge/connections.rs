@@ -20,7 +20,7 @@ use libp2p::{
     swarm::{ConnectionId, ListenError, SwarmEvent},
 };
 use quorate_protocol::{
-    Address, Instant, Members,
+    Instant, Members,
     judge::{Finding, Verdict},
 };
 
@@ -58,7 +58,6 @@ pub(super) struct Connections {
     peers: Peers,
     clock: Clock,
     metrics: BridgeMetrics,
-    our_address: Address,
     /// What nodes of this network call their protocol.
     protocol_version: String,
     /// Whether somebody came up or went down since this was last asked.
@@ -92,7 +91,6 @@ impl Connections {
             peers: Peers::new(local),
             clock,
             metrics,
-            our_address: config.judge.me,
             protocol_version: swarm::protocol_version(&config.judge.network),
             changed: false,
             strangers: OncePerPeer::default(),
@@ -498,8 +496,7 @@ impl Connections {
             let (address, level) = (show_address(&peer), self.level_for(&peer));
             log::log!(
                 level,
-                "connection refused: address={address} peer={peer} addr={remote} reason=\"not a member\" \
-                 remedy=\"add it to the file of --members, if it is one of yours\""
+                "connection refused: address={address} addr={remote} remedy=\"no member: add it to --members\""
             );
         }
     }
@@ -517,12 +514,11 @@ impl Connections {
     fn log_if_refused(&mut self, peer: &PeerId, gone: &Peer, now: Instant) {
         let Some(since) = gone.last_dialled else { return };
         if !gone.introduced && now.since(since) < AT_ONCE && self.strangers.is_first(*peer) {
-            let (theirs, ours, level) = (gone.address, self.our_address, self.level_for(peer));
+            let (theirs, level) = (gone.address, self.level_for(peer));
             log::log!(
                 level,
-                "peer refuses us: address={theirs} peer={peer} our_address={ours} \
-                 reason=\"it closed the connection right after the handshake\" \
-                 remedy=\"see its log: this node may be missing from its --members, or banned\""
+                "peer refuses us: address={theirs} \
+                 remedy=\"see its log: is this node missing from its --members, or banned?\""
             );
         }
     }
