@@ -17,7 +17,7 @@ fn an_outage_ends_no_node_and_the_newest_certificate_is_written_soon_after_it() 
         network.database.stop();
         let_pass(OUTAGE);
         for node in &network.nodes {
-            let lost = node.logged(&["database gone"]);
+            let lost = node.logged(&["database gone: "]);
             assert_eq!(lost, outage, "node {}", node.number);
         }
 

@@ -156,10 +156,11 @@ pub(super) fn log(feed: &Feed, note: &Note) {
             since,
             ..
         } => {
-            let what = if *was_there {
-                "database gone"
-            } else {
-                "database not there yet"
+            let what = match (was_there, since.is_zero()) {
+                (true, true) => "database gone",
+                // Another reason than before.
+                (true, false) => "database still gone",
+                (false, _) => "database not there yet",
             };
             log::error!(
                 "{what}: feed={feed} reason=\"{reason}\" for_s={}",
