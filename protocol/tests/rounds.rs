@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use quorate_protocol::{
-    Address, AgreedPrice, Certificate, Committee, Digest, Fraction, Instant, LastRecord, Members, Message,
-    NodeKey, ProvenEquivocation, QuorumRule, UnixMillis, VerifiedReport, WriteOutcome,
+    Address, AgreedPrice, Certificate, Committee, Digest, Evidence, Fraction, Instant, LastRecord, Members,
+    Message, NodeKey, ProvenEquivocation, QuorumRule, UnixMillis, VerifiedReport, WriteOutcome,
     cosign::CosignPolicy,
     keccak256,
     rounds::{
@@ -60,6 +60,7 @@ fn settings(quorum: QuorumRule) -> Settings {
         },
         write_interval: WINDOW,
         fetch_interval: WINDOW,
+        max_move_bps: 1000,
         policy: CosignPolicy {
             max_deviation_bps: 50,
             max_age: Settings::max_age(WINDOW),
@@ -919,4 +920,116 @@ fn a_refusal_is_counted_each_time_and_told_once_a_window() {
     let tally = machine.status(at(4000)).tally;
     assert_eq!((told, tally.refused), (1, 3));
     assert_eq!(tally.refusals[&key(2).address()]["price_deviates"], 3);
+}
+
+/// A machine that knows a record of 3000, written at the start, with two peers, and what it does about a price of that many
+/// sources at that moment.
+fn after_a_record(price: &str, sources: &[&str], ms: u64) -> (Rounds, Vec<Effect>) {
+    let mut machine = with_two_peers(ready(rule(3)), 1);
+    machine.on_last_record(Ok(Some(last_record(7, Duration::ZERO))), at(2));
+    let mut machine = with_two_peers(machine, ms);
+    let effects = machine.on_own_price(agreed_by(price, sources, ms), at(ms));
+    (machine, effects)
+}
+
+fn agreed_by(price: &str, sources: &[&str], ms: u64) -> AgreedPrice {
+    let quotes = sources
+        .iter()
+        .map(|source| builders::quote(source, price, at(ms).unix));
+    AgreedPrice {
+        evidence: Evidence::new(quotes.collect()).unwrap(),
+        ..agreed(ms)
+    }
+}
+
+fn states(effects: &[Effect]) -> bool {
+    effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Sign(SignRequest::State(_))))
+}
+
+fn withholds(effects: &[Effect]) -> bool {
+    effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Note(Note::Withheld { .. })))
+}
+
+#[test]
+fn a_price_far_from_the_last_record_is_stated_when_three_sources_agree_or_enough_time_has_passed() {
+    const WINDOW_MS: u64 = 30_000;
+    let rows: [(&str, &[&str], u64, bool); 8] = [
+        ("3300", &["a"], WINDOW_MS, true),
+        ("3301", &["a"], WINDOW_MS, false),
+        ("2699", &["a", "b"], WINDOW_MS, false),
+        ("9.99", &["a"], WINDOW_MS, false),
+        ("9.99", &["a", "b", "c"], WINDOW_MS, true),
+        ("3601", &["a"], 2 * WINDOW_MS, false),
+        ("3599", &["a"], 2 * WINDOW_MS + 2, true),
+        ("9.99", &["a"], 11 * WINDOW_MS, true),
+    ];
+    for (price, sources, ms, is_stated) in rows {
+        let (_, effects) = after_a_record(price, sources, ms);
+        assert_eq!(states(&effects), is_stated, "{price} of {sources:?} at {ms}");
+        assert_eq!(withholds(&effects), !is_stated, "{price} of {sources:?} at {ms}");
+    }
+}
+
+#[test]
+fn a_price_that_has_stood_far_from_the_last_record_for_three_windows_is_stated() {
+    let (mut machine, effects) = after_a_record("9000", &["a"], 30_000);
+    assert!(withholds(&effects) && !states(&effects));
+    for ms in [60_000, 90_000] {
+        let effects = machine.on_own_price(agreed_by("9001", &["a"], ms), at(ms));
+        assert!(!states(&effects) && !withholds(&effects), "it is said once");
+    }
+    let mut machine = with_two_peers(machine, 120_000);
+    let effects = machine.on_own_price(agreed_by("9002", &["a"], 120_000), at(120_000));
+    assert!(states(&effects));
+    // One that jumps about has not stood.
+    let (mut machine, _) = after_a_record("9000", &["a"], 30_000);
+    machine.on_own_price(agreed_by("15000", &["a"], 90_000), at(90_000));
+    let effects = machine.on_own_price(agreed_by("15000", &["a"], 120_000), at(120_000));
+    assert!(!states(&effects));
+}
+
+#[test]
+fn while_its_own_price_has_moved_too_far_a_node_signs_for_nobody_and_holds_it_against_nobody() {
+    const OPENED: u64 = 30_003;
+    let stated = |price: &str| {
+        let observation = observation(&key(2), price, at(OPENED).unix);
+        VerifiedReport::sign_own(observation, &builders::network(), &key(2)).unwrap()
+    };
+    for theirs in ["9.99", "3000"] {
+        let (mut machine, _) = after_a_record("9.99", &["a"], OPENED);
+        let mut effects = machine.on_report(stated(theirs), at(OPENED));
+        effects.extend((OPENED..34_000).flat_map(|ms| machine.on_tick(at(ms))));
+        assert!(!asks_to_cosign(&effects));
+        let tells = |effect: &Effect| matches!(effect, Effect::Sign(SignRequest::Refusal { .. }));
+        assert!(!effects.iter().any(tells));
+        let noted = effects.iter().filter_map(|effect| match effect {
+            Effect::Note(Note::Refused { refusal, .. }) => Some(refusal.label()),
+            _ => None,
+        });
+        assert_eq!(noted.collect::<Vec<_>>(), ["moved_too_far"]);
+    }
+    let (mut machine, _) = after_a_record("9.99", &["a", "b", "c"], OPENED);
+    machine.on_report(stated("9.99"), at(OPENED));
+    assert!((OPENED..34_000).any(|ms| asks_to_cosign(&machine.on_tick(at(ms)))));
+}
+
+#[test]
+fn a_price_that_has_moved_too_far_backs_no_certificate() {
+    let opened = 30_003;
+    for (sources, is_written) in [(vec!["a"], false), (vec!["a", "b", "c"], true)] {
+        let open = Settings {
+            committee: builders::open(3),
+            ..settings(rule(3))
+        };
+        let mut machine = Rounds::start(open, at(0)).0;
+        machine.on_last_record(Ok(Some(last_record(7, Duration::ZERO))), at(2));
+        machine.on_own_price(agreed_by("9.99", &sources, opened), at(opened));
+        let report = builders::report(&[2, 3, 4], "9.99", at(opened).unix);
+        machine.on_report(report, at(opened));
+        assert_eq!(next_write(&mut machine, opened, 40_000).is_some(), is_written);
+    }
 }

@@ -21,6 +21,9 @@ pub(super) const SIGNATURES: RangeInclusive<usize> = 1..=MAX_ATTESTATIONS;
 /// Shorter than a second it is no quarantine; after a week an operator has seen to it.
 const QUARANTINES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 7);
 
+/// From a move that is no market's to one that is no limit: a hundredfold price.
+const MOVES_BPS: RangeInclusive<u32> = 1..=1_000_000;
+
 /// Above 10 %, vouching for a price would mean nothing.
 const DEVIATIONS_BPS: RangeInclusive<u32> = 1..=1000;
 
@@ -63,6 +66,11 @@ pub(super) struct AgreementArgs {
     #[arg(long, value_name = "BPS", default_value = "50", value_parser = number(DEVIATIONS_BPS))]
     max_deviation_bps: u32,
 
+    /// State and sign no price farther than this from the last record, for each window since, unless three sources of this node agree
+    /// on it or it has stood for three windows (100 bps are 1 %)
+    #[arg(long, value_name = "BPS", default_value = "1000", value_parser = number(MOVES_BPS))]
+    max_move_bps: u32,
+
     /// How long nobody here signs for an observer that made two statements for one window, or believes a node that announced a
     /// record which it had not written
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration(QUARANTINES))]
@@ -80,6 +88,8 @@ pub(crate) struct AgreementConfig {
     pub(crate) members: Option<(PathBuf, MemberList)>,
     /// How far a price that this node signs may be from its own, in basis points.
     pub(crate) max_deviation_bps: u32,
+    /// How far a price may move in a window on the word of few sources, in basis points.
+    pub(crate) max_move_bps: u32,
     /// How long whoever broke the rules is not believed.
     pub(crate) quarantine: Duration,
 }
@@ -115,6 +125,7 @@ impl AgreementArgs {
             },
             members,
             max_deviation_bps: self.max_deviation_bps,
+            max_move_bps: self.max_move_bps,
             quarantine: self.quarantine,
         };
         check_validators(&config, problems);

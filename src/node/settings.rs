@@ -68,6 +68,7 @@ pub(super) fn rounds(config: &NodeConfig, began: Instant) -> Vec<Settings> {
         committee: config.agreement.committee(),
         write_interval,
         fetch_interval: config.pricing.fetch_interval,
+        max_move_bps: config.agreement.max_move_bps,
         policy: CosignPolicy {
             max_deviation_bps: config.agreement.max_deviation_bps,
             max_age: Settings::max_age(write_interval),

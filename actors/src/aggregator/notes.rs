@@ -56,6 +56,12 @@ pub(super) fn log(feed: &Feed, note: &Note) {
             digest.short(),
             refusal.label()
         ),
+        Note::Withheld { reason } => {
+            log::warn!(
+                "own price withheld: feed={feed} reason={} detail=\"{reason}\"",
+                reason.label()
+            );
+        }
         Note::RefusedElsewhere {
             digest,
             observer,

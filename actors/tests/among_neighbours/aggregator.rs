@@ -89,6 +89,7 @@ impl Bench {
                 committee: open(3),
                 write_interval: WINDOW,
                 fetch_interval: WINDOW,
+                max_move_bps: 1000,
                 policy: CosignPolicy {
                     max_deviation_bps: 50,
                     max_age: Settings::max_age(WINDOW),
@@ -404,7 +405,11 @@ fn each_feed_has_its_own_window_and_one_timer_serves_them_all() {
         let bench = Bench::of_feeds(&[eth.clone(), btc.clone()]);
         // The later one is known first, and messages that set the timer anew come in between.
         let opens_in = |secs| aged(anchor(), WINDOW - secs * SECOND);
-        bench.answer(btc.clone(), Ok(Some(opens_in(9)))).await;
+        let of_btc = LastRecord {
+            price: "60000".parse().unwrap(),
+            ..opens_in(9)
+        };
+        bench.answer(btc.clone(), Ok(Some(of_btc))).await;
         bench.answer(eth.clone(), Ok(Some(opens_in(5)))).await;
         until(bench.began, Duration::from_millis(6100)).await;
         bench.state_price(eth.clone(), "3000").await;

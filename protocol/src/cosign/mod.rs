@@ -26,11 +26,12 @@ pub struct CosignPolicy {
 }
 
 impl CosignPolicy {
-    /// Whether a node that sees `own` may vouch for `observation`. Membership and signatures were judged before.
+    /// Whether a node that sees `own`, or has a reason to believe no price of its own, may vouch for `observation`. Membership
+    /// and signatures were judged before.
     pub fn vouch(
         &self,
         observation: &Observation,
-        own: Option<&AgreedPrice>,
+        own: Result<&AgreedPrice, Refusal>,
         now: Instant,
         unix_now: UnixMillis,
     ) -> Result<(), Refusal> {
@@ -46,7 +47,7 @@ impl CosignPolicy {
                 limit: tolerance,
             });
         }
-        let own = own.ok_or(Refusal::NoOwnPrice)?;
+        let own = own?;
         let own_age = now.since(own.observed);
         if own_age > limit {
             return Err(Refusal::OwnPriceStale { age: own_age, limit });
@@ -63,6 +64,18 @@ impl CosignPolicy {
         }
         Ok(())
     }
+}
+
+/// This many sources of one node are believed however far a price has moved: with two of them one exchange decides.
+pub const AGREEING_SOURCES: usize = 3;
+/// After so many windows a price is believed that stands far from the last record: what an exchange states that long is no slip.
+pub const PATIENT_WINDOWS: u32 = 3;
+
+/// How far a price may lie from the last record that is `elapsed` old: `max_move_bps` for the first window and as much again for
+/// each further one, in parts. Saturates.
+pub fn move_limit_bps(max_move_bps: u32, elapsed: Duration, window: Duration) -> u32 {
+    let (elapsed, window) = (elapsed.max(window).as_millis(), window.as_millis().max(1));
+    u32::try_from(u128::from(max_move_bps) * elapsed / window).unwrap_or(u32::MAX)
 }
 
 /// Why a node does not sign.
@@ -107,6 +120,24 @@ pub enum Refusal {
         /// The tolerance.
         limit: Duration,
     },
+    /// Our own price is far from the last record, on the word of few sources and for a short time: a market crashes seldom, an
+    /// exchange errs often. It says nothing about the observer.
+    #[error(
+        "our own price {ours} is {moved_bps} bps from the last record {record}, the limit is {limit_bps} until {AGREEING_SOURCES} \
+         of our sources agree on it ({sources} do) or it has stood for {PATIENT_WINDOWS} windows"
+    )]
+    MovedTooFar {
+        /// What we see.
+        ours: Price,
+        /// The last record's price.
+        record: Price,
+        /// How far apart they are.
+        moved_bps: u32,
+        /// How far a price may have moved in the time since.
+        limit_bps: u32,
+        /// How many of our sources agree on it.
+        sources: usize,
+    },
     /// Its observer made two statements for one window not long ago.
     #[error("its observer equivocated, and is in quarantine for another {left:?}")]
     Quarantined {
@@ -132,12 +163,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every [`Refusal::label`].
-    pub const LABELS: [&'static str; 9] = [
+    pub const LABELS: [&'static str; 10] = [
         "no_own_price",
         "own_price_stale",
         "price_deviates",
         "observation_stale",
         "observation_future",
+        "moved_too_far",
         "quarantined",
         "signer_not_alive",
         "signed_another",
@@ -152,6 +184,7 @@ impl Refusal {
             Self::Deviates { .. } => "price_deviates",
             Self::Stale { .. } => "observation_stale",
             Self::Future { .. } => "observation_future",
+            Self::MovedTooFar { .. } => "moved_too_far",
             Self::Quarantined { .. } => "quarantined",
             Self::SignerNotAlive { .. } => "signer_not_alive",
             Self::SignedAnother { .. } => "signed_another",
@@ -163,7 +196,7 @@ impl Refusal {
     pub fn is_abstention(&self) -> bool {
         matches!(
             self,
-            Self::NoOwnPrice | Self::OwnPriceStale { .. } | Self::BeforeStart
+            Self::NoOwnPrice | Self::OwnPriceStale { .. } | Self::MovedTooFar { .. } | Self::BeforeStart
         )
     }
 
@@ -179,6 +212,7 @@ impl Refusal {
             Self::NoOwnPrice
                 | Self::OwnPriceStale { .. }
                 | Self::Deviates { .. }
+                | Self::MovedTooFar { .. }
                 | Self::SignerNotAlive { .. }
         )
     }
@@ -234,7 +268,7 @@ mod tests {
         let vouch = |theirs: &str, ours: &str| {
             POLICY.vouch(
                 &observation(theirs, NOON),
-                Some(&own(ours)),
+                Ok(&own(ours)),
                 at(101),
                 UnixMillis::new(NOON + 1000),
             )
@@ -262,11 +296,11 @@ mod tests {
         let observation = observation("3000", NOON);
         let now = UnixMillis::new(NOON);
         assert_eq!(
-            POLICY.vouch(&observation, None, at(100), now),
+            POLICY.vouch(&observation, Err(Refusal::NoOwnPrice), at(100), now),
             Err(Refusal::NoOwnPrice)
         );
         let stale = POLICY
-            .vouch(&observation, Some(&own("3000")), at(116), now)
+            .vouch(&observation, Ok(&own("3000")), at(116), now)
             .unwrap_err();
         assert_eq!(
             stale,
@@ -281,7 +315,7 @@ mod tests {
     #[test]
     fn a_stale_observation_is_refused_by_name() {
         let now = UnixMillis::new(NOON + 15_001);
-        let refusal = POLICY.vouch(&observation("3000", NOON), Some(&own("3000")), at(100), now);
+        let refusal = POLICY.vouch(&observation("3000", NOON), Ok(&own("3000")), at(100), now);
         assert_eq!(
             refusal,
             Err(Refusal::Stale {
@@ -296,7 +330,7 @@ mod tests {
         let vouch = |at: u64| {
             POLICY.vouch(
                 &observation("3000", at),
-                Some(&own("3000")),
+                Ok(&own("3000")),
                 self::at(100),
                 UnixMillis::new(NOON),
             )

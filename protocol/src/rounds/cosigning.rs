@@ -7,12 +7,13 @@ use super::{
     candidates::{Candidate, Candidates},
     conduct::Conduct,
     effect::{Effect, Note, Outbox, SignRequest},
+    own_price::OwnPrice,
     peers::Peers,
     turns,
 };
 use crate::{
-    address::Address, committee::Committee, cosign::Refusal, digest::Digest, evidence::AgreedPrice,
-    report::VerifiedReport, time::Instant,
+    address::Address, committee::Committee, cosign::Refusal, digest::Digest, report::VerifiedReport,
+    time::Instant,
 };
 
 /// What is known when it is decided.
@@ -23,7 +24,7 @@ pub(super) struct View<'a> {
     /// Signatures that make a quorum.
     pub(super) required: usize,
     pub(super) last_record: Digest,
-    pub(super) own_price: Option<&'a AgreedPrice>,
+    pub(super) own_price: &'a OwnPrice,
     /// Who has stated a price near one's own in this round.
     pub(super) able: &'a BTreeSet<Address>,
     /// Whether a new price of this node is on its way for nodes that have just come.
@@ -134,9 +135,8 @@ impl Cosigning {
                 continue;
             }
             let observation = candidate.report().observation();
-            let vouched = settings
-                .policy
-                .vouch(observation, view.own_price, now.instant, now.unix);
+            let own = view.own_price.believed(settings, now.instant);
+            let vouched = settings.policy.vouch(observation, own, now.instant, now.unix);
             if let Err(refusal) = vouched
                 && !refusal.is_abstention()
             {
@@ -289,9 +289,8 @@ fn vouch(report: &VerifiedReport, view: &View<'_>) -> Result<(), Refusal> {
     if let Some(left) = view.conduct.quarantined(&observation.observer(), now.instant) {
         return Err(Refusal::Quarantined { left });
     }
-    settings
-        .policy
-        .vouch(observation, view.own_price, now.instant, now.unix)?;
+    let own = view.own_price.believed(settings, now.instant);
+    settings.policy.vouch(observation, own, now.instant, now.unix)?;
     if is_validator(view) {
         let is_alive = |signer: &Address| {
             *signer == settings.me

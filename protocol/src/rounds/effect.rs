@@ -135,6 +135,11 @@ pub enum Note {
         /// Signatures that make a quorum.
         required: usize,
     },
+    /// This node does not state its own price: said once while its prices lie far from the last record.
+    Withheld {
+        /// Why.
+        reason: Refusal,
+    },
     /// This node does not vouch for an observation.
     Refused {
         /// Which.

@@ -37,7 +37,7 @@ impl Rounds {
     /// This node has a price of its own. The report of it, if it is stated, comes from the signer.
     pub fn on_own_price(&mut self, price: AgreedPrice, now: Now) -> Vec<Effect> {
         self.tally.observed(price.observed_at);
-        self.own_price.take(price);
+        self.own_price.take(price, &self.settings);
         self.cosigning.reconsider();
         self.reconsider_certificates(now);
         self.advance(now)
@@ -112,7 +112,7 @@ impl Rounds {
         if report.signatures().contains_key(&self.settings.me) {
             return Ok(Backing::Own);
         }
-        let own = self.own_price.latest();
+        let own = self.own_price.believed(&self.settings, now.instant);
         let vouched = self
             .settings
             .policy
@@ -310,6 +310,7 @@ impl Rounds {
 
     /// Notes a record that was not noted yet, from whomever this node knows it.
     fn note_record(&mut self, record: LastRecord, now: Now) {
+        self.own_price.on_record(&record, now.instant);
         if !self.writer.is_news(record.digest) {
             return;
         }
@@ -341,6 +342,7 @@ impl Rounds {
             Some(last) if self.writer.has_been_told() => self.note_record(last, now),
             // It was written before this machine was there to see it.
             Some(last) => {
+                self.own_price.on_record(&last, now.instant);
                 self.writer.is_news(last.digest);
             }
             None => {}

@@ -157,7 +157,7 @@ impl Rounds {
             committee: self.committees.current(),
             required: self.required(),
             last_record: self.writer.last_record(),
-            own_price: self.own_price.latest(),
+            own_price: &self.own_price,
             is_price_coming: self.own_price.is_coming_anew(now.instant),
             candidates: &self.candidates,
             peers: &self.peers,

@@ -5,10 +5,13 @@ use std::time::Duration;
 use super::lead::Lead;
 use super::{
     Settings, Timing,
-    effect::{Effect, FetchRequest, Outbox, SignRequest},
+    effect::{Effect, FetchRequest, Note, Outbox, SignRequest},
 };
 use crate::{
+    cosign::{AGREEING_SOURCES, PATIENT_WINDOWS, Refusal, move_limit_bps},
     evidence::AgreedPrice,
+    price::Price,
+    record::LastRecord,
     time::{Instant, UnixMillis},
 };
 
@@ -29,6 +32,18 @@ pub(super) struct OwnPrice {
     is_for_opening: bool,
     /// Until when a price for newcomers, which was asked for, may still come.
     anew_until: Option<Instant>,
+    /// The last record's price, and when it was written.
+    record: Option<(Price, Instant)>,
+    /// While this node's prices lie far from the last record.
+    away: Option<Away>,
+}
+
+/// Prices that lie far from the last record, and near each other.
+#[derive(Debug, Clone, Copy)]
+struct Away {
+    first: Price,
+    since: Instant,
+    is_noted: bool,
 }
 
 /// What a statement depends on besides the price.
@@ -64,16 +79,56 @@ impl OwnPrice {
         self.latest.as_ref().map(|price| now.since(price.observed))
     }
 
+    /// What this node holds for the last record.
+    pub(super) fn on_record(&mut self, record: &LastRecord, now: Instant) {
+        self.record = Some((record.price, now.before(record.age)));
+    }
+
     /// A new price is there.
-    pub(super) fn take(&mut self, price: AgreedPrice) {
+    pub(super) fn take(&mut self, price: AgreedPrice, settings: &Settings) {
         self.is_for_opening = self.is_opening_asked_for;
         if let Some(asked_for) = self.asked_for {
             let (late, early) = (price.observed.since(asked_for), asked_for.since(price.observed));
             self.lead.on_price(late + early);
         }
+        let (now, near_bps) = (price.observed, settings.max_move_bps);
+        self.away = self.move_too_far(&price, settings, now).map(|_| match self.away {
+            Some(away) if price.price().deviation_bps(away.first) <= near_bps => away,
+            _ => Away {
+                first: price.price(),
+                since: now,
+                is_noted: false,
+            },
+        });
         self.latest = Some(price);
         self.is_unstated = true;
         (self.asked_for, self.anew_until) = (None, None);
+    }
+
+    /// The last price, if it is one to state and to hold others' against; or why not.
+    pub(super) fn believed(&self, settings: &Settings, now: Instant) -> Result<&AgreedPrice, Refusal> {
+        let price = self.latest.as_ref().ok_or(Refusal::NoOwnPrice)?;
+        let patience = settings.write_interval * PATIENT_WINDOWS;
+        let has_stood = self.away.is_some_and(|away| now.since(away.since) >= patience);
+        let is_agreed = price.evidence.quotes().len() >= AGREEING_SOURCES;
+        match self.move_too_far(price, settings, now) {
+            Some(refusal) if !is_agreed && !has_stood => Err(refusal),
+            _ => Ok(price),
+        }
+    }
+
+    /// A price that is farther from the last record than one window's move for each window since, whoever agrees on it.
+    fn move_too_far(&self, price: &AgreedPrice, settings: &Settings, now: Instant) -> Option<Refusal> {
+        let (record, written) = self.record?;
+        let limit_bps = move_limit_bps(settings.max_move_bps, now.since(written), settings.write_interval);
+        let moved_bps = price.price().deviation_bps(record);
+        (moved_bps > limit_bps).then(|| Refusal::MovedTooFar {
+            ours: price.price(),
+            record,
+            moved_bps,
+            limit_bps,
+            sources: price.evidence.quotes().len(),
+        })
     }
 
     /// States the last price, once for a window, if it serves the coming one and somebody is there to hear it.
@@ -88,6 +143,13 @@ impl OwnPrice {
             .is_some_and(|at| at.apart(price.observed_at) < settings.one_window());
         if is_stale || is_for_no_window || is_second {
             self.is_unstated = false;
+            return;
+        }
+        if let Err(reason) = self.believed(settings, now) {
+            if let Some(away) = self.away.as_mut().filter(|away| !away.is_noted) {
+                away.is_noted = true;
+                out.note(Note::Withheld { reason });
+            }
             return;
         }
         let mut due = occasion.not_before;

@@ -83,6 +83,9 @@ pub struct Settings {
     pub write_interval: Duration,
     /// How often this node asks for prices.
     pub fetch_interval: Duration,
+    /// How far its own price may lie from the last record, in basis points a window, before it asks for more than the word of
+    /// few sources ([`crate::cosign::move_limit_bps`]).
+    pub max_move_bps: u32,
     /// What this node vouches for.
     pub policy: CosignPolicy,
     /// The waits.

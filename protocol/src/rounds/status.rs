@@ -215,6 +215,7 @@ impl Tally {
             Note::Quorum { .. }
             | Note::CertificateRefused { .. }
             | Note::Waiting { .. }
+            | Note::Withheld { .. }
             | Note::RefusedElsewhere { .. }
             | Note::Equivocated { .. }
             | Note::TooSoon { .. }

@@ -6,8 +6,8 @@ mod network;
 
 use std::time::Duration;
 
-use network::{Scenario, Simulation, WINDOW, unix};
-use quorate_protocol::rounds::Note;
+use network::{Scenario, Simulation, WINDOW, millis, unix};
+use quorate_protocol::{Price, rounds::Note};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Windows that each network lives through.
@@ -446,4 +446,53 @@ fn members_that_change_under_way_cost_no_window() {
         .filter(after)
         .any(|record| record.signers.contains(&all[5]));
     assert!(!removed && added);
+}
+
+/// In which window (from 0) and at what price records were written by nodes with so many sources each that see these moves.
+fn recorded(sources: usize, moves: &[(Duration, u64)], windows: u32) -> Vec<(u64, Price)> {
+    let mut simulation = Simulation::new(Scenario {
+        sources,
+        moves: moves.to_vec(),
+        ..Scenario::new(4, 3)
+    });
+    simulation.run_until(WINDOW * windows);
+    let records = simulation.records.iter();
+    records
+        .map(|record| (millis(record.written) / millis(WINDOW), record.price))
+        .collect()
+}
+
+fn is_near(price: &Price, expected: &str) -> bool {
+    price.deviation_bps(expected.parse().unwrap()) < 100
+}
+
+/// The windows in which a price near this one was recorded.
+fn windows_of(records: &[(u64, Price)], expected: &str) -> Vec<u64> {
+    let near = records.iter().filter(|(_, price)| is_near(price, expected));
+    near.map(|(window, _)| *window).collect()
+}
+
+#[test]
+fn a_market_that_crashes_is_followed_at_once_by_three_sources_and_within_three_windows_by_one() {
+    // By 30 % in two windows, each time in the middle between two records.
+    let crash = [(WINDOW * 9 / 2, 85), (WINDOW * 11 / 2, 70)];
+    let many = recorded(3, &crash, 12);
+    let one = recorded(1, &crash, 12);
+    assert_eq!(windows_of(&many, "3000"), [0, 1, 2, 3, 4]);
+    assert_eq!(windows_of(&many, "2550"), [5]);
+    assert_eq!(windows_of(&many, "2100"), [6, 7, 8, 9, 10, 11]);
+    // Three windows after the last record a price may have moved by three times 10 %.
+    assert_eq!(windows_of(&one, "3000"), [0, 1, 2, 3, 4]);
+    assert!(windows_of(&one, "2550").is_empty());
+    assert_eq!(windows_of(&one, "2100"), [7, 8, 9, 10, 11]);
+}
+
+#[test]
+fn a_lie_of_the_one_source_that_is_left_is_recorded_only_when_it_has_stood_for_three_windows() {
+    // It says a hundredth for two windows, and the truth again.
+    let passing = recorded(1, &[(WINDOW * 9 / 2, 1), (WINDOW * 13 / 2, 100)], 12);
+    let standing = recorded(1, &[(WINDOW * 9 / 2, 1)], 12);
+    assert!(windows_of(&passing, "30").is_empty());
+    assert_eq!(windows_of(&passing, "3000"), [0, 1, 2, 3, 4, 7, 8, 9, 10, 11]);
+    assert_eq!(windows_of(&standing, "30"), [8, 9, 10, 11]);
 }

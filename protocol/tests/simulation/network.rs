@@ -7,9 +7,9 @@ use std::{
 };
 
 use quorate_protocol::{
-    Address, AgreedPrice, Certificate, Committee, Digest, Fraction, Heartbeat, Instant, LastRecord, Members,
-    Message, Network, NodeKey, Observation, Price, ProvenEquivocation, QuorumRule, RefusalNotice, Signature,
-    UnixMillis, VerifiedReport, WriteOutcome, Written,
+    Address, AgreedPrice, Certificate, Committee, Digest, Evidence, Fraction, Heartbeat, Instant, LastRecord,
+    Members, Message, Network, NodeKey, Observation, Price, ProvenEquivocation, QuorumRule, RefusalNotice,
+    Signature, UnixMillis, VerifiedReport, WriteOutcome, Written,
     cosign::{CosignPolicy, SigningJournal},
     judge::{Finding, Judge, JudgeConfig, Verified},
     one_window,
@@ -38,6 +38,10 @@ pub(crate) struct Scenario {
     pub(crate) open: bool,
     pub(crate) seed: u64,
     pub(crate) outages: Vec<(Duration, Duration)>,
+    /// How many sources each node asks.
+    pub(crate) sources: usize,
+    /// To how much of itself, in percent, all sources' price changes at which moment.
+    pub(crate) moves: Vec<(Duration, u64)>,
     pub(crate) message_delay_ms: (u64, u64),
     /// How long exchanges take to answer.
     pub(crate) fetch_ms: (u64, u64),
@@ -56,6 +60,8 @@ impl Scenario {
             open: false,
             seed: 7,
             outages: vec![],
+            sources: 1,
+            moves: vec![],
             message_delay_ms: (2, 40),
             fetch_ms: (80, 600),
         }
@@ -150,6 +156,8 @@ impl Simulation {
                 committee: committee.clone(),
                 write_interval: WINDOW,
                 fetch_interval: WINDOW,
+                // Whoever lies does not hold itself back.
+                max_move_bps: if index < scenario.liars { u32::MAX } else { 1000 },
                 policy: CosignPolicy {
                     max_deviation_bps: 50,
                     max_age: Settings::max_age(WINDOW),
@@ -488,8 +496,13 @@ impl Simulation {
         // Prices walk slowly and differ a little between nodes.
         let cents = 300_000 + millis(self.now) / 10_000 + index as u64;
         let cents = if node.lies { cents * 12 / 10 } else { cents };
+        let moved = self.scenario.moves.iter().rfind(|(from, _)| *from <= self.now);
+        let cents = moved.map_or(cents, |(_, percent)| cents * percent / 100);
         let price = format!("{}.{:02}", cents / 100, cents % 100);
-        builders::observation(&node.key, &price, at)
+        let sources = &["coinbase", "gemini", "kraken"][..self.scenario.sources];
+        let quotes = sources.iter().map(|source| builders::quote(source, &price, at));
+        let evidence = Evidence::new(quotes.collect()).unwrap();
+        Observation::new(feed(), at, node.key.address(), evidence)
     }
 
     fn gossip(&mut self, from: usize, message: &Message) {
