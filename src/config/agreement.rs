@@ -47,7 +47,7 @@ pub(super) struct AgreementArgs {
     #[arg(long, value_name = "FRACTION", value_parser = parsed::<Fraction>("a fraction"))]
     quorum_fraction: Option<Fraction>,
 
-    /// The members, whose signatures and connections count: a TOML table [[member]] for each, with address, name, and if wanted
+    /// The members, whose signatures and connections count: a TOML table `[[member]]` for each, with address, name, and if wanted
     /// endpoint and validator = true (`quorate keys members` makes one). It is read again when it changes. Without it anybody
     /// counts: for a trusted local network only
     #[arg(long, value_name = "FILE", value_parser = path)]

@@ -2,9 +2,9 @@
 //!
 //! - [`builders`]: keys, prices, observations, reports, certificates, committees.
 //! - [`wait`]: conditions with a deadline, in place of sleeping and hoping.
-//! - [`port`]: ports that nobody else takes.
-//! - [`postgres`] (feature): a private server, and a database of each test's own.
-//! - [`hostile`] and [`raw_peer`] (feature `hostile`): libp2p peers that keep to no rule of ours.
+//! - `port`: ports that nobody else takes.
+//! - `postgres` (feature): a private server, and a database of each test's own.
+//! - `hostile` and `raw_peer` (feature `hostile`): libp2p peers that keep to no rule of ours.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 pub mod builders;

@@ -12,7 +12,7 @@ pub struct BridgeConfig {
     pub listen: Vec<Multiaddr>,
     /// Nodes that are dialled for as long as they are not connected; with or without a `/p2p/…` at the end.
     pub peers: Vec<Multiaddr>,
-    /// Where members listen, as their list says; see [`super::Endpoints`].
+    /// Where members listen, as their list says; see [`super::BridgeMessage::EndpointsAre`].
     pub endpoints: Vec<Multiaddr>,
     /// Names whose every address is a node: a headless service.
     pub dns_peers: Vec<DnsPeers>,

@@ -1,14 +1,13 @@
 //! The GossipBridge: the node's connections to the others. It publishes what the node says, and judges what others say before
 //! it reaches the Aggregator or anybody else.
 //!
-//! - [`actor`] and [`messages`]: the actor's loop, and what it is told and asked.
-//! - [`inbound`] and [`outbound`]: a message's way in and its way out.
-//! - [`connections`]: what the swarm reports, with [`dialling`] and [`listeners`].
-//! - [`swarm`], [`gossip`], [`gate`], [`frames`], [`streams`], [`second_connections`]: what libp2p is configured to and
-//!   taught.
-//! - Policy that sees no swarm: [`peers`] (who is up, and which connections are too many), [`dial_queue`] (whom to dial when), [`rate_limit`]
-//!   (how much one may send), [`score`] (who is banned, and for how long), [`duplicate_key`] (whether another node has our key), [`late_clocks`] (whose clock is off),
-//!   [`log_limit`] (how often the network can make us log).
+//! - `actor` and `messages`: the actor's loop, and what it is told and asked.
+//! - `inbound` and `outbound`: a message's way in and its way out.
+//! - `connections`: what the swarm reports, with `dialling` and `listeners`.
+//! - `swarm`, `gossip`, `gate`, `frames`, `streams`, `second_connections`: what libp2p is configured to and taught.
+//! - Policy that sees no swarm: `peers` (who is up, and which connections are too many), `dial_queue` (whom to dial when),
+//!   `rate_limit` (how much one may send), `score` (who is banned, and for how long), `duplicate_key` (whether another node has
+//!   our key), `late_clocks` (whose clock is off), `log_limit` (how often the network can make us log).
 
 mod actor;
 mod config;

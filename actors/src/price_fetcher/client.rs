@@ -57,7 +57,13 @@ fn build(rules: &FetchRules, ways_out: &WaysOut, progress: &Progress) -> Client 
                 .min(CONNECTION_LIFETIME),
         )
         .conn_lifetime(CONNECTION_LIFETIME);
-    let connector = match &ways_out.authorities {
+    // Reading them takes a moment that a node without an encrypted source need not wait.
+    let is_encrypted = |source: &SourceSpec| source.base().starts_with("https://");
+    let authorities = ways_out
+        .authorities
+        .as_ref()
+        .filter(|_| rules.sources.iter().any(is_encrypted));
+    let connector = match authorities {
         Some(path) => match tls(path) {
             Ok(tls) => connector.rustls_0_23(Arc::new(tls)),
             Err(error) => {
