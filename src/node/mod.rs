@@ -32,6 +32,10 @@ const SHUTDOWN_ORDER: [&str; 5] = ["PriceFetcher", "Aggregator", "Signer", "Goss
 pub(crate) const OPEN_AND_UNSEALED: &str =
     "anybody who reaches this node's port for peers is a node: three strangers are a quorum of three";
 
+/// How long a node whose settings do not fit goes on: it says what else is wrong, as what its exchanges answer, so that an
+/// operator mends all of it at once.
+const MISFIT_GRACE: Duration = Duration::from_secs(1);
+
 /// How long the API may take to answer what it was asked before the end.
 const API_GRACE: Duration = Duration::from_secs(1);
 
@@ -94,6 +98,7 @@ pub(crate) async fn run(config: NodeConfig) -> Result<ExitCode, Box<dyn Error>> 
             ExitCode::from(ending?.exit_code())
         }
         reason = misfit_of(&mut told_misfit) => {
+            tokio::time::sleep(MISFIT_GRACE).await;
             log::error!("shutdown begins: reason=\"{reason}\"");
             node.supervisor.shutdown(&SHUTDOWN_ORDER, SHUTDOWN_GRACE).await;
             log::error!("fatal: {reason}; exit code {EXIT_MISFIT}");
