@@ -204,7 +204,9 @@ fn dial_options(dial: &Dial) -> DialOpts {
     }
 }
 
-/// The first failure of what the operator named is worth a warning; that it goes on failing is not.
+/// Failures after which a peer that the operator named is worth a warning, once: nodes that start together are some seconds apart.
+const WARN_AT: u32 = 4;
+
 fn log_failure(failure: &Failure, error: &DialError) {
     let Failure {
         address,
@@ -213,7 +215,8 @@ fn log_failure(failure: &Failure, error: &DialError) {
         pause,
     } = failure;
     let level = match (via, failures) {
-        (Via::Static | Via::Members, 1) => log::Level::Warn,
+        (Via::Static | Via::Members, 1) => log::Level::Info,
+        (Via::Static | Via::Members, failures) if *failures == WARN_AT => log::Level::Warn,
         _ => log::Level::Debug,
     };
     log::log!(
