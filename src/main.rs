@@ -11,6 +11,7 @@ mod http;
 mod keys;
 mod logging;
 mod migrate;
+mod names;
 mod node;
 mod output;
 mod prices;

@@ -2,15 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the verdict")]
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use quorate_protocol::{
     Address, AgreedPrice, Certificate, Committee, Digest, Evidence, Fraction, Instant, LastRecord, Members,
-    Message, NodeKey, ProvenEquivocation, QuorumRule, UnixMillis, VerifiedReport, WriteOutcome,
+    Message, NodeKey, ProvenEquivocation, QuorumRule, RefusalNotice, UnixMillis, VerifiedReport,
+    WriteOutcome,
     cosign::CosignPolicy,
     keccak256,
     rounds::{
-        Effect, FetchRequest, NodeStatus, Note, Now, Rounds, Settings, SignRequest, StoreRequest, Timing,
+        Effect, FetchRequest, Missing, NodeStatus, Note, Now, Rounds, Settings, SignRequest, StoreRequest,
+        Timing,
     },
 };
 use quorate_testkit::builders::{self, certify, evidence, feed, key, observation, sign};
@@ -764,6 +766,45 @@ fn the_lack_of_a_quorum_is_early_until_a_window_has_passed() {
     };
     assert_eq!(early(100), Some(true));
     assert_eq!(early(30_100), Some(false));
+}
+
+#[test]
+fn whose_signature_is_missing_is_said_with_what_is_known_of_why() {
+    let mut machine = ready(rule(5));
+    // Four was heard long ago; five's clock is off, and what it says is ignored for it; seven refuses.
+    machine.on_peer_up(key(4).address(), at(2000));
+    for number in [2, 5, 6, 7] {
+        machine.on_peer_up(key(number).address(), at(29_900));
+    }
+    machine.on_clock(key(5).address(), 10_000, at(29_900));
+    machine.on_own_price(agreed(30_000), at(30_000));
+    machine.on_report(report(&[2], 30_000), at(30_000));
+    let refusal = RefusalNotice::sign(
+        report(&[2], 30_000).digest(),
+        key(2).address(),
+        "price_deviates",
+        at(30_000).unix,
+        &builders::network(),
+        &key(7),
+    );
+    let mut effects = machine.on_tick(at(30_200));
+    effects.extend(machine.on_refusal(&refusal, at(30_250)));
+    effects.extend((30_251..32_000).flat_map(|ms| machine.on_tick(at(ms))));
+    let missing = effects.iter().find_map(|effect| match effect {
+        Effect::Note(Note::Waiting { missing, .. }) => Some(missing.clone()),
+        _ => None,
+    });
+    let missing: BTreeMap<Address, Missing> = missing.unwrap().into_iter().collect();
+    let of = |number| missing.get(&key(number).address());
+    assert!(
+        matches!(of(4), Some(Missing::Silent(silence)) if silence.as_secs() == 28),
+        "{missing:?}"
+    );
+    assert_eq!(of(5), Some(&Missing::ClockOff(10_000)));
+    assert_eq!(of(6), Some(&Missing::Late));
+    assert_eq!(of(7), Some(&Missing::Refused("price_deviates")));
+    assert_eq!(of(8), Some(&Missing::Away));
+    assert_eq!(of(2), None, "it has signed");
 }
 
 /// Whether a machine asks for the last record at this moment.

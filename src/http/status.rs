@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::Views;
-use crate::{config::members::Names, node::OPEN_AND_UNSEALED, show::rfc3339};
+use crate::{config::members::Names, names::Named, node::OPEN_AND_UNSEALED, show::rfc3339};
 
 /// The Aggregator answers within milliseconds, or it is being restarted.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -53,10 +53,13 @@ pub(super) async fn readyz(views: web::Data<Views>, shared: Shared) -> HttpRespo
     let feeds = statuses(&views).await;
     let readiness = look(&views, feeds.as_deref(), &shared);
     let is_ready = readiness.is_ready();
+    let names = Named::new(&views.names.borrow());
+    let shown = |condition| shown(condition, &names);
+    let reasons = readiness.reasons().into_iter();
     let body = json!({
         "ready": is_ready,
         "conditions": readiness.conditions().iter().map(shown).collect::<Vec<_>>(),
-        "reasons": readiness.reasons(),
+        "reasons": reasons.map(|reason| names.in_text(reason)).collect::<Vec<_>>(),
         "warnings": warnings(&views, feeds.as_deref().unwrap_or_default()),
     });
     if is_ready {
@@ -66,12 +69,12 @@ pub(super) async fn readyz(views: web::Data<Views>, shared: Shared) -> HttpRespo
     }
 }
 
-fn shown(condition: &Condition) -> Value {
+fn shown(condition: &Condition, names: &Named) -> Value {
     json!({
         "name": condition.name,
         "ok": condition.ok,
         "since": rfc3339(condition.since),
-        "reason": condition.reason,
+        "reason": condition.reason.as_deref().map(|reason| names.in_text(reason)),
     })
 }
 
@@ -128,7 +131,9 @@ fn warnings(views: &Views, feeds: &[FeedStatus]) -> Vec<String> {
     }
     // They are the same for all feeds.
     let faults = feeds.first().map(|feed| feed.clock_faults.as_slice());
-    warnings.extend(faults.unwrap_or_default().iter().map(ToString::to_string));
+    let names = Named::new(&views.names.borrow());
+    let faults = faults.unwrap_or_default().iter().map(ToString::to_string);
+    warnings.extend(faults.map(|fault| names.in_text(&fault).into_owned()));
     for (label, warning) in WARNINGS {
         if views.bridge.messages.with_label_values(&[label]).get() > 0 {
             warnings.push(warning.to_owned());
@@ -178,7 +183,7 @@ mod tests {
             reason: Some("alone".to_owned()),
         };
         assert_eq!(
-            shown(&condition),
+            shown(&condition, &Named::none()),
             json!({"name": "peers", "ok": false, "since": "2023-11-14T22:13:20.000Z", "reason": "alone"})
         );
     }

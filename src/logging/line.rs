@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use log::{Level, Record};
 use serde_json::json;
 
-use crate::secret;
+use crate::{names::Named, secret};
 
 /// Columns of a line for people: what a wide terminal shows. Longer quoted values are cut; JSON has them whole.
 const WIDTH: usize = 199;
@@ -24,7 +24,7 @@ pub(super) enum Form {
 }
 
 /// A record as a line with its end.
-pub(super) fn of(form: Form, record: &Record<'_>, now: DateTime<Utc>) -> String {
+pub(super) fn of(form: Form, record: &Record<'_>, names: &Named, now: DateTime<Utc>) -> String {
     let message = record.args().to_string();
     let message = if record.target().starts_with("quorate") {
         message
@@ -32,7 +32,13 @@ pub(super) fn of(form: Form, record: &Record<'_>, now: DateTime<Utc>) -> String 
         // Ours never hold a secret; what a library puts into its words, nobody here has read.
         secret::mask(&message)
     };
-    line(form, record.level(), record.target(), &message, now)
+    line(
+        form,
+        record.level(),
+        record.target(),
+        &names.in_text(&message),
+        now,
+    )
 }
 
 /// The line that tells of so many dropped ones.
@@ -233,7 +239,7 @@ mod tests {
         let key = "ab".repeat(32);
         let arguments = format_args!("dialled postgres://u:hunter2@db/x with {key}");
         let record = |target| Record::builder().args(arguments).target(target).build();
-        let line = of(Form::Text, &record("some_library"), now());
+        let line = of(Form::Text, &record("some_library"), &Named::none(), now());
         assert!(!line.contains("hunter2") && !line.contains("abab"), "{line}");
     }
 
@@ -246,7 +252,7 @@ mod tests {
             .level(Level::Warn)
             .target("quorate::x")
             .build();
-        let text = of(Form::Json, &record, now());
+        let text = of(Form::Json, &record, &Named::none(), now());
         assert_eq!(text.lines().count(), 1);
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         let expected = json!({"time": NOW, "level": "warn", "target": "quorate::x", "message": message});

@@ -6,7 +6,7 @@ mod queue;
 use std::{
     env,
     io::{self, IsTerminal},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     thread,
     time::Duration,
 };
@@ -17,10 +17,24 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 pub(crate) use self::queue::dropped_lines;
 use self::{line::Form, queue::Queue};
-use crate::config::logging::{LogConfig, LogFormat};
+use crate::{
+    config::{
+        logging::{LogConfig, LogFormat},
+        members::Names,
+    },
+    names::Named,
+};
 
 /// How long the end of the process waits for a reader of what was logged last.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What members are called in the lines from now on: the log is one for the process, and so are they.
+static NAMES: RwLock<Named> = RwLock::new(Named::none());
+
+/// From now on lines show these names beside the addresses.
+pub(crate) fn call_members(names: &Names) {
+    *NAMES.write().unwrap_or_else(PoisonError::into_inner) = Named::new(names);
+}
 
 /// Libraries that may say everything if `RUST_LOG` asks for it: they see no password, key or token. The others (the database's
 /// client shows statements with their parameters, that of HTTP headers) say what is at least `info`, whatever is asked for.
@@ -117,7 +131,8 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         if self.filter.matches(record) && may_say(record.target(), record.level()) {
-            self.queue.push(line::of(self.form, record, Utc::now()));
+            let names = NAMES.read().unwrap_or_else(PoisonError::into_inner);
+            self.queue.push(line::of(self.form, record, &names, Utc::now()));
         }
     }
 

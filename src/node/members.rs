@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::{
     config::members::{self, MemberList, Misfit, Names},
+    logging,
     watch::{Watched, watch},
 };
 
@@ -67,7 +68,9 @@ pub(super) fn follow(path: &Path, current: MemberList, rule: QuorumRule, concern
         if !is_told {
             return false;
         }
-        concerned.names.send_replace(list.names());
+        let names = list.names();
+        logging::call_members(&names);
+        concerned.names.send_replace(names);
         log_change(&before, &committee, concerned.me);
         before = committee;
         true

@@ -20,6 +20,7 @@ use tokio::sync::{oneshot, watch};
 use crate::{
     config::{members::Names, node::NodeConfig},
     http::{self, Views},
+    logging,
 };
 
 /// The exit code when the database's settings are not the node's: `EX_CONFIG`, waiting does not help.
@@ -118,6 +119,9 @@ pub(crate) async fn run(config: NodeConfig) -> Result<ExitCode, Box<dyn Error>> 
 }
 
 fn log_start(config: &NodeConfig) {
+    if let Some((_, list)) = &config.agreement.members {
+        logging::call_members(&list.names());
+    }
     let feeds: Vec<String> = config.pricing.feeds.iter().map(ToString::to_string).collect();
     let sources: Vec<String> = config.pricing.sources.iter().map(ToString::to_string).collect();
     log::info!(

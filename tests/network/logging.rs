@@ -10,7 +10,7 @@ fn first_lines() -> Vec<Vec<String>> {
         network.has_records(3, SOON);
         let first = |log: String| log.lines().take(30).map(str::to_owned).collect::<Vec<_>>();
         let logs: Vec<Vec<String>> = network.nodes.iter().map(|node| first(node.log())).collect();
-        let was_late = |line: &String| line.contains("no quorum: ") && line.contains("did not vouch");
+        let was_late = |line: &String| line.contains("no quorum: ") && line.contains("did not sign in time");
         if !logs.iter().flatten().any(was_late) {
             return logs;
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use quorate_protocol::{
-    Feed,
-    rounds::{ClockFault, Note},
+    Address, Feed,
+    rounds::{ClockFault, Missing, Note},
 };
 
 /// Records need clocks that agree: who is off states prices that others ignore, and signs nothing of theirs.
@@ -111,9 +111,10 @@ pub(super) fn log(feed: &Feed, note: &Note) {
             required,
             live,
             validators_missing,
+            missing,
             is_early,
         } => {
-            let lack = lack(*signatures, *required, *live, *validators_missing);
+            let lack = lack(*signatures, *required, *live, *validators_missing, missing);
             if *is_early {
                 log::info!("no quorum yet: feed={feed} {lack} live={live}");
             } else {
@@ -188,44 +189,104 @@ pub(super) fn log(feed: &Feed, note: &Note) {
     }
 }
 
-/// Says in words what a report lacks: `2 of 3 signatures: waiting for 1 more node`.
-fn lack(signatures: usize, required: usize, live: usize, validators_missing: usize) -> String {
-    let missing = required.saturating_sub(signatures);
-    let absent = required.saturating_sub(live);
-    let nodes = |n: usize| {
-        if n == 1 {
-            "1 more node".to_owned()
-        } else {
-            format!("{n} more nodes")
-        }
+/// Nodes named in one line.
+const MOST_NAMED: usize = 3;
+
+/// Says in words what a report lacks: `2 of 3 signatures: waiting for 1 more node: 0x19eF4eA6 is away`.
+fn lack(
+    signatures: usize,
+    required: usize,
+    live: usize,
+    validators_missing: usize,
+    missing: &[(Address, Missing)],
+) -> String {
+    let lacking = match (signatures < required, required.saturating_sub(live)) {
+        (false, _) if validators_missing == 1 => "waiting for a validator's".to_owned(),
+        (false, _) => format!("waiting for those of {validators_missing} validators"),
+        (true, 0) => String::new(),
+        (true, 1) => "waiting for 1 more node".to_owned(),
+        (true, absent) => format!("waiting for {absent} more nodes"),
     };
-    let so_far = format!("{signatures} of {required} signatures");
-    match (missing, absent) {
-        (0, _) if validators_missing == 1 => format!("{so_far}: waiting for a validator's"),
-        (0, _) if validators_missing > 1 => {
-            format!("{so_far}: waiting for those of {validators_missing} validators")
+    let named = missing.iter().take(MOST_NAMED);
+    let mut named: Vec<String> = named.map(|(node, why)| in_words(*node, *why)).collect();
+    if missing.len() > MOST_NAMED {
+        named.push(format!("and {} more", missing.len() - MOST_NAMED));
+    }
+    let parts = [
+        format!("{signatures} of {required} signatures"),
+        lacking,
+        named.join(", "),
+    ];
+    let said: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    said.join(": ")
+}
+
+/// What is known of a node whose signature is missing.
+fn in_words(node: Address, why: Missing) -> String {
+    let node = node.short();
+    match why {
+        Missing::Refused(reason) => format!("{node} refused it ({reason})"),
+        Missing::ClockOff(ahead_ms) => {
+            let (off, side) = (
+                ahead_ms.unsigned_abs() / 1000,
+                if ahead_ms < 0 { "behind" } else { "ahead" },
+            );
+            format!("the clock of {node} is {off} s {side}")
         }
-        (_, 0) => format!("{so_far}: enough nodes are here, but {missing} did not vouch for it"),
-        (_, absent) => format!("{so_far}: waiting for {}", nodes(absent)),
+        Missing::Silent(silence) => format!("{node} is silent for {} s", silence.as_secs()),
+        Missing::Away => format!("{node} is away"),
+        Missing::Late => format!("{node} did not sign in time"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::lack;
+    use super::*;
 
-    #[test]
-    fn says_how_many_nodes_are_missing() {
-        assert_eq!(lack(2, 3, 2, 0), "2 of 3 signatures: waiting for 1 more node");
-        assert_eq!(lack(1, 3, 1, 0), "1 of 3 signatures: waiting for 2 more nodes");
+    fn node(byte: u8) -> Address {
+        Address::new([byte; 20])
     }
 
     #[test]
-    fn says_when_nodes_are_here_but_do_not_sign() {
+    fn says_how_many_nodes_are_missing_and_which_members_are_away() {
         assert_eq!(
-            lack(2, 3, 4, 0),
-            "2 of 3 signatures: enough nodes are here, but 1 did not vouch for it"
+            lack(2, 3, 2, 0, &[]),
+            "2 of 3 signatures: waiting for 1 more node"
         );
-        assert_eq!(lack(3, 3, 4, 1), "3 of 3 signatures: waiting for a validator's");
+        assert_eq!(
+            lack(
+                1,
+                3,
+                1,
+                0,
+                &[(node(0x11), Missing::Away), (node(0x22), Missing::Away)]
+            ),
+            "1 of 3 signatures: waiting for 2 more nodes: 0x11111111 is away, 0x22222222 is away"
+        );
+    }
+
+    #[test]
+    fn says_of_each_node_that_is_here_and_does_not_sign_what_is_known_of_why() {
+        let silence = Missing::Silent(Duration::from_millis(28_400));
+        let lacks = |why| lack(2, 3, 4, 0, &[(node(0x11), why)]);
+        assert_eq!(lacks(silence), "2 of 3 signatures: 0x11111111 is silent for 28 s");
+        assert_eq!(
+            lacks(Missing::ClockOff(-10_050)),
+            "2 of 3 signatures: the clock of 0x11111111 is 10 s behind"
+        );
+        assert_eq!(
+            lacks(Missing::Refused("price_deviates")),
+            "2 of 3 signatures: 0x11111111 refused it (price_deviates)"
+        );
+        assert_eq!(
+            lacks(Missing::Late),
+            "2 of 3 signatures: 0x11111111 did not sign in time"
+        );
+        assert_eq!(
+            lack(3, 3, 4, 1, &[(node(0x11), silence)]),
+            "3 of 3 signatures: waiting for a validator's: 0x11111111 is silent for 28 s"
+        );
+        let many: Vec<_> = (1..=6).map(|byte| (node(byte), Missing::Late)).collect();
+        assert!(lack(1, 7, 7, 0, &many).ends_with(", and 3 more"));
     }
 }

@@ -45,6 +45,10 @@ impl fmt::Display for ClockFault {
     }
 }
 
+fn is_off(ahead_ms: i64) -> bool {
+    u128::from(ahead_ms.unsigned_abs()) > JudgeConfig::FUTURE_TOLERANCE.as_millis()
+}
+
 /// Like "10.0 s ahead of".
 fn by(ahead_ms: i64) -> String {
     let tenths = ahead_ms.unsigned_abs() / 100;
@@ -71,6 +75,11 @@ impl Clocks {
         self.nodes.get(node).map(|(ahead_ms, _)| *ahead_ms)
     }
 
+    /// By how much a node's clock is off, if by more than is tolerated.
+    pub(super) fn fault_of(&self, node: &Address) -> Option<i64> {
+        self.ahead_ms(node).filter(|ahead_ms| is_off(*ahead_ms))
+    }
+
     /// Forgets what was told too long ago.
     pub(super) fn expire(&mut self, now: Instant) {
         self.nodes
@@ -85,12 +94,11 @@ impl Clocks {
     /// The clocks that are off by more than is tolerated; if it is ours, that alone. With one other node nobody can tell whose it is,
     /// so it is the other's.
     pub(super) fn faults(&self) -> Vec<ClockFault> {
-        let tolerance = i64::try_from(JudgeConfig::FUTURE_TOLERANCE.as_millis()).unwrap_or(i64::MAX);
         let off: Vec<(Address, i64)> = self
             .nodes
             .iter()
             .map(|(node, (ahead_ms, _))| (*node, *ahead_ms))
-            .filter(|(_, ahead_ms)| ahead_ms.unsigned_abs() > tolerance.unsigned_abs())
+            .filter(|(_, ahead_ms)| is_off(*ahead_ms))
             .collect();
         for is_ahead in [true, false] {
             let side = off.iter().map(|(_, ahead_ms)| *ahead_ms);

@@ -6,13 +6,17 @@ use super::{
     Now, Settings,
     candidates::{Candidate, Candidates},
     conduct::Conduct,
-    effect::{Effect, Note, Outbox, SignRequest},
+    effect::{Effect, Missing, Note, Outbox, SignRequest},
     own_price::OwnPrice,
     peers::Peers,
     turns,
 };
 use crate::{
-    address::Address, committee::Committee, cosign::Refusal, digest::Digest, report::VerifiedReport,
+    address::Address,
+    committee::{Committee, Members},
+    cosign::Refusal,
+    digest::Digest,
+    report::VerifiedReport,
     time::Instant,
 };
 
@@ -63,6 +67,8 @@ struct Attempt {
     chosen_at: Option<Instant>,
     /// The last reason for which it was refused.
     refused_for: Option<&'static str>,
+    /// Others that said they refuse it, and why.
+    refused_elsewhere: BTreeMap<Address, &'static str>,
     /// If its price is far off: who was found to have signed it all the same.
     outlier_signers: Option<BTreeSet<Address>>,
 }
@@ -250,17 +256,60 @@ impl Cosigning {
         if view.is_price_coming {
             return None;
         }
-        let reports = view.candidates.open().map(|(_, candidate)| candidate.report());
-        let signers = reports
-            .map(VerifiedReport::signatures)
-            .max_by_key(|signers| signers.len())?;
+        let open = view.candidates.open().map(|(_, candidate)| candidate.report());
+        let closest = open.max_by_key(|report| report.signatures().len())?;
+        let signers = closest.signatures();
         Some(Note::Waiting {
             signatures: signers.len(),
             required: view.required,
             live: view.peers.live(),
             validators_missing: view.committee.rule.validators_missing(signers.keys()),
+            missing: self.missing(closest, view),
             is_early: view.now.instant < view.started + view.settings.write_interval,
         })
+    }
+
+    /// Who has not signed this report, and what is known of why.
+    fn missing(&self, report: &VerifiedReport, view: &View<'_>) -> Vec<(Address, Missing)> {
+        let me = view.settings.me;
+        let nodes: BTreeSet<Address> = match &view.committee.members {
+            Members::Closed(members) => members.clone(),
+            Members::Open => view.peers.others().copied().chain([me]).collect(),
+        };
+        let attempt = self.attempts.get(&report.digest());
+        let refused = |node: &Address| match attempt {
+            Some(attempt) if *node == me => attempt.refused_for,
+            Some(attempt) => attempt.refused_elsewhere.get(node).copied(),
+            None => None,
+        };
+        let timing = &view.settings.timing;
+        let why = |node: &Address| {
+            if let Some(reason) = refused(node) {
+                return Missing::Refused(reason);
+            }
+            if *node == me {
+                return Missing::Late;
+            }
+            if let Some(ahead_ms) = view.peers.clocks().fault_of(node) {
+                return Missing::ClockOff(ahead_ms);
+            }
+            match view.peers.silence(node, view.now.instant) {
+                None => Missing::Away,
+                Some(silence) if silence > timing.lead + timing.early => Missing::Silent(silence),
+                Some(_) => Missing::Late,
+            }
+        };
+        let unsigned = nodes
+            .into_iter()
+            .filter(|node| !report.signatures().contains_key(node));
+        unsigned.map(|node| (node, why(&node))).collect()
+    }
+
+    /// Another node said that it refuses an observation.
+    pub(super) fn on_refused_elsewhere(&mut self, digest: &Digest, node: Address, reason: &'static str) {
+        if let Some(attempt) = self.attempts.get_mut(digest) {
+            attempt.refused_elsewhere.insert(node, reason);
+        }
     }
 }
 

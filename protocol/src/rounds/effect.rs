@@ -119,6 +119,21 @@ impl Outbox {
     }
 }
 
+/// What is known of a node whose signature is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// It refused, for this reason ([`Refusal::label`]).
+    Refused(&'static str),
+    /// Its clock is so far ahead in milliseconds, or behind, that others ignore what it says.
+    ClockOff(i64),
+    /// It was not heard in this round, and last so long ago.
+    Silent(Duration),
+    /// It is not known to be alive.
+    Away,
+    /// It was heard in this round, and has not signed in time.
+    Late,
+}
+
 /// What happened, for logs, metrics and tests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
@@ -205,6 +220,8 @@ pub enum Note {
         live: usize,
         /// Validators' signatures that are missing, whatever the number of all.
         validators_missing: usize,
+        /// Who has not signed it, and what is known of why: members, or live nodes where there are none; this one among them.
+        missing: Vec<(Address, Missing)>,
         /// Whether this machine has run for less than a window, so that others may just be starting.
         is_early: bool,
     },

@@ -480,6 +480,10 @@ impl Rounds {
         self.hear_of(notice.node, now);
         let mark = Mark::elsewhere(&notice.reason);
         self.conduct.mark(notice.observer, mark);
+        if self.counts(&notice.node) {
+            let (digest, node) = (&notice.observation, notice.node);
+            self.cosigning.on_refused_elsewhere(digest, node, mark.label());
+        }
         self.out.note(Note::RefusedElsewhere {
             digest: notice.observation,
             observer: notice.observer,

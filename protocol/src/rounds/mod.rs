@@ -45,7 +45,7 @@ pub use clocks::ClockFault;
 use conduct::Conduct;
 use cosigning::{Cosigning, View};
 use effect::Outbox;
-pub use effect::{Effect, FetchRequest, Note, SignRequest, StoreRequest};
+pub use effect::{Effect, FetchRequest, Missing, Note, SignRequest, StoreRequest};
 use own_price::{Need, Occasion, OwnPrice};
 use peers::Peers;
 pub use settings::{Settings, Timing};

@@ -71,6 +71,13 @@ impl Peers {
         last.is_some_and(|last| now.since(last) <= ttl)
     }
 
+    /// For how long a live node has not spoken for itself; at least for how long nothing shows it to be alive. `None`: it is not
+    /// known to be.
+    pub(super) fn silence(&self, node: &Address, now: Instant) -> Option<Duration> {
+        let alive = self.nodes.get(node)?;
+        Some(now.since(alive.last_heard.unwrap_or(alive.last_seen)))
+    }
+
     /// Notes a signature by a node's key; whether the node was not known to be alive before.
     pub(super) fn saw_signature(&mut self, node: Address, now: Instant) -> bool {
         self.note(node, now).is_some_and(|(_, is_new)| is_new)
