@@ -102,6 +102,12 @@ with field, value and remedy. */}}
   {{- $problems = append $problems (printf "nodes.minSources: %d is more than the %d of nodes.sources: lower it, or name more sources" (int $nodes.minSources) $sources) -}}
 {{- end -}}
 
+{{- if and $nodes.coingeckoKey.existingSecret (not .Values.exchange.simulated) -}}
+  {{- if not (regexMatch "(^| )coingecko(=https://[^ ]*)?( |$)" (join " " $nodes.sources)) -}}
+    {{- $problems = append $problems "nodes.coingeckoKey.existingSecret: is for a source that is not asked over https: add coingecko to nodes.sources, or leave it out" -}}
+  {{- end -}}
+{{- end -}}
+
 {{- if not (include "quorate.ownsPostgres" .) -}}
   {{- $external := .Values.postgres.external -}}
   {{- if include "quorate.urlsAreSecret" . -}}

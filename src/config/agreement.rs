@@ -22,7 +22,7 @@ pub(super) const SIGNATURES: RangeInclusive<usize> = 1..=MAX_ATTESTATIONS;
 const QUARANTINES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 7);
 
 /// From a move that is no market's to one that is no limit: a hundredfold price.
-const MOVES_BPS: RangeInclusive<u32> = 1..=1_000_000;
+pub(super) const MOVES_BPS: RangeInclusive<u32> = 1..=1_000_000;
 
 /// Above 10 %, vouching for a price would mean nothing.
 const DEVIATIONS_BPS: RangeInclusive<u32> = 1..=1000;

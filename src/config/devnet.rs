@@ -8,7 +8,7 @@ use quorate_protocol::{Fraction, QuorumRule};
 use quorate_store::{DatabaseUrl, ParseDatabaseUrlError};
 
 use super::{
-    agreement::{SIGNATURES, WRITE_INTERVALS},
+    agreement::{MOVES_BPS, SIGNATURES, WRITE_INTERVALS},
     pricing::{self, FETCH_INTERVALS, SOURCES},
     problems::{Problems, Shown},
     values::{Wrong, duration, hidden, number, parsed, path, wrong},
@@ -87,6 +87,15 @@ pub(crate) struct DevnetConfig {
     #[arg(long, value_name = "FRACTION", value_parser = parsed::<Fraction>("a fraction"))]
     pub(crate) quorum_fraction: Option<Fraction>,
 
+    /// The nodes state and sign no price farther than this from the last record, for each window since, unless three of their sources
+    /// agree on it or it has stood for three windows (100 bps are 1 %)
+    #[arg(long, value_name = "BPS", default_value = "1000", value_parser = number(MOVES_BPS))]
+    pub(crate) max_move_bps: u32,
+
+    /// CoinGecko's API key, alone in a file, for the nodes; not for the simulated exchange
+    #[arg(long, value_name = "FILE", value_parser = path)]
+    pub(crate) coingecko_key_file: Option<PathBuf>,
+
     /// Nodes find each other by multicast DNS; without it they are told each other's addresses
     #[arg(long, default_value = "true")]
     pub(crate) mdns: bool,
@@ -119,6 +128,17 @@ impl DevnetConfig {
         }
         self.check_simulation(problems);
         pricing::check_sources(&self.sources, problems);
+        match &self.coingecko_key_file {
+            Some(_) if self.simulate => problems.reject(
+                "coingecko-key-file",
+                wrong(
+                    "is not for the simulated exchange",
+                    "leave out either it or --simulate",
+                ),
+            ),
+            Some(path) => pricing::check_key(path, &self.sources, problems),
+            None => {}
+        }
         self.fetch_interval = pricing::fetch_interval(self.fetch_interval, self.write_interval, problems);
         for (name, base) in [
             ("base-port", self.base_port),
@@ -242,6 +262,25 @@ mod tests {
             [
                 "--source: \"kraken\" has an address, but --simulate gives it one: leave out either the address or --simulate"
             ]
+        );
+    }
+
+    #[test]
+    fn a_key_is_for_the_real_coingecko() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        std::fs::write(&file, "CG-abc").unwrap();
+        let file = file.display().to_string();
+        assert!(read(&["--coingecko-key-file", &file]).is_ok());
+        let simulated = read(&["--coingecko-key-file", &file, "--simulate"]).unwrap_err();
+        assert!(
+            simulated[0].contains("is not for the simulated exchange"),
+            "{simulated:?}"
+        );
+        let unasked = read(&["--coingecko-key-file", &file, "--source", "kraken"]).unwrap_err();
+        assert!(
+            unasked[0].contains("is for a source that is not asked"),
+            "{unasked:?}"
         );
     }
 

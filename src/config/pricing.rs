@@ -1,6 +1,10 @@
 //! Which prices a node fetches, from where, how often, and which answers it believes.
 
-use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 use humantime::format_duration;
@@ -109,44 +113,35 @@ impl PricingConfig {
                 "few sources decide: reason=\"{warning}\" remedy=\"leave --min-sources out\""
             ));
         }
-        self.check_key(problems);
+        if let Some(path) = &self.coingecko_key_file {
+            check_key(path, &self.sources, problems);
+        }
         self.fetch_interval = fetch_interval(self.fetch_interval, write_interval, problems);
         self
     }
 }
 
-impl PricingConfig {
-    /// The key can be sent, to somebody, and nobody on the way reads it.
-    fn check_key(&self, problems: &mut Problems) {
-        let Some(path) = &self.coingecko_key_file else {
-            return;
-        };
-        if !problems.are_right(&["coingecko-key-file", "source"]) {
-            return;
-        }
-        if let Err(broken) = secret_file(&path.display().to_string()) {
-            problems.reject("coingecko-key-file", broken);
-            return;
-        }
-        let mut takers = self.sources.iter().filter(|source| source.key_header().is_some());
-        match takers.next_back() {
-            None => problems.reject(
-                "coingecko-key-file",
-                wrong(
-                    "is for a source that is not asked",
-                    "add --source coingecko, or leave it out",
-                ),
-            ),
-            Some(source) if source.is_exposed() => problems.reject(
-                "coingecko-key-file",
-                wrong(
-                    format!("would be sent in clear to {source}"),
-                    "use https, or a relay on a loopback address",
-                ),
-            ),
-            Some(_) => {}
-        }
+/// The key can be sent, to somebody, and nobody on the way reads it.
+pub(super) fn check_key(path: &Path, sources: &[SourceSpec], problems: &mut Problems) {
+    if !problems.are_right(&["coingecko-key-file", "source"]) {
+        return;
     }
+    let wrong = if let Err(broken) = secret_file(&path.display().to_string()) {
+        broken
+    } else {
+        match sources.iter().rfind(|source| source.key_header().is_some()) {
+            None => wrong(
+                "is for a source that is not asked",
+                "add --source coingecko, or leave it out",
+            ),
+            Some(source) if source.is_exposed() => wrong(
+                format!("would be sent in clear to {source}"),
+                "use https, or a relay on a loopback address",
+            ),
+            Some(_) => return,
+        }
+    };
+    problems.reject("coingecko-key-file", wrong);
 }
 
 fn check_feeds(feeds: &[Feed], problems: &mut Problems) {

@@ -152,8 +152,13 @@ fn node_config(config: &DevnetConfig, plan: &Plan, folder: &Path, index: usize) 
         ),
         ("stop-with-stdin".to_owned(), Value::Boolean(true)),
     ]);
+    let mut add = |name: &str, value: Value| table.insert(name.to_owned(), value);
+    add("max-move-bps", text(&config.max_move_bps));
     if let Some(fraction) = config.quorum_fraction {
-        table.insert("quorum-fraction".to_owned(), text(&fraction));
+        add("quorum-fraction", text(&fraction));
+    }
+    if let Some(key) = &config.coingecko_key_file {
+        add("coingecko-key-file", text(&key.display()));
     }
     table
 }

@@ -297,6 +297,7 @@ REFUSED = [
     (["nodes.fetchInterval=1m"], "nodes.fetchInterval: 1m is longer than nodes.writeInterval 30s: fetch at least once"),
     (["nodes.feeds={eth-usd}"], "nodes.feeds.0: Does not match pattern"),
     (["nodes.sources={binance}"], "nodes.sources.0: Does not match pattern"),
+    (["nodes.sources={kraken}", "nodes.coingeckoKey.existingSecret=gecko"], "nodes.coingeckoKey.existingSecret: is for a source that is not asked"),
     (["nodes.sources={kraken}", "nodes.minSources=2"], "nodes.minSources: 2 is more than the 1 of nodes.sources"),
     (["nodes.quorumFraction=3/3"], "nodes.quorumFraction: 3/3 is not below 1, and no record has the signatures of more than all: write a part, like 2/3"),
     (["nodes.quorumFraction=3/2", "nodes.replicas=2"], "nodes.replicas: 2 is fewer than the 3 signatures that a record needs (nodes.minSignatures 3, nodes.quorumFraction 3/2): raise it to 3"),
