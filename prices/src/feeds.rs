@@ -278,7 +278,7 @@ impl FeedState {
 
     fn conclude(&mut self, fetch: Fetch, now: Instant, jitter: &mut impl FnMut() -> u64) -> Concluded {
         let mut events = vec![];
-        for (source, error) in &fetch.failures {
+        for (source, error) in fetch.failures.iter().chain(&fetch.outdated()) {
             let cause = error.demanded_rest().map_or(Cause::Failed, Cause::Demanded);
             if let Some(rest) = self.rest(source, cause, now, jitter()) {
                 events.push(SourceEvent::Failed {
@@ -447,6 +447,26 @@ mod tests {
         QuoteError::RateLimited {
             retry_after: Some(Duration::from_secs(seconds)),
         }
+    }
+
+    #[test]
+    fn an_answer_far_older_than_its_neighbours_is_left_out_by_name_whatever_its_price() {
+        let mut feeds = feeds();
+        let said = [
+            (SourceKind::Coinbase, Ok(("3000", 200))),
+            (SourceKind::Kraken, Ok(("3001", 201))),
+            (SourceKind::Gemini, Ok(("3002", 50))),
+        ];
+        let concluded = fetched(&mut feeds, 10, &said);
+        assert_eq!(concluded.price.unwrap().evidence.quotes().len(), 2);
+        assert_eq!(
+            concluded.events[0].to_string(),
+            "source failed: source=gemini error=outdated reason=\"the price is 151 s older than the others', at most 150 s are \
+             allowed\" rest_s=5"
+        );
+        let said = said.map(|(kind, said)| (kind, said.map(|(price, second)| (price, second.min(60)))));
+        let concluded = fetched(&mut feeds, 20, &said);
+        assert!(concluded.price.is_ok(), "{concluded:?}");
     }
 
     #[test]

@@ -10,6 +10,9 @@ use crate::{
     source::{Answered, SourceSpec},
 };
 
+/// How much older than the newest answer of a fetch one may be: CoinGecko renews its price every minute or two, and says so.
+const MAX_BEHIND: Duration = Duration::from_secs(150);
+
 /// A fetch under way. [`crate::Feeds::begin`] makes it, the shell asks [`Fetch::asked`] all at once and tells it what came,
 /// and [`crate::Feeds::conclude`] makes a price of it.
 #[derive(Debug)]
@@ -102,7 +105,34 @@ impl Fetch {
             .map(|answer| (&answer.quote.source, answer.in_instant.since(self.began)))
     }
 
+    /// The quotes that are about as old as the newest one.
     pub(crate) fn quotes(&self) -> Vec<Quote> {
-        self.answers.iter().map(|answer| answer.quote.clone()).collect()
+        let is_current = |answer: &&Answer| self.behind(answer).is_none();
+        let current = self.answers.iter().filter(is_current);
+        current.map(|answer| answer.quote.clone()).collect()
+    }
+
+    /// Those that are older, and why they do not count.
+    pub(crate) fn outdated(&self) -> Vec<(Source, QuoteError)> {
+        let outdated = self.answers.iter().filter_map(|answer| {
+            let behind = self.behind(answer)?;
+            let limit = MAX_BEHIND;
+            Some((
+                answer.quote.source.clone(),
+                QuoteError::Outdated { behind, limit },
+            ))
+        });
+        outdated.collect()
+    }
+
+    /// By how much an answer is older than the newest, if by too much. One from the future is as new as one of now.
+    fn behind(&self, answer: &Answer) -> Option<Duration> {
+        let newest = self
+            .answers
+            .iter()
+            .map(|answer| answer.quote.at.min(answer.in_at))
+            .max()?;
+        let behind = newest.since(answer.quote.at);
+        (behind > MAX_BEHIND).then_some(behind)
     }
 }

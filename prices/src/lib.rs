@@ -5,7 +5,8 @@
 //! 1. `schedule` says when a feed is fetched, so that answers are in when the next record needs them.
 //! 2. `health` says who is asked: not those that rest after an error or a lie, nor those that asked to be left alone.
 //! 3. [`SourceSpec`] says where: `source/` has a file for each exchange with its paths and the shape of its answers.
-//! 4. [`SourceKind::read`] makes a quote of an [`HttpAnswer`], or refuses it by name ([`QuoteError`]).
+//! 4. [`SourceKind::read`] makes a quote of an [`HttpAnswer`], or refuses it by name ([`QuoteError`]): `answer` has what HTTP and JSON
+//!    say, `ticker` prices and times.
 //! 5. [`Fetch`] collects the quotes of one fetch and says when waiting for more could change nothing.
 //! 6. [`Agreement`] makes a price of them, or says why there is none ([`NoPrice`]).
 //! 7. [`Feeds`] holds all that is known between fetches, and learns from each: whose health it changes, how long
@@ -21,9 +22,10 @@ mod health;
 mod quote_error;
 mod schedule;
 mod source;
+mod ticker;
 
 pub use agreement::{Agreement, NoPrice, majority};
-pub use answer::{HttpAnswer, MAX_AHEAD, MAX_BODY_BYTES};
+pub use answer::{HttpAnswer, MAX_BODY_BYTES};
 pub use feeds::{Concluded, Feeds, FetchRules, SourceEvent};
 pub use fetch::Fetch;
 pub use quote_error::QuoteError;

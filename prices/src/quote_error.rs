@@ -156,6 +156,15 @@ pub enum QuoteError {
         /// `max_quote_age`.
         limit: Duration,
     },
+    /// The price is far older than those that others gave in the same fetch, by their own times: this one stands still, or comes
+    /// out of a cache. The others' times are compared, so that this node's clock plays no part.
+    #[error("the price is {} s older than the others', at most {} s are allowed", behind.as_secs(), limit.as_secs())]
+    Outdated {
+        /// By how much.
+        behind: Duration,
+        /// The most that is allowed.
+        limit: Duration,
+    },
     /// The exchange's own time lies ahead of this node's clock. If all sources say so, it is this node's clock.
     #[error(
         "the price is from {} s in the future, at most {} s are allowed; check this node's clock",

@@ -324,7 +324,20 @@ fn is_broken_connection(error: &SendRequestError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::strike_out;
+    use std::net::SocketAddr;
+
+    use quorate_prices::{Agreement, SourceKind};
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    use rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    const ANSWER: &str = r#"{"data":{"amount":"3000.5","base":"ETH","currency":"USD"}}"#;
 
     #[test]
     fn a_key_that_an_answer_repeats_is_struck_out() {
@@ -332,5 +345,104 @@ mod tests {
         strike_out(b"CG-key", &mut body);
         assert_eq!(body, br#"{"error":"****** is wrong: ******"}"#);
         strike_out(b"", &mut body);
+    }
+
+    /// What comes of asking the exchange at that address, with the authorities in that file.
+    async fn ask(exchange: SocketAddr, authorities: Option<&Path>) -> Result<String, QuoteError> {
+        let _installed_before = ring::default_provider().install_default();
+        let rules = FetchRules {
+            sources: vec![format!("coinbase=https://{exchange}").parse().unwrap()],
+            agreement: Agreement {
+                min_sources: 1,
+                max_spread_bps: 200,
+            },
+            interval: Duration::from_secs(30),
+            source_timeout: Duration::from_secs(2),
+            patience: FetchRules::PATIENCE,
+            max_quote_age: FetchRules::MAX_QUOTE_AGE,
+        };
+        let file = authorities.map(|path| path.display().to_string());
+        let ways_out = WaysOut::new(|name| file.clone().filter(|_| name == "SSL_CERT_FILE"));
+        let client = ExchangeClient::new(&rules, &ways_out, None);
+        let feed = "ETH/USD".parse().unwrap();
+        let answer = client.ask(&rules.sources[0], &feed, rules.source_timeout).await?;
+        assert_eq!(rules.sources[0].kind(), SourceKind::Coinbase);
+        Ok(String::from_utf8(answer.body).unwrap())
+    }
+
+    /// A server whose certificate comes from an authority of its own, which is written to that file.
+    async fn private_exchange(authority_file: &Path) -> SocketAddr {
+        let authority_key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = params.self_signed(&authority_key).unwrap();
+        std::fs::write(authority_file, authority.pem()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &authority, &authority_key).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+            )
+            .unwrap();
+        let (listener, acceptor) = (listener().await, TlsAcceptor::from(Arc::new(config)));
+        let address = listener.local_addr().unwrap();
+        actix_rt::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    continue;
+                };
+                let _asked = stream.read(&mut [0; 1000]).await;
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", ANSWER.len());
+                let _told = stream.write_all(format!("{head}{ANSWER}").as_bytes()).await;
+            }
+        });
+        address
+    }
+
+    async fn listener() -> TcpListener {
+        TcpListener::bind("127.0.0.1:0").await.unwrap()
+    }
+
+    #[actix_rt::test]
+    async fn a_private_authority_is_believed_when_ssl_cert_file_names_it_and_else_the_failure_is_tlss() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        let exchange = private_exchange(&file).await;
+        assert_eq!(ask(exchange, Some(&file)).await.unwrap(), ANSWER);
+        let refused = ask(exchange, None).await.unwrap_err().to_string();
+        assert!(
+            refused.starts_with(&format!("not reachable: TLS with {exchange}: "))
+                && refused.contains("UnknownIssuer"),
+            "{refused}"
+        );
+    }
+
+    #[actix_rt::test]
+    async fn who_speaks_no_tls_or_says_nothing_fails_at_that_stage_with_the_address() {
+        let plain = listener().await;
+        let address = plain.local_addr().unwrap();
+        actix_rt::spawn(async move {
+            while let Ok((mut stream, _)) = plain.accept().await {
+                let _told = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            }
+        });
+        let told = ask(address, None).await.unwrap_err().to_string();
+        assert!(
+            told.starts_with(&format!("not reachable: TLS with {address}: ")),
+            "{told}"
+        );
+        // The kernel takes the connection; nobody ever answers on it.
+        let silent = listener().await;
+        let address = silent.local_addr().unwrap();
+        let told = ask(address, None).await.unwrap_err();
+        assert_eq!(
+            told.to_string(),
+            format!("no answer within 2000 ms, waiting for {address} in the TLS handshake")
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! How exchanges are reached from here: straight or through a proxy, and which authorities are believed. Pure, but for the
 //! file of authorities; the variables are the ones that curl knows.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, net::IpAddr, path::PathBuf};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use percent_encoding::percent_decode_str;
@@ -11,12 +11,59 @@ use percent_encoding::percent_decode_str;
 pub struct WaysOut {
     /// `HTTPS_PROXY`: through whom `https://` sources are asked.
     proxy: Option<Proxy>,
-    /// `NO_PROXY`: hosts that are asked straight.
-    straight: Vec<String>,
+    /// `NO_PROXY`: who is asked straight.
+    straight: Vec<Straight>,
     /// `SSL_CERT_FILE`: authorities that are believed besides the public ones.
     pub(super) authorities: Option<PathBuf>,
     /// What is set and cannot be used, a line each.
     pub(super) complaints: Vec<String>,
+}
+
+/// Whom an entry of `NO_PROXY` means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Straight {
+    Everybody,
+    /// A host, or a domain with all below it.
+    Name(String),
+    /// Addresses like `10.0.0.0/8`, as long as they are not given by name: names are not looked up for this.
+    Network(IpAddr, u32),
+}
+
+impl Straight {
+    fn new(entry: &str) -> Option<Self> {
+        let entry = entry.trim().to_lowercase();
+        if let Some((address, bits)) = entry.split_once('/')
+            && let (Ok(address), Ok(bits)) = (address.parse(), bits.parse())
+        {
+            return Some(Self::Network(address, bits));
+        }
+        match entry.trim_start_matches("*.").trim_start_matches('.') {
+            "" => None,
+            "*" => Some(Self::Everybody),
+            name => Some(Self::Name(name.trim_matches(['[', ']']).to_owned())),
+        }
+    }
+
+    fn means(&self, host: &str) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::Name(name) => {
+                let rest = host.strip_suffix(name.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            }
+            Self::Network(network, bits) => match (network, host.parse()) {
+                (IpAddr::V4(network), Ok(IpAddr::V4(host))) => {
+                    let differing = network.to_bits() ^ host.to_bits();
+                    differing.leading_zeros() >= *bits
+                }
+                (IpAddr::V6(network), Ok(IpAddr::V6(host))) => {
+                    let differing = network.to_bits() ^ host.to_bits();
+                    differing.leading_zeros() >= *bits
+                }
+                _ => false,
+            },
+        }
+    }
 }
 
 /// A proxy that takes CONNECT (RFC 9110, 9.3.6).
@@ -47,13 +94,7 @@ impl WaysOut {
             straight: any(["no_proxy", "NO_PROXY"])
                 .unwrap_or_default()
                 .split([',', ' '])
-                .map(|host| {
-                    host.trim()
-                        .trim_start_matches("*.")
-                        .trim_start_matches('.')
-                        .to_lowercase()
-                })
-                .filter(|host| !host.is_empty())
+                .filter_map(Straight::new)
                 .collect(),
             authorities: variable("SSL_CERT_FILE")
                 .filter(|path| !path.is_empty())
@@ -72,14 +113,8 @@ impl WaysOut {
     /// The proxy for that host, if it is not asked straight. This machine always is.
     pub(super) fn proxy_for(&self, is_https: bool, host: &str) -> Option<&Proxy> {
         let host = host.trim_matches(['[', ']']).to_lowercase();
-        let is_here = host == "localhost"
-            || host
-                .parse()
-                .is_ok_and(|address: std::net::IpAddr| address.is_loopback());
-        let is_straight = self.straight.iter().any(|straight| {
-            let suffix = host.strip_suffix(straight.as_str());
-            straight == "*" || suffix.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        });
+        let is_here = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+        let is_straight = self.straight.iter().any(|straight| straight.means(&host));
         self.proxy
             .as_ref()
             .filter(|_| is_https && !is_here && !is_straight)
@@ -147,7 +182,10 @@ mod tests {
     fn https_goes_through_the_proxy_and_what_no_proxy_names_goes_straight() {
         let ways = ways(&[
             ("HTTPS_PROXY", "http://proxy.example:3128"),
-            ("NO_PROXY", "internal.example, .corp,10.0.0.7"),
+            (
+                "NO_PROXY",
+                "internal.example, .corp,10.0.0.7,192.168.0.0/16,fd00::/8",
+            ),
         ]);
         let rows = [
             (true, "api.kraken.com", true),
@@ -158,6 +196,10 @@ mod tests {
             (true, "x.corp", false),
             (true, "10.0.0.7", false),
             (true, "10.0.0.70", true),
+            (true, "192.168.3.4", false),
+            (true, "192.169.3.4", true),
+            (true, "[fd12::1]", false),
+            (true, "[fe80::1]", true),
             (true, "localhost", false),
             (true, "127.0.0.1", false),
             (true, "[::1]", false),

@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 
 use super::Api;
 use crate::{
-    answer::{self, Ticker},
+    answer,
     quote_error::{QuoteError, shown},
+    ticker::{self, Ticker},
 };
 
 pub(super) const API: Api = Api {
@@ -62,16 +63,16 @@ fn parse(body: &[u8], feed: &Feed, _: UnixMillis) -> Result<Ticker, QuoteError> 
         return Err(QuoteError::Refused(shown(&said)));
     }
     if let Some(said) = answer.reason.or(answer.error) {
-        return Err(QuoteError::Refused(shown(answer::text(said))));
+        return Err(QuoteError::Refused(shown(ticker::text(said))));
     }
     if let Some(pair) = answer.pair {
-        answer::same(feed.as_str(), &pair)?;
+        ticker::same(feed.as_str(), &pair)?;
     }
-    let price = answer::price("last", answer.last)?;
-    answer::near_book(price, answer.bid, answer.ask)?;
+    let price = ticker::price("last", answer.last)?;
+    ticker::near_book(price, answer.bid, answer.ask)?;
     Ok(Ticker {
         price,
-        at: Some(answer::seconds("timestamp", answer.timestamp)?),
+        at: Some(ticker::seconds("timestamp", answer.timestamp)?),
         warning: None,
     })
 }

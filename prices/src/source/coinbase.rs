@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 
 use super::Api;
 use crate::{
-    answer::{self, Ticker},
+    answer,
     quote_error::{QuoteError, shown},
+    ticker::{self, Ticker},
 };
 
 pub(super) const API: Api = Api {
@@ -60,13 +61,13 @@ fn parse(body: &[u8], feed: &Feed, _: UnixMillis) -> Result<Ticker, QuoteError> 
         return Err(QuoteError::Refused(shown(&said)));
     }
     let data = answer.data.ok_or(QuoteError::MissingField("data"))?;
-    answer::same(base, &data.base.ok_or(QuoteError::MissingField("data.base"))?)?;
-    answer::same(
+    ticker::same(base, &data.base.ok_or(QuoteError::MissingField("data.base"))?)?;
+    ticker::same(
         quote,
         &data.currency.ok_or(QuoteError::MissingField("data.currency"))?,
     )?;
     Ok(Ticker {
-        price: answer::price("data.amount", data.amount)?,
+        price: ticker::price("data.amount", data.amount)?,
         at: None,
         warning: None,
     })

@@ -10,8 +10,9 @@ use serde_json::value::RawValue;
 
 use super::Api;
 use crate::{
-    answer::{self, Ticker},
+    answer,
     quote_error::{QuoteError, shown},
+    ticker::{self, Ticker},
 };
 
 pub(super) const API: Api = Api {
@@ -116,8 +117,8 @@ fn parse(body: &[u8], feed: &Feed, _: UnixMillis) -> Result<Ticker, QuoteError> 
         });
     };
     Ok(Ticker {
-        price: answer::price("<id>.<currency>", Some(price))?,
-        at: Some(answer::seconds(
+        price: ticker::price("<id>.<currency>", Some(price))?,
+        at: Some(ticker::seconds(
             "<id>.last_updated_at",
             coin.get("last_updated_at").copied(),
         )?),

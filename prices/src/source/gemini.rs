@@ -10,8 +10,9 @@ use serde_json::value::RawValue;
 
 use super::Api;
 use crate::{
-    answer::{self, Ticker},
+    answer,
     quote_error::{QuoteError, shown},
+    ticker::{self, Ticker},
 };
 
 pub(super) const API: Api = Api {
@@ -68,11 +69,11 @@ fn parse(body: &[u8], feed: &Feed, _: UnixMillis) -> Result<Ticker, QuoteError> 
             said: shown(&said.join(" ")),
         });
     }
-    let price = answer::price("last", answer.last)?;
-    answer::near_book(price, answer.bid, answer.ask)?;
+    let price = ticker::price("last", answer.last)?;
+    ticker::near_book(price, answer.bid, answer.ask)?;
     Ok(Ticker {
         price,
-        at: Some(answer::millis(
+        at: Some(ticker::millis(
             "volume.timestamp",
             volume.get("timestamp").copied(),
         )?),

@@ -10,8 +10,9 @@ use serde_json::value::RawValue;
 
 use super::Api;
 use crate::{
-    answer::{self, Ticker},
+    answer,
     quote_error::{QuoteError, shown},
+    ticker::{self, Ticker},
 };
 
 pub(super) const API: Api = Api {
@@ -99,9 +100,9 @@ fn parse<'a>(body: &'a [u8], feed: &Feed, now: UnixMillis) -> Result<Ticker, Quo
         });
     }
     let last_trade = market.c.ok_or(QuoteError::MissingField("result.<pair>.c"))?;
-    let price = answer::price("result.<pair>.c[0]", last_trade.first().copied())?;
+    let price = ticker::price("result.<pair>.c[0]", last_trade.first().copied())?;
     let best = |side: Option<Vec<&'a RawValue>>| side?.first().copied();
-    answer::near_book(price, best(market.b), best(market.a))?;
+    ticker::near_book(price, best(market.b), best(market.a))?;
     Ok(Ticker {
         price,
         at: None,

@@ -13,8 +13,9 @@ use quorate_protocol::{Feed, MAX_QUOTES, Quote, Source, UnixMillis};
 
 pub use self::spec::{ParseSourceError, SourceSpec};
 use crate::{
-    answer::{HttpAnswer, Ticker, check_time},
+    answer::HttpAnswer,
     quote_error::QuoteError,
+    ticker::{Ticker, check_time},
 };
 
 /// What the file of one exchange says of it.
