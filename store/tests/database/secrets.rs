@@ -101,6 +101,7 @@ fn every_procedure_in_the_docs_is_run_in_a_test() {
         include_str!("members.rs"),
         include_str!("tls.rs"),
         include_str!("../../../tests/network/sealed.rs"),
+        include_str!("../../../actors/tests/price_fetcher.rs"),
     ];
     let procedures = include_str!("../../../docs/rotation.md")
         .lines()
