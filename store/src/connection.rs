@@ -93,8 +93,8 @@ pub(crate) enum ConnectError {
     /// A file that holds the URL or the password cannot be used now.
     #[error("{0}")]
     Credentials(String),
-    #[error("no connection within {0:?}")]
-    Timeout(Duration),
+    #[error("{servers}: no connection within {limit:?}")]
+    Timeout { servers: String, limit: Duration },
     /// The server answered, and does not let this user into this database: asking again will not help.
     #[error("{0}")]
     Denied(String),
@@ -117,7 +117,10 @@ pub(crate) async fn connect(url: &DatabaseUrl, session: &Session) -> Result<Asyn
     // Boxed: a TLS handshake's state is large, and it would be part of every caller's future.
     let connected = tokio::time::timeout(limit, Box::pin(connect_unbounded(&url, session)))
         .await
-        .unwrap_or(Err(ConnectError::Timeout(limit)));
+        .unwrap_or_else(|_| {
+            let servers = servers(&url);
+            Err(ConnectError::Timeout { servers, limit })
+        });
     session.keep(connected.is_ok().then_some(url));
     connected
 }
@@ -125,11 +128,13 @@ pub(crate) async fn connect(url: &DatabaseUrl, session: &Session) -> Result<Asyn
 async fn connect_unbounded(url: &DatabaseUrl, session: &Session) -> Result<AsyncPgConnection, ConnectError> {
     let config = config(url, session);
     if config.get_ssl_mode() == config::SslMode::Disable {
-        let (client, connection) = config.connect(NoTls).await.map_err(|error| not_in(&error))?;
+        let connected = config.connect(NoTls).await;
+        let (client, connection) = connected.map_err(|error| not_in(url, &error))?;
         set_up(client, connection, session).await
     } else {
         let tls = MakeRustlsConnect::new(tls::client_config(url)?);
-        let (client, connection) = config.connect(tls).await.map_err(|error| not_in(&error))?;
+        let connected = config.connect(tls).await;
+        let (client, connection) = connected.map_err(|error| not_in(url, &error))?;
         set_up(client, connection, session).await
     }
 }
@@ -246,8 +251,25 @@ fn limit(url: &DatabaseUrl, session: &Session) -> Duration {
     given.unwrap_or(session.connect_timeout)
 }
 
+/// Where the URL has us connect: `db-1:5432,db-2:5432`.
+fn servers(url: &DatabaseUrl) -> String {
+    let ports = url.config.get_ports();
+    let port = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+    let servers = url
+        .config
+        .get_hosts()
+        .iter()
+        .enumerate()
+        .map(|(index, host)| match host {
+            config::Host::Tcp(host) if host.contains(':') => format!("[{host}]:{}", port(index)),
+            config::Host::Tcp(host) => format!("{host}:{}", port(index)),
+            config::Host::Unix(folder) => folder.display().to_string(),
+        });
+    servers.collect::<Vec<_>>().join(",")
+}
+
 /// Why there was no log-in.
-fn not_in(error: &tokio_postgres::Error) -> ConnectError {
+fn not_in(url: &DatabaseUrl, error: &tokio_postgres::Error) -> ConnectError {
     /// SQLSTATE class 28: no such role, a wrong password, or no entry in `pg_hba.conf`.
     const INVALID_AUTHORIZATION: &str = "28";
     let is_denied = error.code().is_some_and(|code| {
@@ -255,8 +277,11 @@ fn not_in(error: &tokio_postgres::Error) -> ConnectError {
     });
     if is_denied {
         ConnectError::Denied(with_causes(error))
-    } else {
+    } else if error.code().is_some() {
         refused(error)
+    } else {
+        // Not the server's words, so that nothing in them says who it is that cannot be reached.
+        ConnectError::Refused(format!("{}: {}", servers(url), with_causes(error)))
     }
 }
 
@@ -275,7 +300,12 @@ fn with_causes(error: &(dyn Error + 'static)) -> String {
         }
         cause = inner_error.source();
     }
-    if let Some(remedy) = tls::remedy(error) {
+    let remedy = if text.contains("server does not support TLS") {
+        Some("switch TLS on at the server; where the way to it is safe, sslmode=disable does without")
+    } else {
+        tls::remedy(error)
+    };
+    if let Some(remedy) = remedy {
         text = format!("{text}: {remedy}");
     }
     text.replace('\n', " ")
@@ -284,6 +314,17 @@ fn with_causes(error: &(dyn Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_cannot_be_reached_is_named() {
+        for (url, named) in [
+            ("postgres://u:secret@db/x", "db:5432"),
+            ("postgres://u:secret@a:1,[::1]:2/x", "a:1,[::1]:2"),
+            ("postgres:///x?host=/run/pg", "/run/pg"),
+        ] {
+            assert_eq!(servers(&url.parse().unwrap()), named);
+        }
+    }
 
     #[test]
     fn a_server_that_is_too_old_is_told_by_number() {

@@ -102,7 +102,10 @@ pub enum MigrateError {
     #[error("{0}")]
     TooOld(String),
     /// Others have been migrating all the time.
-    #[error("another migration of this database has been running for {LOCK_PATIENCE:?}")]
+    #[error(
+        "another migration of this database has been running for {LOCK_PATIENCE:?}: wait for it, or end its session \
+         (SELECT pid FROM pg_locks WHERE locktype = 'advisory')"
+    )]
     Locked,
     /// The window is outside of what the database accepts.
     #[error(
@@ -131,13 +134,23 @@ pub enum MigrateError {
     #[error(transparent)]
     Schema(StoreError),
     /// The database refused a step; most likely the role is not the owner's.
-    #[error("{step}: {reason}")]
+    #[error("{step}: {reason}{}", owners(reason))]
     Refused {
         /// What was to be done.
         step: String,
         /// The database's words.
         reason: String,
     },
+}
+
+/// What to do if those words say that the role may not. In a language of the server's that we do not know it remains unsaid.
+fn owners(reason: &str) -> &'static str {
+    let is_for_owners = ["permission denied", "must be owner", "must have"];
+    if is_for_owners.iter().any(|words| reason.contains(words)) {
+        ": migrate as the role that owns the database and may make roles"
+    } else {
+        ""
+    }
 }
 
 /// Brings the database at `url` to this program's schema and to the options. Its role must own the database and may
