@@ -144,6 +144,8 @@ impl Log for Logger {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
     use super::*;
 
     #[test]
@@ -155,6 +157,66 @@ mod tests {
             (LevelFilter::Off, "OFF"),
         ] {
             assert_eq!(filters(level), format!("{libraries},{silent},quorate={level}"));
+        }
+    }
+
+    /// All files of Rust below a folder of the repository, without their tests.
+    fn sources(folder: &Path, into: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, into);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                into.push(text.split("#[cfg(test)]").next().unwrap_or_default().to_owned());
+            }
+        }
+    }
+
+    /// What a literal behind `marker` says before the first colon; not what is put together elsewhere.
+    fn named_behind<'t>(text: &'t str, marker: &'static str) -> impl Iterator<Item = &'t str> {
+        let literals = text
+            .split(marker)
+            .skip(1)
+            .filter_map(|rest| rest.trim_start().strip_prefix('"'));
+        let names = literals.map(|literal| {
+            literal
+                .split([':', '"', '{', '\\'])
+                .next()
+                .unwrap_or_default()
+                .trim()
+        });
+        names.filter(|name| !name.is_empty())
+    }
+
+    #[test]
+    fn every_warning_is_explained_in_the_documentation_and_nothing_else_is() {
+        let page = include_str!("../../docs/messages.md");
+        let first_cells = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+        let explained: BTreeSet<&str> = first_cells
+            .flat_map(|cell| cell.split("`, `"))
+            .map(|name| name.trim_matches('`'))
+            .collect();
+        let mut texts = vec![];
+        for folder in ["actors/src", "prices/src", "store/src", "supervisor/src", "src"] {
+            sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut texts);
+        }
+        for text in &texts {
+            for name in named_behind(text, "log::warn!(").chain(named_behind(text, "log::error!(")) {
+                assert!(explained.contains(name), "docs/messages.md lacks {name:?}");
+            }
+        }
+        for name in explained {
+            // Of some messages the first word is the name of a file's content.
+            let tail = name
+                .split_once(" file not taken over")
+                .map_or(name, |_| "file not taken over");
+            assert!(
+                texts.iter().any(|text| text.contains(tail)),
+                "nothing says {name:?}"
+            );
         }
     }
 

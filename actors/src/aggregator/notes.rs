@@ -227,11 +227,9 @@ fn in_words(node: Address, why: Missing) -> String {
     match why {
         Missing::Refused(reason) => format!("{node} refused it ({reason})"),
         Missing::ClockOff(ahead_ms) => {
-            let (off, side) = (
-                ahead_ms.unsigned_abs() / 1000,
-                if ahead_ms < 0 { "behind" } else { "ahead" },
-            );
-            format!("the clock of {node} is {off} s {side}")
+            let seconds = (ahead_ms.unsigned_abs() + 500) / 1000;
+            let side = if ahead_ms < 0 { "behind" } else { "ahead" };
+            format!("the clock of {node} is {seconds} s {side}")
         }
         Missing::Silent(silence) => format!("{node} is silent for {} s", silence.as_secs()),
         Missing::Away => format!("{node} is away"),

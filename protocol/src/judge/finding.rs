@@ -89,7 +89,7 @@ pub enum Finding {
         relayed: bool,
     },
     /// Sealed with a key that this node has not.
-    #[error("sealed with the key {theirs}, which this node has not")]
+    #[error("sealed with the key {theirs}, which this node does not have")]
     UnknownKey {
         /// The key that opens it.
         theirs: KeyId,
