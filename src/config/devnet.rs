@@ -16,7 +16,7 @@ use super::{
 use crate::{exchange::ExchangeArgs, secret::Secret};
 
 /// Nodes share one machine; more than this measure the machine.
-const NODE_COUNTS: RangeInclusive<usize> = 1..=50;
+const NODE_COUNTS: RangeInclusive<usize> = 1..=100;
 
 /// Ports below need privileges.
 const PORTS: RangeInclusive<u16> = 1024..=u16::MAX;
