@@ -25,13 +25,14 @@ use crate::{
     watchdog,
 };
 
-/// Often enough to notice a hang within its limit, rare enough to cost nothing.
-const HEARTBEAT: Duration = Duration::from_secs(1);
-/// Longer than any pause of a healthy actor, whose remote calls run beside its mailbox and not in front of it; short enough that
-/// its senders have lost seconds and not minutes.
-const HANG_AFTER: Duration = Duration::from_secs(5);
-/// The same patience for a thread. Liveness turns false then; an orchestrator probes it every few seconds.
-const BLOCKED_AFTER: Duration = Duration::from_secs(5);
+/// Each look wakes a thread that may have had nothing else to do: a second in its place was a fifth of what a node at rest took.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Two looks: a hang is noticed within 15 s. Longer than any pause of a healthy actor, whose remote calls run beside its mailbox and
+/// not in front of it; short enough that its senders have lost seconds and not minutes.
+const HANG_AFTER: Duration = Duration::from_secs(10);
+/// The same patience for a thread, which must be longer than the time between two looks: a thread at rest shows no other sign of
+/// life. Liveness turns false then; an orchestrator probes it every few seconds.
+const BLOCKED_AFTER: Duration = Duration::from_secs(10);
 /// How long a thread may be blocked until the process ends: late enough that a burst of slow disk or swap passes, and with all
 /// that may delay the end still within 20 s.
 const EXIT_AFTER: Duration = Duration::from_secs(15);

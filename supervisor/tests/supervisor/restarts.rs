@@ -237,7 +237,7 @@ fn an_actor_that_cannot_be_built_is_given_up_at_once() {
 }
 
 #[test]
-fn an_actor_hangs_after_five_seconds_and_not_before() {
+fn an_actor_hangs_after_ten_seconds_and_not_before_and_it_is_noticed_within_fifteen() {
     in_paused_time(async {
         let Bench { supervisor, addr, .. } = Bench::start(|subject| subject);
         let wait = |time| {
@@ -245,7 +245,7 @@ fn an_actor_hangs_after_five_seconds_and_not_before() {
                 ctx.wait(tokio::time::sleep(time).into_actor(subject));
             })
         };
-        addr.do_send(wait(Duration::from_millis(4_900)));
+        addr.do_send(wait(Duration::from_millis(9_900)));
         assert_eq!(addr.send(Say(1)).await, Ok(1));
         assert_eq!(status(&supervisor, "Subject").restarts, 0);
 
@@ -253,7 +253,7 @@ fn an_actor_hangs_after_five_seconds_and_not_before() {
         addr.do_send(wait(60 * SECOND));
         addr.send(Say(1)).await.unwrap();
         let took = begun.elapsed();
-        assert!((5 * SECOND..7 * SECOND).contains(&took), "{took:?}");
+        assert!((10 * SECOND..=15 * SECOND + SECOND / 2).contains(&took), "{took:?}");
         assert_eq!(status(&supervisor, "Subject").restarts, 1);
     });
 }
