@@ -1,7 +1,7 @@
 //! Files that may change while a node runs: read again and again, and taken over when they are right.
 //!
 //! Polled, not subscribed to: a ConfigMap is changed by exchanging a link two folders up, an editor by a new file of the same
-//! name, and a file on the network without any event. Reading a small file every second costs nothing.
+//! name, and a file on the network without any event. But rarely: each look wakes two threads.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,8 +9,11 @@ use std::{
     time::Duration,
 };
 
-/// Between two looks. A change is taken over when two looks agree, so that no half-written file is: within some two seconds.
-const EVERY: Duration = Duration::from_secs(1);
+/// Between two looks at a file that has not changed.
+const EVERY: Duration = Duration::from_secs(5);
+/// Between a look that found something new and the next: a change is taken over when two agree, so that no half-written file is. With
+/// the time until it is found, that is within some six seconds.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A file to watch.
 pub(crate) struct Watched<T> {
@@ -30,7 +33,7 @@ pub(crate) fn watch<T: Clone + PartialEq + Send + 'static>(
     load: impl Fn(&Path) -> Result<T, String> + Send + Sync + 'static,
     on_change: impl FnMut(&T) -> bool + 'static,
 ) {
-    actix_rt::spawn(keep_looking(file, load, on_change, EVERY));
+    actix_rt::spawn(keep_looking(file, load, on_change, EVERY, AGAIN));
 }
 
 async fn keep_looking<T: Clone + PartialEq + Send + 'static>(
@@ -38,11 +41,12 @@ async fn keep_looking<T: Clone + PartialEq + Send + 'static>(
     load: impl Fn(&Path) -> Result<T, String> + Send + Sync + 'static,
     mut on_change: impl FnMut(&T) -> bool,
     every: Duration,
+    again: Duration,
 ) {
     let mut seen = Seen::new(current);
     let look = Arc::new((load, path));
     loop {
-        tokio::time::sleep(every).await;
+        tokio::time::sleep(if seen.is_settled() { every } else { again }).await;
         let once = Arc::clone(&look);
         // On a thread for blocking work: a file on the network may take its time.
         let Ok(found) = tokio::task::spawn_blocking(move || (once.0)(&once.1)).await else {
@@ -94,6 +98,15 @@ impl<T: Clone + PartialEq> Seen<T> {
         }
     }
 
+    /// Whether the last look brought nothing that is still to be told.
+    fn is_settled(&self) -> bool {
+        match &self.last {
+            Some(Ok(value)) => *value == self.current && self.said.is_none(),
+            Some(Err(reason)) => self.said.as_ref() == Some(reason),
+            None => true,
+        }
+    }
+
     fn look(&mut self, found: Result<T, String>) -> News<T> {
         let before = self.last.replace(found.clone());
         if before.as_ref() != Some(&found) {
@@ -131,11 +144,14 @@ mod tests {
     fn a_change_counts_when_it_is_seen_twice() {
         let mut seen = Seen::new(1);
         assert_eq!(seen.look(Ok(1)), News::None);
+        assert!(seen.is_settled());
         assert_eq!(seen.look(Ok(2)), News::None, "it may be half of something");
         assert_eq!(seen.look(Ok(3)), News::None);
         assert_eq!(seen.look(Ok(3)), News::Changed(3));
         assert_eq!(seen.look(Ok(3)), News::Changed(3), "until it is taken");
+        assert!(!seen.is_settled());
         seen.took(3);
+        assert!(seen.is_settled());
         assert_eq!(seen.look(Ok(3)), News::None);
     }
 
@@ -149,6 +165,7 @@ mod tests {
             "files are gone for a moment"
         );
         assert_eq!(wrong(&mut seen, "gone"), News::Wrong("gone".to_owned()));
+        assert!(seen.is_settled());
         assert!((0..100).all(|_| wrong(&mut seen, "gone") == News::None));
         wrong(&mut seen, "empty");
         assert_eq!(wrong(&mut seen, "empty"), News::Wrong("empty".to_owned()));
@@ -175,7 +192,8 @@ mod tests {
             }
             sender.send(value.clone()).is_ok()
         };
-        actix_rt::spawn(keep_looking(file, load, on_change, Duration::from_millis(5)));
+        const SHORT: Duration = Duration::from_millis(5);
+        actix_rt::spawn(keep_looking(file, load, on_change, SHORT, SHORT));
         receiver
     }
 

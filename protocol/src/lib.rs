@@ -34,7 +34,7 @@ pub use digest::{Digest, keccak256};
 pub use encoding::ParseHexError;
 pub use equivocation::{Equivocation, EquivocationError, ProvenEquivocation, one_window};
 pub use evidence::{AgreedPrice, Evidence, EvidenceError, MAX_QUOTES, Quote, Source};
-pub use heartbeat::{HEARTBEAT_INTERVAL, Heartbeat, HeartbeatSchedule, MAX_FEEDS};
+pub use heartbeat::{ALIVE_FOR, HEARTBEAT_INTERVAL, Heartbeat, HeartbeatSchedule, MAX_FEEDS};
 pub use message::{DecodeError, MAX_MESSAGE_BYTES, Message, PROTOCOL_VERSION};
 pub use names::{Feed, Network, ParseFeedError, ParseNetworkError};
 pub use observation::Observation;

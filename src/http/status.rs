@@ -20,8 +20,8 @@ use crate::{config::members::Names, names::Named, node::OPEN_AND_UNSEALED, show:
 /// The Aggregator answers within milliseconds, or it is being restarted.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Between two looks when nobody asks: how exact the times are since which conditions are as they are.
-const LOOK: Duration = Duration::from_secs(1);
+/// Between two looks when nobody asks: how exact the times are since which conditions are as they are. Each wakes three threads.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// The readiness as it was last seen.
 pub(super) type Shared = web::Data<Mutex<Readiness>>;

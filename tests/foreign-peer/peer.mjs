@@ -134,7 +134,7 @@ const node = await createLibp2p({
     identify: identify(),
     pubsub: gossipsub({
       globalSignaturePolicy: StrictNoSign,
-      msgIdFn: (message) => hexToBytes(keccak256(message.data)).slice(0, 20),
+      msgIdFn: (message) => hexToBytes(keccak256(message.data)).slice(0, 8),
       allowPublishToZeroTopicPeers: true
     })
   }

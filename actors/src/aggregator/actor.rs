@@ -17,9 +17,6 @@ use crate::{
     signer::SignerMessage,
 };
 
-/// How often it is looked at whether a sign of life is due: newcomers wait for no longer.
-const LOOK: Duration = Duration::from_secs(1);
-
 /// Between two warnings that a clock is off: it does not mend by being told of more often.
 const WARN_OF_CLOCKS: Duration = Duration::from_secs(60);
 
@@ -178,19 +175,20 @@ impl Aggregator {
         });
     }
 
-    /// One timer, at the earliest moment that any feed asks for.
+    /// One timer, at the earliest moment that any feed asks for, or the next sign of life.
     fn set_timer(&mut self, ctx: &mut Context<Self>) {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        let wakeup = self.rounds.values().filter_map(Rounds::next_wakeup).min();
-        self.timer = wakeup.map(|at| {
-            let wait = at.since(self.clock.now());
-            ctx.run_later(wait, |actor, ctx| {
-                actor.timer = None;
-                actor.decide_all(ctx, Rounds::on_tick);
-            })
-        });
+        let now = self.clock.now();
+        let wakeups = self.rounds.values().filter_map(Rounds::next_wakeup);
+        let at = wakeups.fold(self.heartbeats.next_due(now), Instant::min);
+        self.timer = Some(ctx.run_later(at.since(now), |actor, ctx| {
+            actor.timer = None;
+            actor.say_alive();
+            actor.decide_all(ctx, Rounds::on_tick);
+            actor.warn_of_clocks();
+        }));
     }
 
     /// Names the clocks that are off, once in a while: they are the same for all feeds.
@@ -243,10 +241,6 @@ impl Actor for Aggregator {
             self.carry_out(&feed, effects);
         }
         self.set_timer(ctx);
-        ctx.run_interval(LOOK, |actor, _| {
-            actor.say_alive();
-            actor.warn_of_clocks();
-        });
     }
 }
 
@@ -283,9 +277,10 @@ impl Handler<AggregatorMessage> for Aggregator {
                 for rounds in self.rounds.values_mut() {
                     rounds.on_clock(node, ahead_ms, now);
                 }
+                self.warn_of_clocks();
             }
             AggregatorMessage::PeerUp(peer) => {
-                self.heartbeats.on_peer_up();
+                self.heartbeats.on_peer_up(self.clock.now());
                 self.decide_all(ctx, |rounds, now| rounds.on_peer_up(peer, now));
             }
             AggregatorMessage::PeerDown(peer) => {

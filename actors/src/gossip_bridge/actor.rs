@@ -8,7 +8,7 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Supervised, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, Supervised, WrapFuture,
     fut::ActorFuture,
 };
 use futures::StreamExt;
@@ -29,8 +29,8 @@ use super::{
 };
 use crate::{aggregator::AggregatorMessage, clock::Clock};
 
-/// How often schedules are looked at: as fine as the shortest pause before a redial.
-const TICK: Duration = Duration::from_millis(250);
+/// How soon the Aggregator is told again what its mailbox had no room for.
+const TELL_AGAIN: Duration = Duration::from_millis(250);
 /// Events of the swarm handled before others on this thread get their turn.
 const EVENTS_A_TURN: usize = 64;
 
@@ -44,6 +44,8 @@ pub struct GossipBridge {
     metrics: BridgeMetrics,
     scores: Scores,
     announced: Announced,
+    /// The next look at what is due by the clock.
+    timer: Option<SpawnHandle>,
     running: Option<Running>,
 }
 
@@ -74,6 +76,7 @@ impl GossipBridge {
             metrics,
             scores: Scores::default(),
             announced: Announced::default(),
+            timer: None,
             running: None,
         })
     }
@@ -86,11 +89,26 @@ impl GossipBridge {
             log::error!("{error}");
             ctx.stop();
         }
-        self.announce();
+        self.set_timer(ctx);
     }
 
-    /// Tells the Aggregator who came up and who went down. What its mailbox has no room for is told at the next tick.
-    fn announce(&mut self) {
+    /// Has what is due by the clock looked at when it is, and tells the Aggregator what has changed until now.
+    fn set_timer(&mut self, ctx: &mut Context<Self>) {
+        let all_told = self.announce();
+        let Some(running) = &self.running else { return };
+        let next = running.connections.next_look();
+        let wait = if all_told { next } else { next.min(TELL_AGAIN) };
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        self.timer = Some(ctx.run_later(wait, |bridge, ctx| {
+            bridge.timer = None;
+            bridge.tick(ctx);
+        }));
+    }
+
+    /// Tells the Aggregator who came up and who went down; whether its mailbox had room for all of it.
+    fn announce(&mut self) -> bool {
         let up = match &self.running {
             Some(running) => running.connections.peers().up(),
             None => BTreeSet::new(),
@@ -102,10 +120,11 @@ impl GossipBridge {
                 Change::Down(address) => AggregatorMessage::PeerDown(address),
             };
             if self.aggregator.try_send(message).is_err() {
-                return;
+                return false;
             }
             self.announced.sent(change);
         }
+        true
     }
 
     /// Looks a name up now and, when that is done, again and again.
@@ -120,12 +139,15 @@ impl GossipBridge {
             };
             let failures = running.connections.resolved(&name, found, failures);
             let pause = dialling::pause(!running.connections.peers().up().is_empty());
+            bridge.set_timer(ctx);
             ctx.run_later(pause, move |bridge, ctx| bridge.look_up(name, failures, ctx));
         });
         ctx.spawn(done);
     }
 
     fn forget_connections(&mut self) {
+        // The context has cancelled it, or is about to.
+        self.timer = None;
         if let Some(running) = self.running.take() {
             self.scores = running.connections.scores();
         }
@@ -157,7 +179,6 @@ impl Actor for GossipBridge {
             self.look_up(name, 0, ctx);
         }
         self.tick(ctx);
-        ctx.run_interval(TICK, Self::tick);
         ctx.spawn(Drive);
     }
 
@@ -177,7 +198,7 @@ impl Supervised for GossipBridge {
 impl Handler<BridgeMessage> for GossipBridge {
     type Result = ();
 
-    fn handle(&mut self, message: BridgeMessage, _: &mut Context<Self>) {
+    fn handle(&mut self, message: BridgeMessage, ctx: &mut Context<Self>) {
         // What the next start needs is kept before anything else: the actor may be on its way down.
         match &message {
             BridgeMessage::CommitteeIs(committee) => self.config.judge.committee = committee.clone(),
@@ -209,8 +230,12 @@ impl Handler<BridgeMessage> for GossipBridge {
             BridgeMessage::CommitteeIs(committee) => {
                 connections.set_members(committee.members.clone());
                 inbound.set_committee(committee);
+                self.set_timer(ctx);
             }
-            BridgeMessage::EndpointsAre(endpoints) => connections.set_endpoints(&endpoints),
+            BridgeMessage::EndpointsAre(endpoints) => {
+                connections.set_endpoints(&endpoints);
+                self.set_timer(ctx);
+            }
             BridgeMessage::KeyringIs(keyring) => {
                 outbound.set_keyring(keyring.clone());
                 inbound.set_keyring(keyring);
@@ -239,7 +264,7 @@ impl ActorFuture<GossipBridge> for Drive {
     fn poll(
         self: Pin<&mut Self>,
         bridge: &mut GossipBridge,
-        _: &mut Context<GossipBridge>,
+        ctx: &mut Context<GossipBridge>,
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
         for _ in 0..EVENTS_A_TURN {
@@ -251,8 +276,8 @@ impl ActorFuture<GossipBridge> for Drive {
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
             }
-            if running.connections.take_changed() {
-                bridge.announce();
+            if running.connections.take_stirred() {
+                bridge.set_timer(ctx);
             }
         }
         task.waker().wake_by_ref();

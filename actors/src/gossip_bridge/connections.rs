@@ -30,7 +30,7 @@ use super::{
     duplicate_key::{self, DuplicateKey},
     frames::{FrameFault, LimitedEvent},
     gate::Refusal,
-    gossip::{self, Gossipsub},
+    gossip::Gossipsub,
     identity,
     inbound::Inbound,
     listeners::{self, Listeners},
@@ -43,6 +43,11 @@ use super::{
 };
 use crate::clock::Clock;
 
+/// Between two looks at what is due by the clock while something is under way: as fine as the shortest pause before a redial.
+const LOOK: Duration = Duration::from_millis(250);
+/// The same while everybody is up and nobody is to be dialled. What happens meanwhile is looked at at once; this is for peers that
+/// fall silent, and for a ban that is over.
+const LOOK_AT_REST: Duration = Duration::from_secs(10);
 /// A peer that ends a connection that we made within this has looked at who we are, and not at anything that we said.
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// Two networks on one wire find each other by multicast.
@@ -60,8 +65,9 @@ pub(super) struct Connections {
     metrics: BridgeMetrics,
     /// What nodes of this network call their protocol.
     protocol_version: String,
-    /// Whether somebody came up or went down since this was last asked.
-    changed: bool,
+    /// Whether anything happened since this was last asked, as that somebody came up: there may be something to tell, and the next look may
+    /// be due earlier.
+    stirred: bool,
     /// Who was turned away, or turned us away.
     strangers: OncePerPeer,
     duplicate_key: DuplicateKey,
@@ -92,7 +98,7 @@ impl Connections {
             clock,
             metrics,
             protocol_version: swarm::protocol_version(&config.judge.network),
-            changed: false,
+            stirred: false,
             strangers: OncePerPeer::default(),
             duplicate_key: DuplicateKey::default(),
             own_key: LogLimit::default(),
@@ -125,9 +131,19 @@ impl Connections {
         &self.peers
     }
 
-    /// Whether somebody came up or went down since this was last asked.
-    pub(super) fn take_changed(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
+    /// Whether, since this was last asked, anything happened that may be news, or make the next look due earlier.
+    pub(super) fn take_stirred(&mut self) -> bool {
+        std::mem::take(&mut self.stirred)
+    }
+
+    /// How long until [`Connections::tick`] has something to do.
+    pub(super) fn next_look(&self) -> Duration {
+        if !self.listeners.are_open() || !self.peers.are_settled() {
+            return LOOK;
+        }
+        let due = self.dialler.next_due(&self.swarm, &self.peers);
+        let wait = due.map_or(LOOK_AT_REST, |due| due.since(self.clock.now()));
+        wait.clamp(LOOK, LOOK_AT_REST)
     }
 
     /// Addresses that the node listens on, with their actual ports.
@@ -137,16 +153,12 @@ impl Connections {
 
     /// Every peer as it is connected now.
     pub(super) fn connected_peers(&self) -> Vec<ConnectedPeer> {
-        let topic = gossip::topic().hash();
-        let gossip = &self.swarm.behaviour().gossip.gossip;
-        let mesh: Vec<&PeerId> = gossip.mesh_peers(&topic).collect();
         let peers = self.peers.iter().filter_map(|(id, peer)| {
             let connection = peer.connections.first()?;
             Some(ConnectedPeer {
                 peer: *id,
                 address: peer.address,
                 is_up: peer.is_up(),
-                is_in_mesh: mesh.contains(&id),
                 connections: peer.connections.len(),
                 via: connection.via,
                 remote: connection.remote.clone(),
@@ -168,6 +180,8 @@ impl Connections {
         self.wake();
         self.listeners.open(|address| self.swarm.listen_on(address))?;
         self.dial_due();
+        let gossip = &self.swarm.behaviour().gossip;
+        self.peers.spoke(|connection| gossip.last_word(connection));
         for (close, reason) in self.peers.overdue(now) {
             match close {
                 Close::Spare(id) => self.close_connection(id, reason),
@@ -181,14 +195,8 @@ impl Connections {
             self.metrics.found(&Finding::OurKey);
             duplicate_key::log(&mut self.own_key, "a connection", now);
         }
-        let mesh = self
-            .swarm
-            .behaviour()
-            .gossip
-            .gossip
-            .mesh_peers(&gossip::topic().hash())
-            .count();
-        self.metrics.mesh_peers.set(mesh.try_into().unwrap_or(i64::MAX));
+        let told = self.peers.up().len();
+        self.metrics.mesh_peers.set(told.try_into().unwrap_or(i64::MAX));
         let listening = self.swarm.listeners().count();
         self.metrics
             .listening_addresses
@@ -235,6 +243,7 @@ impl Connections {
 
     /// Takes what the swarm reports. Messages go to `inbound`.
     pub(super) fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>, inbound: &mut Inbound) {
+        self.stirred |= !is_routine(&event);
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour_event(event, inbound),
             SwarmEvent::ConnectionEstablished {
@@ -329,7 +338,6 @@ impl Connections {
                 if self.peers.subscribed(&peer_id, false) {
                     let address = show_address(&peer_id);
                     log::info!("peer lost: address={address} reason=\"it unsubscribed\"");
-                    self.changed = true;
                 }
             }
             gossipsub::Event::GossipsubNotSupported { peer_id } => {
@@ -414,7 +422,6 @@ impl Connections {
             log::info!("peer found: address={address} via={via} addr={remote}");
         }
         self.strangers.forget(peer);
-        self.changed = true;
     }
 
     fn on_ping(&mut self, event: &ping::Event) {
@@ -449,7 +456,6 @@ impl Connections {
         } else {
             log::debug!("disconnected: address={address} peer={peer} reason=\"{reason}\"");
         }
-        self.changed = true;
     }
 
     fn on_refused(&mut self, peer: Option<PeerId>, remote: &Multiaddr, error: &ListenError) {
@@ -522,6 +528,17 @@ impl Connections {
             );
         }
     }
+}
+
+/// What happens all the time in a network at rest.
+fn is_routine(event: &SwarmEvent<BehaviourEvent>) -> bool {
+    matches!(
+        event,
+        SwarmEvent::Behaviour(
+            BehaviourEvent::Ping(_)
+                | BehaviourEvent::Gossip(LimitedEvent::Gossip(gossipsub::Event::Message { .. }))
+        )
+    )
 }
 
 fn show_address(peer: &PeerId) -> String {

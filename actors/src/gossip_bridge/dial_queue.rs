@@ -183,6 +183,21 @@ impl DialQueue {
         dials
     }
 
+    /// When the next dial is due: nothing while whoever is known is connected, or being dialled.
+    pub(super) fn next_due(
+        &self,
+        is_connected: impl Fn(&PeerId) -> bool,
+        is_admitted: impl Fn(&PeerId) -> bool,
+    ) -> Option<Instant> {
+        let waits = |target: &&Target| {
+            !target.dialling
+                && !target.peer().is_some_and(|peer| is_connected(&peer))
+                && !target.expected.is_some_and(|peer| !is_admitted(&peer))
+        };
+        let waiting = self.targets.values().filter(waits);
+        waiting.map(|target| target.next).min()
+    }
+
     /// The dial of `address` is under way as this connection.
     pub(super) fn dialling(&mut self, address: Multiaddr, connection: ConnectionId) {
         self.dialling.insert(connection, address);
@@ -388,7 +403,9 @@ mod tests {
                     .is_empty()
             );
         }
+        assert_eq!(queue.next_due(|id| *id == peer, everybody), None);
         queue.lost(&peer, at(20_000), EVEN);
+        assert_eq!(queue.next_due(nobody, everybody), Some(at(20_250)));
         assert!(!dial(&mut queue, 20_249, 2));
         assert!(dial(&mut queue, 20_250, 2));
     }

@@ -66,6 +66,15 @@ impl Dialler {
         }
     }
 
+    /// When it is somebody's turn.
+    pub(super) fn next_due(&self, swarm: &Swarm<Behaviour>, peers: &Peers) -> Option<Instant> {
+        let gate = &swarm.behaviour().gate;
+        self.queue.next_due(
+            |peer| peers.is_connected(peer) || gate.is_banned(peer),
+            |peer| gate.admits(peer),
+        )
+    }
+
     /// Dials whose turn it is.
     pub(super) fn dial_due(&mut self, swarm: &mut Swarm<Behaviour>, peers: &Peers, now: Instant) {
         let gate = &swarm.behaviour().gate;

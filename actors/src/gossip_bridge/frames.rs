@@ -3,7 +3,7 @@
 //! and what gossipsub refuses by itself without a word.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     task::{Context, Poll},
 };
 
@@ -17,7 +17,10 @@ use libp2p::{
         THandlerInEvent, THandlerOutEvent, ToSwarm,
     },
 };
-use quorate_protocol::judge::{Finding, JudgeConfig};
+use quorate_protocol::{
+    Instant,
+    judge::{Finding, JudgeConfig},
+};
 
 use super::{
     gate::source_of,
@@ -70,6 +73,8 @@ pub(super) struct LimitedGossip {
     limit: RateLimit,
     clock: Clock,
     metrics: BridgeMetrics,
+    /// When a message last came by each connection. The gate bounds their number.
+    words: HashMap<ConnectionId, Instant>,
     /// Whose stream of frames gossipsub gave up.
     given_up: mpsc::Receiver<PeerId>,
     /// Taken out at the next polls; one entry a frame at most. A swarm polls its behaviour before it takes more from connections.
@@ -95,9 +100,15 @@ impl LimitedGossip {
             limit: RateLimit::default(),
             clock,
             metrics,
+            words: HashMap::new(),
             given_up,
             events: VecDeque::new(),
         })
+    }
+
+    /// When a message last came by a connection.
+    pub(super) fn last_word(&self, connection: ConnectionId) -> Option<Instant> {
+        self.words.get(&connection).copied()
     }
 
     /// What one frame holds, in tokens of the rate limit, and what is wrong with it.
@@ -191,6 +202,9 @@ impl NetworkBehaviour for LimitedGossip {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        if let FromSwarm::ConnectionClosed(closed) = &event {
+            self.words.remove(&closed.connection_id);
+        }
         if let FromSwarm::ConnectionClosed(ConnectionClosed {
             peer_id,
             endpoint,
@@ -229,6 +243,9 @@ impl NetworkBehaviour for LimitedGossip {
                 self.metrics.frame_refused(FrameFault::Graylisted);
                 let decision = self.limit.drop_one(peer, now);
                 return self.dropped(peer, decision);
+            }
+            if !rpc.messages.is_empty() {
+                self.words.insert(connection, now);
             }
             if !rpc.subscriptions.is_empty() {
                 self.events.push_back(LimitedEvent::Introduces(peer, connection));

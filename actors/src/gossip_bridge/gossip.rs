@@ -26,31 +26,27 @@ const MAX_MESSAGES_PER_FRAME: usize = 64;
 /// Frames that wait for a slow peer. Several windows of a large network; what is older is worthless.
 const QUEUE: usize = 512;
 
-/// Peers in the mesh, D. With 10 nodes, 3 cost 120 kB in 30 s, 4 168 and 6 213 (measured), and a random network in which
-/// everybody has at least 3 neighbours is in one piece, of 4 nodes as of 100 (simulated; docs/architecture.md has the
-/// figures). A network of 3 or 4 is fully meshed anyway.
-const MESH: usize = 3;
-/// Below it the node grafts, D_low. The same: every neighbour less is a way less around a node that fails.
-const MESH_LOW: usize = 3;
-/// Grafts come in from others too; above this, D_high, the surplus is pruned.
-const MESH_HIGH: usize = 5;
-/// Of the mesh, at least this many that we dialled ourselves: strangers cannot surround the node.
-const MESH_OUTBOUND: usize = 1;
-/// Peers outside the mesh that are told each second what is new: repairs what a lost mesh link cost. One is enough in small
-/// networks, 5 in 100 in large ones; more is most of the idle traffic.
-const GOSSIP_PEERS: usize = 1;
+/// Peers in the mesh, to whom others' messages are passed on unasked: none. Nodes are connected to all others, so everybody tells everybody
+/// itself (flood_publish), which takes one hop and one copy for each node. What is passed on besides would be copies of what all have.
+const MESH: usize = 0;
+/// How often peers are told what is new (gossipsub's heartbeat), so that they ask for what they lack: a pair of nodes that do not reach each
+/// other hear of each other's messages by this alone. Rarer, and they hear later; more often, and every node is woken for it.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+/// Peers that are told. In a small network all of them, so that a node of which only one other knows misses nothing; in a large
+/// one, 5 in 100: news that six tell six others reaches everybody.
+const GOSSIP_PEERS: usize = 6;
 const GOSSIP_FACTOR: f64 = 0.05;
-/// Heartbeats for which a message is advertised to them: two, so that one that comes just before the first is in the second.
-const GOSSIP_HISTORY: usize = 2;
-/// Heartbeats for which a message can still be asked for, or be given its verdict. Twice the default, for busy machines.
+/// Of a message's hash, to name it. Another message with the name of one that is under way would keep that from who has not got it: to
+/// find one takes 2^64 attempts, and seconds are left for it.
+const ID_BYTES: usize = 8;
+/// For how many of these moments a message is told of.
+const GOSSIP_HISTORY: usize = 1;
+/// For how many of them a message can still be asked for, or be given its verdict. Twice the default, for busy machines.
 const HISTORY: usize = 10;
 /// How long a message may wait to be passed on. The default second loses some on a busy machine; older ones than this are late
 /// for the window that they are about.
 const FORWARD_WITHIN: Duration = Duration::from_secs(5);
-/// How soon a pruned peer may ask again. The default minute is long for a network that writes every 30 s.
-const PRUNE_BACKOFF: Duration = Duration::from_secs(20);
-
-/// One invalid message costs `4 * 1²` and the place in the mesh (any score below 0 does), two cost 16, five 100. The ban
+/// One invalid message costs `4 * 1²`, two cost 16, five 100. The ban
 /// comes at the fifth.
 const INVALID_MESSAGE: f64 = -4.0;
 /// Below it, gossipsub ignores a peer altogether until its score has recovered. Alone it bans nobody: scores also fall for honest
@@ -78,19 +74,18 @@ pub(super) fn build(judge: &JudgeConfig, copies: IntCounter) -> Result<Gossipsub
         .connection_handler_queue_len(QUEUE)
         .duplicate_cache_time(remember(judge))
         .heartbeat_initial_delay(Duration::from_millis(500))
+        .heartbeat_interval(TELL_EVERY)
         .mesh_n(MESH)
-        .mesh_n_low(MESH_LOW)
-        .mesh_n_high(MESH_HIGH)
-        .mesh_outbound_min(MESH_OUTBOUND)
+        .mesh_n_low(MESH)
+        .mesh_n_high(MESH)
+        .mesh_outbound_min(MESH)
+        .flood_publish(true)
         .gossip_lazy(GOSSIP_PEERS)
         .gossip_factor(GOSSIP_FACTOR)
         .history_length(HISTORY)
         .forward_queue_duration(FORWARD_WITHIN)
         .history_gossip(GOSSIP_HISTORY)
-        .prune_backoff(PRUNE_BACKOFF)
         .iwant_followup_time(PROMISE)
-        // To the mesh only: our own messages then cost no more than those we pass on.
-        .flood_publish(false)
         .build()
         .map_err(|error| error.to_string())?;
     // Anonymous: a message carries its signers' signatures; another one by whoever passes it on would only cost bytes.
@@ -105,7 +100,6 @@ pub(super) fn build(judge: &JudgeConfig, copies: IntCounter) -> Result<Gossipsub
         publish_threshold: -16.0,
         graylist_threshold: GRAYLIST,
         accept_px_threshold: 0.0,
-        // With few messages scores stay near 0; any more would graft further peers every minute.
         opportunistic_graft_threshold: 0.0,
     };
     gossip.with_peer_score(score_params(), thresholds)?;
@@ -119,7 +113,7 @@ pub(super) fn topic() -> IdentTopic {
 
 /// The id of a message is what it says, so that the same message by another way is the same.
 pub(super) fn id(data: &[u8]) -> MessageId {
-    MessageId::new(&keccak256([data]).as_bytes()[..20])
+    MessageId::new(&keccak256([data]).as_bytes()[..ID_BYTES])
 }
 
 /// Longer than the judge could accept a message for, so that no replay gets past the cache and is judged anew.
@@ -131,7 +125,7 @@ fn score_params() -> PeerScoreParams {
     let topic_params = TopicScoreParams {
         topic_weight: 1.0,
         time_in_mesh_weight: 0.0,
-        // A little for those who bring news first: when the mesh is pruned, they stay.
+        // A little credit for those who bring news.
         first_message_deliveries_weight: 0.5,
         first_message_deliveries_decay: 0.9,
         first_message_deliveries_cap: 10.0,
@@ -148,7 +142,7 @@ fn score_params() -> PeerScoreParams {
         retain_score: RETAIN_SCORE,
         // Off: whole networks run on one machine, or behind one address.
         ip_colocation_factor_weight: 0.0,
-        // Grafts that cross a prune happen to honest nodes too, when many start at once.
+        // For grafts that were refused before: other programs keep trying.
         behaviour_penalty_weight: BEHAVIOUR_PENALTY,
         behaviour_penalty_threshold: BEHAVIOUR_FORGIVEN,
         behaviour_penalty_decay: 0.9,
@@ -195,11 +189,9 @@ mod tests {
     fn the_documented_numbers_are_those_that_count() {
         let lazy = format!("{GOSSIP_PEERS}, or {GOSSIP_FACTOR} of them");
         for (what, number) in [
-            ("D", MESH.to_string()),
-            ("D_low", MESH_LOW.to_string()),
-            ("D_high", MESH_HIGH.to_string()),
-            ("D_out", MESH_OUTBOUND.to_string()),
-            ("D_lazy", lazy),
+            ("mesh", MESH.to_string()),
+            ("told what is new", lazy),
+            ("told every", format!("{TELL_EVERY:?}")),
             ("messages in a frame", MAX_MESSAGES_PER_FRAME.to_string()),
             ("frame", format!("{} KiB", MAX_FRAME_BYTES / 1024)),
             ("queue to a slow peer", QUEUE.to_string()),

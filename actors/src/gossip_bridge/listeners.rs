@@ -55,6 +55,11 @@ impl Listeners {
         Ok(())
     }
 
+    /// Whether all are open.
+    pub(super) fn are_open(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// A listener closed by itself: it is to be opened again.
     pub(super) fn closed(&mut self, id: ListenerId) {
         if let Some(address) = self.open.remove(&id) {

@@ -54,8 +54,6 @@ pub struct ConnectedPeer {
     pub address: Address,
     /// Whether it is of our network and listens to the topic.
     pub is_up: bool,
-    /// Whether it is among the few that messages go to directly.
-    pub is_in_mesh: bool,
     /// Connections to it: two for a moment, when both dialled.
     pub connections: usize,
     /// How it was found.

@@ -35,7 +35,7 @@ impl Outbound {
         self.keyring = Some(keyring);
     }
 
-    /// Hands a message to gossipsub, which queues it for each peer of the mesh. What cannot be sent is lost, counted and logged: the
+    /// Hands a message to gossipsub, which queues it for each peer. What cannot be sent is lost, counted and logged: the
     /// next message is news, this one no more.
     pub(super) fn publish(&mut self, message: &Message, gossip: &mut Gossipsub, now: Instant) {
         let clear = message.encode(&self.network);

@@ -7,12 +7,12 @@ use std::{
 };
 
 use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
-use quorate_protocol::{Address, Instant};
+use quorate_protocol::{ALIVE_FOR, Address, Instant};
 
 use super::swarm::{PING_INTERVAL, PING_TIMEOUT};
 
-/// Why a connection is closed on which nobody answers.
-pub(super) const NO_ANSWER: &str = "it did not answer for 24 s";
+/// Why a connection is closed on which nobody speaks.
+pub(super) const SILENT: &str = "it fell silent";
 
 /// A node introduces itself and subscribes as soon as it is connected. One that has not after this is no node, or believes that we know already
 /// since it holds a dead connection of ours; closing heals the second.
@@ -25,9 +25,9 @@ const SETTLE: Duration = Duration::from_secs(2);
 const SIMULTANEOUS: Duration = Duration::from_secs(5);
 /// A peer that keeps two connections for so long has forgotten the first.
 const FORGOTTEN: Duration = Duration::from_secs(6);
-/// Without an answer to a ping for so long, a peer hangs, or its host is gone: one ping was due, and its time is over. Below the
-/// usual write window of 30 s, so that the next round passes it over.
-const SILENT: Duration = PING_INTERVAL
+/// Without an answer to a ping for so long, a peer hangs, or its host is gone: one ping was due, and its time is over. One that has spoken is
+/// missed earlier, after [`ALIVE_FOR`]: a node says something more often than that.
+const UNANSWERED: Duration = PING_INTERVAL
     .saturating_add(PING_TIMEOUT)
     .saturating_add(Duration::from_secs(1));
 
@@ -66,6 +66,8 @@ pub(super) struct Connection {
     pub(super) since: Instant,
     /// When it last answered a ping, or was made; `None` if it cannot.
     answered_at: Option<Instant>,
+    /// When a message last came by it.
+    spoke_at: Option<Instant>,
     /// Whether the peer told on it what it subscribes to, as on a connection that is the first for it.
     is_first_for_peer: bool,
 }
@@ -78,12 +80,24 @@ impl Connection {
             remote,
             since,
             answered_at: Some(since),
+            spoke_at: None,
             is_first_for_peer: false,
         }
     }
 
     fn dialled(&self) -> bool {
         self.via != Via::Inbound
+    }
+
+    fn is_silent(&self, now: Instant) -> bool {
+        let patience = if self.spoke_at.is_some() {
+            ALIVE_FOR
+        } else {
+            UNANSWERED
+        };
+        self.answered_at.is_some_and(|answered| {
+            now.since(self.spoke_at.map_or(answered, |spoke| spoke.max(answered))) > patience
+        })
     }
 }
 
@@ -221,6 +235,13 @@ impl Peers {
         }
     }
 
+    /// When messages last came.
+    pub(super) fn spoke(&mut self, last_word: impl Fn(ConnectionId) -> Option<Instant>) {
+        for connection in self.peers.values_mut().flat_map(|peer| &mut peer.connections) {
+            connection.spoke_at = last_word(connection.id);
+        }
+    }
+
     /// The peer knows no pings, so it cannot miss one.
     pub(super) fn knows_no_pings(&mut self, peer: &PeerId, id: ConnectionId) {
         if let Some(connection) = self.connection(peer, id) {
@@ -280,6 +301,12 @@ impl Peers {
         }
     }
 
+    /// Whether everybody is up, on one connection each: nothing is about to be closed, but for a peer that falls silent.
+    pub(super) fn are_settled(&self) -> bool {
+        let is_settled = |peer: &Peer| peer.is_up() && peer.connections.len() == 1;
+        self.peers.values().all(is_settled)
+    }
+
     pub(super) fn is_connected(&self, peer: &PeerId) -> bool {
         self.peers.contains_key(peer)
     }
@@ -302,17 +329,19 @@ impl Peers {
     }
 }
 
-/// Connections on which nobody answers.
+/// Connections on which nobody speaks.
 fn silent(id: &PeerId, peer: &Peer, now: Instant) -> Vec<(Close, &'static str)> {
-    let is_silent =
-        |connection: &&Connection| connection.answered_at.is_some_and(|at| now.since(at) > SILENT);
-    let silent: Vec<_> = peer.connections.iter().filter(is_silent).collect();
+    let silent: Vec<_> = peer
+        .connections
+        .iter()
+        .filter(|connection| connection.is_silent(now))
+        .collect();
     if silent.len() == peer.connections.len() {
-        return vec![(Close::Peer(*id), NO_ANSWER)];
+        return vec![(Close::Peer(*id), SILENT)];
     }
     let spare = silent
         .iter()
-        .map(|connection| (Close::Spare(connection.id), NO_ANSWER));
+        .map(|connection| (Close::Spare(connection.id), SILENT));
     spare.collect()
 }
 
@@ -493,17 +522,29 @@ mod tests {
     }
 
     #[test]
-    fn who_answers_no_ping_for_the_time_of_one_is_given_up_within_a_write_window() {
+    fn who_answers_no_ping_for_the_time_of_one_is_given_up() {
         let (local, peer) = ids();
         let mut peers = Peers::new(local);
-        assert_eq!(SILENT, Duration::from_secs(24), "as the reason says");
         connect(&mut peers, peer, 1, Via::Inbound, 0);
         bring_up(&mut peers, &peer);
         peers.answered(&peer, conn(1), Duration::from_millis(3), at(6_000));
-        assert!(peers.overdue(at(30_000)).is_empty());
-        assert_eq!(peers.overdue(at(30_001)), [(Close::Peer(peer), NO_ANSWER)]);
+        assert!(peers.overdue(at(75_000)).is_empty());
+        assert_eq!(peers.overdue(at(75_001)), [(Close::Peer(peer), SILENT)]);
         peers.knows_no_pings(&peer, conn(1));
-        assert!(peers.overdue(at(90_000)).is_empty(), "it never would");
+        assert!(peers.overdue(at(900_000)).is_empty(), "it never would");
+    }
+
+    #[test]
+    fn who_has_spoken_and_falls_silent_is_given_up_when_it_would_have_spoken_again() {
+        let (local, peer) = ids();
+        let mut peers = Peers::new(local);
+        connect(&mut peers, peer, 1, Via::Inbound, 0);
+        bring_up(&mut peers, &peer);
+        peers.spoke(|_| Some(at(10_000)));
+        assert!(peers.overdue(at(55_000)).is_empty());
+        assert_eq!(peers.overdue(at(55_001)), [(Close::Peer(peer), SILENT)]);
+        peers.answered(&peer, conn(1), Duration::ZERO, at(55_000));
+        assert!(peers.overdue(at(100_000)).is_empty(), "it had nothing to say");
     }
 
     #[test]

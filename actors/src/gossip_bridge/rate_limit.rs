@@ -10,7 +10,7 @@ use quorate_protocol::Instant;
 /// subscriptions and control actions. Two orders above what is normal: a network of 100
 /// nodes makes about 215 publishes a window.
 const PER_SECOND: u64 = 100;
-/// At once: a whole window of that network may come through one mesh peer within a second.
+/// At once: a whole window of that network may be asked of one peer within a second.
 const BURST: u64 = 400;
 /// As many dropped within [`WINDOW`] that make a flood of it; an honest peer that is caught up with never comes near.
 const FLOOD: u64 = 500;

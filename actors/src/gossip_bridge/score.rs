@@ -27,8 +27,7 @@ const MAX_PEERS: usize = 1024;
 /// What a peer did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Offence {
-    /// It sent what no honest node sends. One or two can be a bug or another version met by chance; gossipsub takes the peer out
-    /// of the mesh at the first.
+    /// It sent what no honest node sends. One or two can be a bug or another version met by chance.
     Rejected,
     /// It sent a frame that cannot be read, such as one that is too large. It costs the connection each time; three are a ban.
     Unreadable,

@@ -31,16 +31,15 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// A connection outside the mesh counts as idle and must live on: it carries gossip, and is a way out when the mesh breaks.
+/// To gossipsub, a connection outside its mesh is idle.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How long a handshake may take, ours or a stranger's: some round trips, on the slowest of lines. Until then it holds one of the
 /// places of [`super::gate`].
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Streams of frames given up and not yet looked at. Each costs its peer the connection.
 const GIVEN_UP: usize = 256;
-/// Between pings. The pings are nearly all of the idle traffic, and grow with the square of the nodes: a round among 10 fully
-/// connected ones is 44 kB with all headers, a message of each to all others about 90 kB.
-pub(super) const PING_INTERVAL: Duration = Duration::from_secs(15);
+/// Between pings. They grow with the square of the nodes, and are for who has nothing to say: who has, is missed by that.
+pub(super) const PING_INTERVAL: Duration = Duration::from_secs(60);
 /// How long an answer may take: a machine that is busy for a moment answers in time.
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(8);
 /// What identify says never changes, so once a connection is enough; the interval is for peers that want a reminder.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use crate::{address::Address, judge::JudgeConfig, time::Instant};
 
-/// What a node last told of its clock counts for so long: twice the time within which every node tells it.
+/// What a node last told of its clock counts for so long: three times as long as a node says nothing.
 const KNOWN_FOR: Duration = Duration::from_secs(120);
 /// Clocks remembered. A network has far fewer nodes.
 const MAX_NODES: usize = 1024;

@@ -54,7 +54,7 @@ impl Rounds {
         let (observer, observed_at) = (observation.observer(), observation.observed_at());
         if now.unix.since(observed_at) <= self.settings.policy.max_age {
             self.hear_of(observer, now);
-            self.peers.note_observation(&observer, observed_at);
+            self.peers.note_observation(&observer, observed_at, now);
         }
         if report.digest() != self.writer.last_record() {
             self.collect(report, now);

@@ -128,10 +128,14 @@ impl Peers {
         &self.clocks
     }
 
-    /// Notes that a live node observed a price.
-    pub(super) fn note_observation(&mut self, node: &Address, observed_at: UnixMillis) {
-        if let Some(alive) = self.nodes.get_mut(node) {
-            alive.last_observation = alive.last_observation.max(Some(observed_at));
+    /// Notes that a live node observed a price. What is heard of for the first time was said just now, and tells its clock.
+    pub(super) fn note_observation(&mut self, node: &Address, observed_at: UnixMillis, now: Now) {
+        if let Some(alive) = self.nodes.get_mut(node)
+            && alive.last_observation < Some(observed_at)
+        {
+            alive.last_observation = Some(observed_at);
+            self.clocks
+                .note(*node, observed_at.ahead_of(now.unix), now.instant);
         }
     }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    address::Address, committee::Committee, cosign::CosignPolicy, equivocation,
-    heartbeat::HEARTBEAT_INTERVAL, names::Feed, time::Instant,
+    address::Address, committee::Committee, cosign::CosignPolicy, equivocation, heartbeat::ALIVE_FOR,
+    names::Feed, time::Instant,
 };
 
 /// Waits within one window, in the order in which they come into play.
@@ -40,7 +40,7 @@ pub struct Timing {
     pub confirm: Duration,
     /// How long to wait for a write's outcome before it counts as unknown: longer than the statement timeout.
     pub write_timeout: Duration,
-    /// Without a sign of life for this long, a node is not counted as alive: three missed heartbeats.
+    /// Without a sign of life for this long, a node is not counted as alive.
     pub roster_ttl: Duration,
 }
 
@@ -60,7 +60,7 @@ impl Timing {
             refetch: at_most(5000, 2),
             confirm: at_most(100, 20),
             write_timeout: Duration::from_secs(10),
-            roster_ttl: HEARTBEAT_INTERVAL * 3,
+            roster_ttl: ALIVE_FOR,
         }
     }
 

@@ -253,7 +253,10 @@ fn an_actor_hangs_after_ten_seconds_and_not_before_and_it_is_noticed_within_fift
         addr.do_send(wait(60 * SECOND));
         addr.send(Say(1)).await.unwrap();
         let took = begun.elapsed();
-        assert!((10 * SECOND..=15 * SECOND + SECOND / 2).contains(&took), "{took:?}");
+        assert!(
+            (10 * SECOND..=15 * SECOND + SECOND / 2).contains(&took),
+            "{took:?}"
+        );
         assert_eq!(status(&supervisor, "Subject").restarts, 1);
     });
 }
