@@ -125,7 +125,7 @@ with field, value and remedy. */}}
       {{- $problems = append $problems "postgres.external.existingSecret: is empty; name a Secret with the entries node-password and owner-password: kubectl create secret generic quorate-database --from-literal=node-password=… --from-literal=owner-password=…" -}}
     {{- end -}}
     {{- if and $external.caSecret (has $external.sslMode (list "disable" "prefer")) -}}
-      {{- $problems = append $problems (printf "postgres.external.caSecret: %s is not looked at with postgres.external.sslMode %s: set verify-full" $external.caSecret $external.sslMode) -}}
+      {{- $problems = append $problems (printf "postgres.external.caSecret: %s is not looked at with postgres.external.sslMode %s: set verify-full, or verify-ca if the certificate is made out to another name" $external.caSecret $external.sslMode) -}}
     {{- end -}}
   {{- end -}}
 {{- end -}}

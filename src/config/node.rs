@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_database_is_all_that_a_node_must_be_told() {
         let (config, warnings) = read(&[]).unwrap();
-        assert_eq!(warnings.len(), 2, "open network, key for this run: {warnings:?}");
+        assert_eq!(warnings.len(), 1, "key for this run: {warnings:?}");
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 

@@ -98,7 +98,7 @@ impl PricingConfig {
             }
         }
         let exposed = self.sources.iter().filter(|source| source.is_exposed());
-        let exposed: Vec<String> = exposed.map(ToString::to_string).collect();
+        let exposed: Vec<&str> = exposed.map(|source| source.kind().name()).collect();
         if !exposed.is_empty() {
             problems.warn(format!(
                 "sources are asked without encryption, anybody on the way can change their prices: sources={} remedy=\"use https, \

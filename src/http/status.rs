@@ -119,8 +119,10 @@ fn named(feed: &FeedStatus, names: &Names) -> Value {
 fn warnings(views: &Views, feeds: &[FeedStatus]) -> Vec<String> {
     let mut warnings = views.standing_warnings.clone();
     if feeds.iter().any(|feed| feed.open) {
-        warnings.push("open network: anybody who can connect counts".to_owned());
-        if !views.is_sealed {
+        if views.is_sealed {
+            warnings.push("open network: whoever has the network secret counts".to_owned());
+        } else {
+            warnings.push("open network: anybody who can connect counts".to_owned());
             warnings.push(format!("no network secret: {OPEN_AND_UNSEALED}"));
         }
     }

@@ -69,12 +69,13 @@ fn json_line(time: &str, level: Level, target: &str, message: &str) -> String {
     format!("{object}\n")
 }
 
-/// Our crates' names say nothing new: `quorate_actors::aggregator::notes` is the `aggregator`; of others the crate is enough.
+/// Who speaks: one of the actors (`quorate_actors::aggregator::notes` is the `aggregator`) or a part of the executable
+/// (`quorate::node`); of other crates the name is enough, of ours what it adds to the project's: `supervisor`.
 fn short(target: &str) -> &str {
     let mut parts = target.split("::");
     match (parts.next(), parts.next()) {
-        (Some(own), Some(module)) if own.starts_with("quorate") => module,
-        (Some(name), _) => name,
+        (Some("quorate" | "quorate_actors"), Some(module)) => module,
+        (Some(name), _) => name.strip_prefix("quorate_").unwrap_or(name),
         _ => target,
     }
 }
@@ -192,6 +193,7 @@ mod tests {
         for (target, name) in [
             ("quorate_actors::aggregator::turns", "aggregator"),
             ("quorate::node", "node"),
+            ("quorate_supervisor::supervision", "supervisor"),
             ("quorate", "quorate"),
             ("libp2p_gossipsub::behaviour", "libp2p_gossipsub"),
         ] {

@@ -132,15 +132,18 @@ fn log_start(config: &NodeConfig) {
         feeds.join(","),
     );
     log::info!("records go to: database={}", config.database_url);
-    if config.agreement.members.is_none() && config.gossip.secret.is_none() {
-        log::warn!(
-            "{OPEN_AND_UNSEALED}: remedy=\"name the members with --members, or give a --network-secret-file\""
-        );
+    match (&config.agreement.members, &config.gossip.secret) {
+        (Some(_), _) => {}
+        (None, Some(_)) => log::info!("open network: whoever has the network secret counts"),
+        (None, None) => log::warn!(
+            "open network: anybody who can connect counts: reason=\"{OPEN_AND_UNSEALED}\" \
+             remedy=\"--members, or --network-secret-file\""
+        ),
     }
     log::info!(
-        "prices: sources={} min_sources={}",
-        sources.join(","),
-        config.pricing.min_sources()
+        "prices: min_sources={} sources=\"{}\"",
+        config.pricing.min_sources(),
+        sources.join(" ")
     );
 }
 
