@@ -24,7 +24,7 @@ pub enum QuoteError {
     },
     /// No connection, or it broke: name resolution, routing, TLS or the exchange. Likely to pass; if it does not and
     /// other sources fail alike, it is this node's network.
-    #[error("not reachable: {0}")]
+    #[error("{0}")]
     Unreachable(String),
     /// The API key that is to be sent cannot be: its file changed. What stands in it is never shown.
     #[error("the API key cannot be sent: {0}")]

@@ -141,7 +141,10 @@ fn fitted(parts: Vec<Part<'_>>, width: usize) -> String {
             Some((length, text)) if excess > 0 && length > SHORTEST => {
                 // Escaping makes a text longer: what is too much may take another turn.
                 let kept = length.saturating_sub(excess + 1).max(SHORTEST - 1);
-                *text = text.chars().take(kept).chain(['…']).collect();
+                // What went wrong stands first, its last cause at the end.
+                let head = kept - kept / 3;
+                let (begin, end) = (text.chars().take(head), text.chars().skip(length - kept / 3));
+                *text = begin.chain(['…']).chain(end).collect();
             }
             _ => return message,
         }
@@ -231,9 +234,23 @@ mod tests {
         let message = format!("peer refuses us: reason=\"{long}\" remedy=\"{longer}\" times=3");
         let line = line(Form::Text, Level::Warn, "quorate::node", &message, now());
         assert!(line.trim_end().chars().count() <= WIDTH, "{line}");
-        assert!(line.contains(&long) && line.ends_with("…\" times=3\n"), "{line}");
+        assert!(
+            line.contains(&long) && line.ends_with("\\\"\" times=3\n"),
+            "{line}"
+        );
         let json = super::line(Form::Json, Level::Warn, "quorate::node", &message, now());
         assert!(json.contains(&longer.replace('"', "\\\"")), "{json}");
+    }
+
+    #[test]
+    fn of_a_value_that_is_cut_the_beginning_and_the_end_are_left() {
+        let message = format!("a: reason=\"no connection {} UnknownIssuer\"", "x".repeat(300));
+        let shown = text(&message);
+        assert!(shown.starts_with("a: reason=\"no connection xxx"), "{shown}");
+        assert!(
+            shown.contains("xx…xx") && shown.ends_with(" UnknownIssuer\""),
+            "{shown}"
+        );
     }
 
     #[test]

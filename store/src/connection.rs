@@ -281,7 +281,9 @@ fn not_in(url: &DatabaseUrl, error: &tokio_postgres::Error) -> ConnectError {
         refused(error)
     } else {
         // Not the server's words, so that nothing in them says who it is that cannot be reached.
-        ConnectError::Refused(format!("{}: {}", servers(url), with_causes(error)))
+        let text = with_causes(error);
+        let cause = text.strip_prefix("error connecting to server: ").unwrap_or(&text);
+        ConnectError::Refused(format!("{}: {cause}", servers(url)))
     }
 }
 

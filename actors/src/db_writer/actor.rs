@@ -102,7 +102,7 @@ impl DbWriter {
             }
             let settings = store.settings().await.map_err(|error| match error {
                 StoreError::SchemaNewer { .. } => Unfit::Never(error.to_string()),
-                other => Unfit::NotYet(other.to_string()),
+                other => Unfit::NotYet(told(other)),
             })?;
             settings
                 .check(terms.write_interval, terms.min_signatures)
@@ -110,7 +110,7 @@ impl DbWriter {
             let listed = store
                 .members()
                 .await
-                .map_err(|error| Unfit::NotYet(error.to_string()))?;
+                .map_err(|error| Unfit::NotYet(told(error)))?;
             // A minimum of validators binds only where there are some.
             let there = listed.iter().any(|member| member.validator);
             let rule = &committee.rule;
@@ -266,7 +266,7 @@ impl DbWriter {
         let answered = async move {
             let checked = checked.await;
             let answer = match checked {
-                Ok(()) => store.last_record(&asked).await.map_err(|error| error.to_string()),
+                Ok(()) => store.last_record(&asked).await.map_err(told),
                 Err(_) => Ok(None),
             };
             (checked, answer)
@@ -289,6 +289,14 @@ impl DbWriter {
                 log::warn!("proof of equivocation not kept: observer={observer} reason=\"{error}\"")
             }
         }));
+    }
+}
+
+/// Why the database has not answered. That it has not is said around it, so that the reason is not cut from a line.
+fn told(error: StoreError) -> String {
+    match error {
+        StoreError::Unavailable { reason } => reason,
+        other => other.to_string(),
     }
 }
 
