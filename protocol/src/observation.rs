@@ -6,35 +6,45 @@ use crate::{
     address::Address,
     digest::{Digest, eip712},
     evidence::Evidence,
+    link::Link,
     names::{Feed, Network},
     price::Price,
     time::UnixMillis,
 };
 
 /// The EIP-712 type of what is signed; part of the contract with every verifier.
-pub(crate) const OBSERVATION_TYPE: &str =
-    "PriceObservation(string feed,uint256 price,uint64 observedAt,address observer,bytes32 evidence)";
+pub(crate) const OBSERVATION_TYPE: &str = "PriceObservation(string feed,uint64 sequence,bytes32 previous,uint256 price,uint64 observedAt,address observer,\
+bytes32 evidence)";
 
-/// A price as one node saw it, with the quotes behind it. Its price is their median: checked on every way in.
+/// A price as one node saw it, with the quotes behind it and the record that it follows. Its price is the median of the
+/// quotes: checked on every way in.
 ///
-/// On the wire: the array `[feed, price, observed_at, observer, quotes]`.
+/// On the wire: the array `[feed, sequence, previous, price, observed_at, observer, quotes]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(into = "Wire")]
 pub struct Observation {
     feed: Feed,
+    link: Link,
     price: Price,
     observed_at: UnixMillis,
     observer: Address,
     evidence: Evidence,
 }
 
-type Wire = (Feed, Price, UnixMillis, Address, Evidence);
+type Wire = (Feed, u64, Digest, Price, UnixMillis, Address, Evidence);
 
 impl Observation {
-    /// States the median of `evidence`, observed at `observed_at` by `observer`.
-    pub fn new(feed: Feed, observed_at: UnixMillis, observer: Address, evidence: Evidence) -> Self {
+    /// States the median of `evidence`, observed at `observed_at` by `observer`, as the record of `feed` with this place.
+    pub fn new(
+        feed: Feed,
+        link: Link,
+        observed_at: UnixMillis,
+        observer: Address,
+        evidence: Evidence,
+    ) -> Self {
         Self {
             feed,
+            link,
             price: evidence.median(),
             observed_at,
             observer,
@@ -45,6 +55,11 @@ impl Observation {
     /// What is priced.
     pub fn feed(&self) -> &Feed {
         &self.feed
+    }
+
+    /// The place in the feed's history that it is stated for.
+    pub fn link(&self) -> Link {
+        self.link
     }
 
     /// The price: the median of the quotes.
@@ -71,6 +86,8 @@ impl Observation {
     pub fn digest(&self, network: &Network) -> Digest {
         let fields = [
             eip712::string(self.feed.as_str()),
+            eip712::uint(self.link.sequence().into()),
+            *self.link.previous().as_bytes(),
             eip712::uint(self.price.scaled()),
             eip712::uint(self.observed_at.get().into()),
             eip712::address(&self.observer),
@@ -82,17 +99,28 @@ impl Observation {
 
 impl From<Observation> for Wire {
     fn from(o: Observation) -> Self {
-        (o.feed, o.price, o.observed_at, o.observer, o.evidence)
+        let (sequence, previous) = (o.link.sequence(), o.link.previous());
+        (
+            o.feed,
+            sequence,
+            previous,
+            o.price,
+            o.observed_at,
+            o.observer,
+            o.evidence,
+        )
     }
 }
 
 impl<'de> Deserialize<'de> for Observation {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (feed, price, observed_at, observer, evidence) = Wire::deserialize(deserializer)?;
+        let (feed, sequence, previous, price, observed_at, observer, evidence) =
+            Wire::deserialize(deserializer)?;
+        let link = Link::new(sequence, previous).map_err(D::Error::custom)?;
         if observed_at > UnixMillis::MAX {
             return Err(D::Error::custom("the time lies behind the year 9999"));
         }
-        let observation = Self::new(feed, observed_at, observer, evidence);
+        let observation = Self::new(feed, link, observed_at, observer, evidence);
         if observation.price != price {
             return Err(D::Error::custom("the price is not the median of its quotes"));
         }

@@ -8,6 +8,7 @@ use crate::{
     address::Address,
     digest::Digest,
     evidence::Evidence,
+    link::{Link, LinkError},
     names::{Feed, Network},
     observation::Observation,
     price::Price,
@@ -18,12 +19,14 @@ use crate::{
 /// A record as it is stored. Whoever reads it need not trust where it comes from: [`Record::verify`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// Counts up, with gaps.
-    pub id: i64,
-    /// What was signed.
-    pub digest: Digest,
     /// What is priced.
     pub feed: Feed,
+    /// Its number among the records of its feed, from 1.
+    pub sequence: u64,
+    /// The digest of the record before it; zeros for the first.
+    pub previous: Digest,
+    /// What was signed.
+    pub digest: Digest,
     /// The price.
     pub price: Price,
     /// When it was observed, by the observer's clock.
@@ -48,6 +51,9 @@ pub struct Record {
 /// What makes a record worthless: somebody has changed it, or it was never right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordFault {
+    /// No record can have this place.
+    #[error(transparent)]
+    Link(#[from] LinkError),
     /// No network can have this name.
     #[error("{0:?} is no network's name")]
     Network(String),
@@ -77,13 +83,18 @@ pub enum RecordFault {
 
 impl Record {
     /// What the observer stated. Its price is the median of the quotes, whatever [`Record::price`] says.
-    pub fn observation(&self) -> Observation {
-        Observation::new(
+    ///
+    /// # Errors
+    /// There can be no record with this sequence and this previous digest.
+    pub fn observation(&self) -> Result<Observation, LinkError> {
+        let link = Link::new(self.sequence, self.previous)?;
+        Ok(Observation::new(
             self.feed.clone(),
+            link,
             self.observed_at,
             self.observer,
             self.evidence.clone(),
-        )
+        ))
     }
 
     /// Checks price, digest and every signature; returns the distinct signers. Whether they are members and enough of
@@ -96,7 +107,7 @@ impl Record {
             .network
             .parse()
             .map_err(|_| RecordFault::Network(self.network.clone()))?;
-        let observation = self.observation();
+        let observation = self.observation()?;
         if observation.price() != self.price {
             return Err(RecordFault::Price {
                 price: self.price,
@@ -122,9 +133,11 @@ impl Record {
     }
 }
 
-/// The record that a feed's write window counts from.
+/// The record that a feed's write window counts from, and that the next one follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LastRecord {
+    /// Its number among the records of its feed, from 1.
+    pub sequence: u64,
     /// Which one it is.
     pub digest: Digest,
     /// How long ago it was written, computed by the database: the node's own clock has no part in it.
