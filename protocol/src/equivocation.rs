@@ -1,4 +1,4 @@
-//! Two different statements by one observer for one window: a proof that needs nothing but itself.
+//! Two different statements by one observer for one record: a proof that needs nothing but itself.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::{
     signing::VerifyError,
 };
 
-/// How far apart two observations of one observer are that do not contradict each other: half a write window, and never
-/// more than 15 s. For so long an observation can be vouched for, so two that are closer could both be signed at one moment.
-/// An honest node states nothing within this time of its last statement.
+/// How far apart two observations of one observer for the same record are that do not contradict each other: half a write
+/// window, and never more than 15 s. For so long an observation can be vouched for, so two that are closer could both be signed
+/// at one moment. An honest node states nothing else for the same record within this time.
 pub fn one_window(write_interval: Duration) -> Duration {
     (write_interval / 2).min(Duration::from_secs(15))
 }
@@ -46,7 +46,8 @@ impl Equivocation {
         (&self.0, &self.1)
     }
 
-    /// Checks both signatures (about 40 µs each), and that the two contradict each other, being less than `one_window` apart.
+    /// Checks both signatures (about 40 µs each), and that the two contradict each other: they follow the same record and are less
+    /// than `one_window` apart.
     pub fn verify(
         self,
         network: &Network,
@@ -79,7 +80,8 @@ impl<'de> Deserialize<'de> for Equivocation {
 fn contradict(one: &VerifiedReport, other: &VerifiedReport, one_window: Duration) -> bool {
     let (a, b) = (one.observation(), other.observation());
     let is_one_window = a.observed_at().apart(b.observed_at()) < one_window;
-    a.observer() == b.observer() && a.feed() == b.feed() && one.digest() != other.digest() && is_one_window
+    let are_rivals = a.observer() == b.observer() && a.feed() == b.feed() && a.link() == b.link();
+    are_rivals && one.digest() != other.digest() && is_one_window
 }
 
 /// Two verified statements that contradict each other: their observer signed both.

@@ -138,6 +138,8 @@ impl Record {
 pub struct LastRecord {
     /// Its number among the records of its feed, from 1.
     pub sequence: u64,
+    /// The record before it; zeros for the first.
+    pub previous: Digest,
     /// Which one it is.
     pub digest: Digest,
     /// How long ago it was written, computed by the database: the node's own clock has no part in it.

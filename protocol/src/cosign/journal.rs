@@ -10,6 +10,7 @@ use crate::{
     address::Address,
     digest::Digest,
     evidence::AgreedPrice,
+    link::Link,
     names::{Feed, Network},
     observation::Observation,
     report::VerifiedReport,
@@ -19,14 +20,23 @@ use crate::{
 
 /// What the signer has put its name to: the last gate, beside the key, whatever it is asked.
 ///
-/// Of each observer, this node's own statements included, it signs one observation for one window. It refuses everything
-/// observed before it began, since the process before it may have signed the opposite.
+/// Of each observer, this node's own statements included, it signs one observation for one window: of those that follow the same
+/// record and are less than half a window apart, one. It refuses everything observed before it began, since the process before
+/// it may have signed the opposite.
 #[derive(Debug)]
 pub struct SigningJournal {
     not_before: UnixMillis,
     one_window: Duration,
-    signed: HashMap<(Feed, Address), Vec<(UnixMillis, Digest)>>,
+    signed: HashMap<(Feed, Address), Vec<Signed>>,
     order: VecDeque<(Feed, Address, UnixMillis)>,
+}
+
+/// An observation that was signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Signed {
+    link: Link,
+    observed_at: UnixMillis,
+    digest: Digest,
 }
 
 /// Entries kept: at one signature a second, over an hour, and no observation lives that long.
@@ -44,17 +54,18 @@ impl SigningJournal {
         }
     }
 
-    /// Signs this price as the key's own observation, after entering it.
+    /// Signs this price as the key's own observation, as the record with this place, after entering it.
     ///
     /// # Errors
     /// Something else was stated for the same window, or may have been: nothing is signed.
     pub fn state(
         &mut self,
+        link: Link,
         price: AgreedPrice,
         network: &Network,
         key: &NodeKey,
     ) -> Result<VerifiedReport, Refusal> {
-        let observation = Observation::new(price.feed, price.observed_at, key.address(), price.evidence);
+        let observation = Observation::new(price.feed, link, price.observed_at, key.address(), price.evidence);
         let digest = observation.digest(network);
         self.enter(&observation, digest)?;
         Ok(VerifiedReport::signed(observation, digest, key))
@@ -77,20 +88,25 @@ impl SigningJournal {
         }
         let key = (observation.feed().clone(), observer);
         let signed = self.signed.get(&key).map_or(&[][..], Vec::as_slice);
-        if signed.contains(&(observed_at, digest)) {
+        let this = Signed {
+            link: observation.link(),
+            observed_at,
+            digest,
+        };
+        if signed.contains(&this) {
             return Ok(());
         }
-        if signed
-            .iter()
-            .any(|(at, _)| at.apart(observed_at) < self.one_window)
-        {
+        let is_rival = |other: &Signed| {
+            other.link == this.link && other.observed_at.apart(observed_at) < self.one_window
+        };
+        if signed.iter().any(is_rival) {
             return Err(Refusal::SignedAnother { observer });
         }
         if self.order.len() == MAX_JOURNAL {
             self.forget_oldest();
         }
         self.order.push_back((key.0.clone(), observer, observed_at));
-        self.signed.entry(key).or_default().push((observed_at, digest));
+        self.signed.entry(key).or_default().push(this);
         Ok(())
     }
 
@@ -103,7 +119,7 @@ impl SigningJournal {
         self.not_before = self.not_before.max(UnixMillis::new(after));
         let key = (feed, observer);
         if let Some(signed) = self.signed.get_mut(&key) {
-            signed.retain(|(at, _)| *at != observed_at);
+            signed.retain(|signed| signed.observed_at != observed_at);
             if signed.is_empty() {
                 self.signed.remove(&key);
             }

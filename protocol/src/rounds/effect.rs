@@ -9,6 +9,7 @@ use crate::{
     equivocation::ProvenEquivocation,
     evidence::AgreedPrice,
     heartbeat::Heartbeat,
+    link::Link,
     message::Message,
     names::Feed,
     price::Price,
@@ -48,8 +49,13 @@ pub enum FetchRequest {
 /// What is to be signed, and published as soon as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignRequest {
-    /// State this price as this node's observation. The answer is the report: [`super::Rounds::on_report`].
-    State(AgreedPrice),
+    /// State a price as this node's observation. The answer is the report: [`super::Rounds::on_report`].
+    State {
+        /// The place in the feed's history that it is stated for.
+        link: Link,
+        /// The price.
+        price: AgreedPrice,
+    },
     /// Vouch for this observation, and publish the report with the signature added. The answer is
     /// [`super::Rounds::on_cosigned`].
     CoSign(VerifiedReport),
@@ -82,6 +88,8 @@ pub enum StoreRequest {
     LastRecord(Feed),
     /// Keep this proof.
     KeepEquivocation(Box<ProvenEquivocation>),
+    /// Keep the certificate of a record that the database had and lost, and that another one took the place of.
+    KeepLost(Certificate),
 }
 
 /// What is to be done, and when the machine wants to be called again: filled by its parts, taken by the shell.

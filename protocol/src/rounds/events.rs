@@ -19,6 +19,7 @@ use crate::{
     equivocation::ProvenEquivocation,
     evidence::AgreedPrice,
     heartbeat::Heartbeat,
+    link::Link,
     message::Message,
     record::{LastRecord, WriteOutcome},
     refusal_notice::RefusalNotice,
@@ -282,8 +283,8 @@ impl Rounds {
         let certificate = certified.map(|certified| certified.certificate().clone());
         if let Some(certificate) = &certificate {
             self.note_written(certificate, self.settings.me, now);
+            self.begin_window(certificate, now);
         }
-        self.begin_window(digest, now);
         if let Some(certificate) = certificate {
             self.out.push(Effect::Sign(SignRequest::Written {
                 certificate,
@@ -297,6 +298,8 @@ impl Rounds {
         let report = certificate.report();
         self.note_record(
             LastRecord {
+                sequence: report.observation().link().sequence(),
+                previous: report.observation().link().previous(),
                 digest: certificate.digest(),
                 age: Duration::ZERO,
                 price: report.observation().price(),
@@ -328,9 +331,11 @@ impl Rounds {
     }
 
     /// A record was written now: what was collected for its window has served.
-    fn begin_window(&mut self, last_record: Digest, now: Now) {
+    fn begin_window(&mut self, record: &Certificate, now: Now) {
         let opens = now.instant + self.settings.write_interval;
-        self.writer.begin_window(last_record, opens);
+        let sequence = record.report().observation().link().sequence();
+        let next = Link::after(sequence, record.digest());
+        self.writer.begin_window(next, opens);
         self.candidates.clear();
         self.cosigning.clear();
     }
@@ -364,7 +369,7 @@ impl Rounds {
             let ask_at = now.instant + timing.confirm + wait;
             if self.writer.believes_news(&timing, now.instant) && !self.is_strange(&certificate, now) {
                 self.note_written(&certificate, writer, now);
-                self.begin_window(digest, now);
+                self.begin_window(&certificate, now);
             }
             self.writer.remember_news(News {
                 certificate,

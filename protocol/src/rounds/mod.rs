@@ -133,6 +133,7 @@ impl Rounds {
 
     fn state(&mut self, now: Now) {
         let occasion = Occasion {
+            next: self.writer.next(),
             counts_from: self.counts_from(),
             not_before: self.writer.no_statement_before(&self.settings),
             is_heard: self.peers.live() >= self.required(),

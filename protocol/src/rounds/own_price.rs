@@ -10,6 +10,7 @@ use super::{
 use crate::{
     cosign::{AGREEING_SOURCES, PATIENT_WINDOWS, Refusal, move_limit_bps},
     evidence::AgreedPrice,
+    link::Link,
     price::Price,
     record::LastRecord,
     time::{Instant, UnixMillis},
@@ -49,6 +50,8 @@ struct Away {
 /// What a statement depends on besides the price.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Occasion {
+    /// The place of the next record; nothing is stated until it is known.
+    pub(super) next: Option<Link>,
     /// When prices begin to serve the coming window; unknown while the window is.
     pub(super) counts_from: Option<Instant>,
     /// No statement before this moment.
@@ -136,6 +139,7 @@ impl OwnPrice {
         let Some(price) = self.latest.as_ref().filter(|_| self.is_unstated) else {
             return;
         };
+        let Some(link) = occasion.next else { return };
         let is_stale = now.since(price.observed) > settings.policy.max_age;
         let is_for_no_window = occasion.counts_from.is_some_and(|from| price.observed < from);
         let is_second = self
@@ -161,7 +165,8 @@ impl OwnPrice {
         }
         self.is_unstated = false;
         self.stated_at = Some(price.observed_at);
-        out.push(Effect::Sign(SignRequest::State(price.clone())));
+        let price = price.clone();
+        out.push(Effect::Sign(SignRequest::State { link, price }));
     }
 
     /// A report became a certificate at `now`; the price that it waited for was there at `could_begin`, and the window opens at

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     address::Address,
     digest::Digest,
+    link::Link,
     record::LastRecord,
     report::Certificate,
     time::{Instant, UnixMillis},
@@ -23,8 +24,8 @@ use crate::{
 /// The write window of one feed, and what this node does about it.
 #[derive(Debug)]
 pub(super) struct Writer {
-    /// The last record's digest, zeros if there is none.
-    last_record: Digest,
+    /// The place of the next record, right behind the last one.
+    next: Link,
     /// When the window opens; unknown until the database or a peer has told.
     opens: Option<Instant>,
     /// When the database last told.
@@ -71,7 +72,7 @@ impl Writer {
     /// Nothing is known of the window.
     pub(super) fn unknown() -> Self {
         Self {
-            last_record: Digest::new([0; 32]),
+            next: Link::FIRST,
             opens: None,
             told_at: Instant::default(),
             was_at_rest: None,
@@ -108,7 +109,12 @@ impl Writer {
 
     /// The last record's digest, zeros if there is none or none is known: the seed of the ranking.
     pub(super) fn last_record(&self) -> Digest {
-        self.last_record
+        self.next.previous()
+    }
+
+    /// The place of the next record; unknown until the database or a peer has told of the last one.
+    pub(super) fn next(&self) -> Option<Link> {
+        self.opens.map(|_| self.next)
     }
 
     /// When the window opens or opened; `None` until that is known.
@@ -233,8 +239,8 @@ impl Writer {
     }
 
     /// A record stands, or is believed to: the next window opens at `opens`.
-    pub(super) fn begin_window(&mut self, last_record: Digest, opens: Instant) {
-        self.last_record = last_record;
+    pub(super) fn begin_window(&mut self, next: Link, opens: Instant) {
+        self.next = next;
         self.opens = Some(opens);
         self.news = None;
     }
@@ -244,15 +250,15 @@ impl Writer {
         let is_at_rest = last.is_none_or(|last| last.age > write_interval * 2);
         self.was_at_rest.get_or_insert(is_at_rest);
         self.told_at = now;
-        let digest = last.map_or(Digest::new([0; 32]), |last| last.digest);
+        let next = last.map_or(Link::FIRST, |last| Link::after(last.sequence, last.digest));
         // In the past if the window has been open: what became a certificate since then is for it, however late we hear of it.
         let opens = last.map_or(Instant::default(), |last| (now + write_interval).before(last.age));
         match self.opens {
             // At the start, what was collected belongs to the window that is open or about to be.
-            None => (self.last_record, self.opens) = (digest, Some(opens)),
-            Some(_) if digest == self.last_record => self.opens = Some(opens),
+            None => (self.next, self.opens) = (next, Some(opens)),
+            Some(_) if next == self.next => self.opens = Some(opens),
             Some(_) => {
-                self.begin_window(digest, opens);
+                self.begin_window(next, opens);
                 return true;
             }
         }
