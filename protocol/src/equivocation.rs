@@ -128,6 +128,7 @@ mod tests {
     use super::*;
     use crate::{
         evidence::{Evidence, Quote},
+        link::Link,
         message::Message,
         observation::Observation,
         signing::NodeKey,
@@ -142,6 +143,10 @@ mod tests {
     }
 
     fn statement(by: u8, price: &str, ms: u64) -> VerifiedReport {
+        statement_for(Link::FIRST, by, price, ms)
+    }
+
+    fn statement_for(link: Link, by: u8, price: &str, ms: u64) -> VerifiedReport {
         let key = NodeKey::from_bytes([by; 32]).unwrap();
         let at = UnixMillis::new(NOON + ms);
         let quote = Quote {
@@ -150,7 +155,8 @@ mod tests {
             at,
         };
         let evidence = Evidence::new(vec![quote]).unwrap();
-        let observation = Observation::new("ETH/USD".parse().unwrap(), at, key.address(), evidence);
+        let feed = "ETH/USD".parse().unwrap();
+        let observation = Observation::new(feed, link, at, key.address(), evidence);
         VerifiedReport::sign_own(observation, &network(), &key).unwrap()
     }
 
@@ -172,6 +178,10 @@ mod tests {
             ("the same statement", statement(1, "3000", 0)),
             ("another window", statement(1, "3001", 15_000)),
             ("another observer", statement(2, "3001", 0)),
+            (
+                "another record",
+                statement_for(Link::after(1, one.digest()), 1, "3001", 0),
+            ),
         ] {
             assert_eq!(ProvenEquivocation::of(&one, &other, WINDOW), None, "{why}");
             let claim = Equivocation(one.to_report(), other.to_report());

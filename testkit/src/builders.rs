@@ -5,8 +5,8 @@
 use std::time::SystemTime;
 
 use quorate_protocol::{
-    Attestation, Certificate, Committee, Digest, Evidence, Feed, Members, Network, NodeKey, Observation,
-    QuorumRule, Quote, UnixMillis, VerifiedReport,
+    Attestation, Certificate, Committee, Digest, Evidence, Feed, Link, Members, Network, NodeKey,
+    Observation, QuorumRule, Quote, UnixMillis, VerifiedReport,
 };
 
 /// The network for which everything here is signed: `test`.
@@ -44,9 +44,14 @@ pub fn evidence(price: &str, at: UnixMillis) -> Evidence {
     Evidence::new(vec![quote("coinbase", price, at)]).unwrap()
 }
 
-/// The observer saw this price of [`feed`] at that moment.
+/// The observer saw this price of [`feed`] at that moment, and states it for the feed's first record.
 pub fn observation(observer: &NodeKey, price: &str, at: UnixMillis) -> Observation {
-    Observation::new(feed(), at, observer.address(), evidence(price, at))
+    observation_for(Link::FIRST, observer, price, at)
+}
+
+/// The same for another place in the feed's history.
+pub fn observation_for(link: Link, observer: &NodeKey, price: &str, at: UnixMillis) -> Observation {
+    Observation::new(feed(), link, at, observer.address(), evidence(price, at))
 }
 
 /// What the observer would send, with the signatures of `others` too.
@@ -58,11 +63,21 @@ pub fn sign(observation: Observation, observer: &NodeKey, others: &[&NodeKey]) -
     report
 }
 
-/// An observation of the first of these keys, signed by all of them.
+/// An observation of the first of these keys for the feed's first record, signed by all of them.
 pub fn report(signers: &[u8], price: &str, at: UnixMillis) -> VerifiedReport {
+    report_for(Link::FIRST, signers, price, at)
+}
+
+/// The same for another place in the feed's history.
+pub fn report_for(link: Link, signers: &[u8], price: &str, at: UnixMillis) -> VerifiedReport {
     let keys: Vec<NodeKey> = signers.iter().map(|number| key(*number)).collect();
     let others: Vec<&NodeKey> = keys[1..].iter().collect();
-    sign(observation(&keys[0], price, at), &keys[0], &others)
+    sign(observation_for(link, &keys[0], price, at), &keys[0], &others)
+}
+
+/// The place right behind this record.
+pub fn after(record: &VerifiedReport) -> Link {
+    Link::after(record.observation().link().sequence(), record.digest())
 }
 
 /// One node's signature.

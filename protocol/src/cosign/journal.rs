@@ -65,7 +65,8 @@ impl SigningJournal {
         network: &Network,
         key: &NodeKey,
     ) -> Result<VerifiedReport, Refusal> {
-        let observation = Observation::new(price.feed, link, price.observed_at, key.address(), price.evidence);
+        let observation =
+            Observation::new(price.feed, link, price.observed_at, key.address(), price.evidence);
         let digest = observation.digest(network);
         self.enter(&observation, digest)?;
         Ok(VerifiedReport::signed(observation, digest, key))
@@ -136,6 +137,10 @@ mod tests {
     const NOON: u64 = 1_700_000_000_000;
 
     fn observation(price: &str, at: u64) -> Observation {
+        observation_for(Link::FIRST, price, at)
+    }
+
+    fn observation_for(link: Link, price: &str, at: u64) -> Observation {
         let at = UnixMillis::new(at);
         let quote = Quote {
             source: "coinbase".parse().unwrap(),
@@ -143,7 +148,8 @@ mod tests {
             at,
         };
         let evidence = Evidence::new(vec![quote]).unwrap();
-        Observation::new("ETH/USD".parse().unwrap(), at, Address::new([1; 20]), evidence)
+        let feed = "ETH/USD".parse().unwrap();
+        Observation::new(feed, link, at, Address::new([1; 20]), evidence)
     }
 
     #[test]
@@ -173,6 +179,11 @@ mod tests {
                 "{ms} ms later"
             );
         }
+        let after_a_record = observation_for(Link::after(1, first.digest(&network)), "3001", NOON + 1);
+        assert_eq!(
+            journal.enter(&after_a_record, after_a_record.digest(&network)),
+            Ok(())
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub use journal::SigningJournal;
 
 use crate::{
     address::Address,
+    digest::Digest,
     evidence::AgreedPrice,
     observation::Observation,
     price::Price,
@@ -150,6 +151,16 @@ pub enum Refusal {
         /// Who signed it.
         signer: Address,
     },
+    /// It follows another record than the last one that this node knows: one of the two has missed something.
+    #[error("record {sequence} follows {ours} here, and {theirs} there")]
+    OtherHistory {
+        /// Its number.
+        sequence: u64,
+        /// The record before it as we know it.
+        ours: Digest,
+        /// As the observer does.
+        theirs: Digest,
+    },
     /// We have signed another observation of that observer for that window.
     #[error("{observer} stated something else for the same window, and that is signed already")]
     SignedAnother {
@@ -163,7 +174,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every [`Refusal::label`].
-    pub const LABELS: [&'static str; 10] = [
+    pub const LABELS: [&'static str; 11] = [
         "no_own_price",
         "own_price_stale",
         "price_deviates",
@@ -172,6 +183,7 @@ impl Refusal {
         "moved_too_far",
         "quarantined",
         "signer_not_alive",
+        "other_history",
         "signed_another",
         "before_start",
     ];
@@ -187,6 +199,7 @@ impl Refusal {
             Self::MovedTooFar { .. } => "moved_too_far",
             Self::Quarantined { .. } => "quarantined",
             Self::SignerNotAlive { .. } => "signer_not_alive",
+            Self::OtherHistory { .. } => "other_history",
             Self::SignedAnother { .. } => "signed_another",
             Self::BeforeStart => "before_start",
         }
@@ -196,7 +209,11 @@ impl Refusal {
     pub fn is_abstention(&self) -> bool {
         matches!(
             self,
-            Self::NoOwnPrice | Self::OwnPriceStale { .. } | Self::MovedTooFar { .. } | Self::BeforeStart
+            Self::NoOwnPrice
+                | Self::OwnPriceStale { .. }
+                | Self::MovedTooFar { .. }
+                | Self::OtherHistory { .. }
+                | Self::BeforeStart
         )
     }
 
@@ -221,7 +238,10 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Evidence, Quote};
+    use crate::{
+        evidence::{Evidence, Quote},
+        link::Link,
+    };
 
     const LIMIT: Duration = Duration::from_secs(15);
     const POLICY: CosignPolicy = CosignPolicy {
@@ -235,6 +255,7 @@ mod tests {
         let at = UnixMillis::new(at);
         Observation::new(
             "ETH/USD".parse().unwrap(),
+            Link::FIRST,
             at,
             crate::Address::new([1; 20]),
             evidence(price, at),

@@ -6,6 +6,7 @@ use super::effect::{Note, Outbox};
 use crate::{
     address::Address,
     digest::Digest,
+    link::Link,
     price::Price,
     report::{Certificate, VerifiedReport},
     time::{Instant, UnixMillis},
@@ -39,6 +40,8 @@ pub(super) enum Backing {
     Others,
     /// This node's: it has signed it, or its own price would let it.
     Own,
+    /// The database's: it was the last record, and the database has lost it. Nothing competes with it.
+    Record,
 }
 
 impl Candidate {
@@ -48,6 +51,11 @@ impl Candidate {
 
     pub(super) fn observer(&self) -> Address {
         self.report.observation().observer()
+    }
+
+    /// The place that it was stated for.
+    pub(super) fn link(&self) -> Link {
+        self.report.observation().link()
     }
 
     pub(super) fn observed_at(&self) -> UnixMillis {
@@ -61,6 +69,11 @@ impl Candidate {
 
     pub(super) fn certified(&self) -> Option<&Certified> {
         self.certified.as_ref()
+    }
+
+    fn is_record(&self) -> bool {
+        self.certified()
+            .is_some_and(|certified| certified.backing == Backing::Record)
     }
 }
 
@@ -83,13 +96,21 @@ impl Certified {
     }
 }
 
-/// The observations of the running round, at most one of each observer besides certificates.
+/// The observations of the running round, and those that are stated for other places in the history than this node knows: at
+/// most one of each observer besides certificates.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     by_digest: BTreeMap<Digest, Candidate>,
-    /// What each observer stated last and when that was first seen, also if the observation itself gave way to another's
+    /// What each observer stated last, for which place, and when that was first seen; also if the observation itself gave way to another's
     /// certificate.
-    stated: BTreeMap<Address, (Price, Instant)>,
+    stated: BTreeMap<Address, Statement>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Statement {
+    link: Link,
+    price: Price,
+    seen: Instant,
 }
 
 impl Candidates {
@@ -101,16 +122,25 @@ impl Candidates {
         self.by_digest.get(digest)
     }
 
-    /// Those that are no certificates yet.
-    pub(super) fn open(&self) -> impl Iterator<Item = (Digest, &Candidate)> {
-        let open = self.by_digest.iter().filter(|(_, c)| c.certified.is_none());
+    /// Those for the next record that are no certificates yet.
+    pub(super) fn open(&self, next: Link) -> impl Iterator<Item = (Digest, &Candidate)> {
+        let all = self.by_digest.iter();
+        let open = all.filter(move |(_, c)| c.certified.is_none() && c.link() == next);
         open.map(|(digest, candidate)| (*digest, candidate))
     }
 
-    /// The certificate to write: one that this node backs itself if there is any, and of these the freshest.
-    pub(super) fn best(&self) -> Option<&Certified> {
+    /// Those that are stated for another place than the next record's.
+    pub(super) fn strays(&self, next: Link) -> impl Iterator<Item = (Digest, &Candidate)> {
+        let strays = self.by_digest.iter().filter(move |(_, c)| c.link() != next);
+        strays.map(|(digest, candidate)| (*digest, candidate))
+    }
+
+    /// The certificate to write: one that the database has lost, or that this node backs itself, if there is any, and of these
+    /// the freshest.
+    pub(super) fn best(&self, next: Link) -> Option<&Certified> {
         self.by_digest
             .values()
+            .filter(|candidate| candidate.link() == next)
             .filter_map(Candidate::certified)
             .max_by_key(|certified| {
                 let digest = certified.certificate.digest();
@@ -118,17 +148,19 @@ impl Candidates {
             })
     }
 
-    /// When so many observers had stated a price; or, if there are fewer, when the last of them had.
-    pub(super) fn stated_by(&self, count: usize) -> Option<Instant> {
-        let mut seen: Vec<Instant> = self.stated.values().map(|(_, seen)| *seen).collect();
+    /// When so many observers had stated a price for this place; or, if there are fewer, when the last of them had.
+    pub(super) fn stated_by(&self, link: Link, count: usize) -> Option<Instant> {
+        let stated = self.stated.values().filter(|stated| stated.link == link);
+        let mut seen: Vec<Instant> = stated.map(|stated| stated.seen).collect();
         seen.sort_unstable();
         seen.get(count.saturating_sub(1)).or(seen.last()).copied()
     }
 
-    /// Who stated a price within `max_bps` basis points of this one.
-    pub(super) fn observers_near(&self, price: Price, max_bps: u32) -> BTreeSet<Address> {
-        let is_near = |theirs: &Price| theirs.deviation_bps(price) <= max_bps;
-        let near = self.stated.iter().filter(|(_, (theirs, _))| is_near(theirs));
+    /// Who stated a price within `max_bps` basis points of this one for this place.
+    pub(super) fn observers_near(&self, link: Link, price: Price, max_bps: u32) -> BTreeSet<Address> {
+        let is_near =
+            |theirs: &Statement| theirs.link == link && theirs.price.deviation_bps(price) <= max_bps;
+        let near = self.stated.iter().filter(|(_, stated)| is_near(stated));
         near.map(|(observer, _)| *observer).collect()
     }
 
@@ -148,15 +180,20 @@ impl Candidates {
             known.report.merge(&report);
             return false;
         }
-        let (observer, price) = (report.observation().observer(), report.observation().price());
+        let observer = report.observation().observer();
+        let statement = Statement {
+            link: report.observation().link(),
+            price: report.observation().price(),
+            seen: now,
+        };
         self.forget_observer(observer);
         if self.stated.len() >= MAX_CANDIDATES
-            && let Some(oldest) = self.stated.iter().min_by_key(|(_, (_, seen))| *seen)
+            && let Some(oldest) = self.stated.iter().min_by_key(|(_, stated)| stated.seen)
         {
             let oldest = *oldest.0;
             self.stated.remove(&oldest);
         }
-        self.stated.insert(observer, (price, now));
+        self.stated.insert(observer, statement);
         if self.by_digest.len() >= MAX_CANDIDATES {
             let oldest = self.by_digest.iter().min_by_key(|(_, c)| c.first_seen);
             if let Some(oldest) = oldest.map(|(digest, _)| *digest) {
@@ -188,7 +225,7 @@ impl Candidates {
         let Some(candidate) = self.by_digest.get_mut(&digest) else {
             return;
         };
-        let observed_at = candidate.observed_at();
+        let (link, observed_at) = (candidate.link(), candidate.observed_at());
         out.note(Note::Quorum {
             digest,
             price: candidate.report.observation().price(),
@@ -204,6 +241,7 @@ impl Candidates {
         let superseded = self.by_digest.iter().filter(|(other, c)| {
             let is_weaker = |certified: &Certified| certified.backing <= backing;
             c.certified.as_ref().is_some_and(is_weaker)
+                && c.link() == link
                 && c.observed_at() < observed_at
                 && Some(**other) != in_flight
         });
@@ -245,7 +283,7 @@ impl Candidates {
         candidate.is_some_and(|candidate| !std::mem::replace(&mut candidate.is_unacceptable, true))
     }
 
-    /// Takes back a certificate whose record was announced and does not stand: good all the same, and to be written.
+    /// Takes back a certificate whose record was announced, or stood, and does not stand: good all the same, and to be written.
     pub(super) fn restore(&mut self, certificate: Certificate, backing: Backing, now: Instant) {
         let candidate = Candidate {
             report: certificate.report().clone(),
@@ -266,10 +304,11 @@ impl Candidates {
             .retain(|_, c| c.certified.is_some() || c.observer() != observer);
     }
 
-    /// Forgets what was first seen before a window's observations began to count.
+    /// Forgets what was first seen before a window's observations began to count, but for a record that the database has lost.
     pub(super) fn forget_before(&mut self, counts_from: Instant) {
-        self.by_digest.retain(|_, c| c.first_seen >= counts_from);
-        self.stated.retain(|_, (_, seen)| *seen >= counts_from);
+        self.by_digest
+            .retain(|_, c| c.first_seen >= counts_from || c.is_record());
+        self.stated.retain(|_, stated| stated.seen >= counts_from);
     }
 
     /// Forgets what nobody would sign any more, being first seen before `oldest`; a certificate stays until it is written or
@@ -277,15 +316,17 @@ impl Candidates {
     pub(super) fn forget_lapsed(&mut self, oldest: Instant) {
         self.by_digest
             .retain(|_, c| c.certified.is_some() || c.first_seen >= oldest);
-        self.stated.retain(|_, (_, seen)| *seen >= oldest);
+        self.stated.retain(|_, stated| stated.seen >= oldest);
     }
 
     pub(super) fn remove(&mut self, digest: &Digest) {
         self.by_digest.remove(digest);
     }
 
-    pub(super) fn clear(&mut self) {
-        self.by_digest.clear();
-        self.stated.clear();
+    /// Forgets what is stated for places before that of the next record.
+    pub(super) fn forget_settled(&mut self, next: Link) {
+        let is_settled = |link: Link| link.sequence() < next.sequence();
+        self.by_digest.retain(|_, c| !is_settled(c.link()));
+        self.stated.retain(|_, stated| !is_settled(stated.link));
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     committee::{Committee, Members},
     cosign::Refusal,
     digest::Digest,
+    link::Link,
     report::VerifiedReport,
     time::Instant,
 };
@@ -27,7 +28,8 @@ pub(super) struct View<'a> {
     pub(super) committee: &'a Committee,
     /// Signatures that make a quorum.
     pub(super) required: usize,
-    pub(super) last_record: Digest,
+    /// The place of the next record.
+    pub(super) next: Link,
     pub(super) own_price: &'a OwnPrice,
     /// Who has stated a price near one's own in this round.
     pub(super) able: &'a BTreeSet<Address>,
@@ -131,7 +133,7 @@ impl Cosigning {
     fn screen(&mut self, view: &View<'_>, out: &mut Outbox) -> Vec<Refused> {
         let (settings, now) = (view.settings, view.now);
         let mut refused = vec![];
-        for (digest, candidate) in view.candidates.open() {
+        for (digest, candidate) in view.candidates.open(view.next) {
             if !self.is_undecided(digest, candidate, settings.me) {
                 continue;
             }
@@ -146,6 +148,18 @@ impl Cosigning {
             if let Err(refusal) = vouched
                 && !refusal.is_abstention()
             {
+                refused.extend(self.refuse(digest, candidate.observer(), refusal));
+            }
+        }
+        for (digest, candidate) in view.candidates.strays(view.next) {
+            let (theirs, ours) = (candidate.link(), view.next);
+            if theirs.sequence() == ours.sequence() {
+                let (sequence, ours, theirs) = (ours.sequence(), ours.previous(), theirs.previous());
+                let refusal = Refusal::OtherHistory {
+                    sequence,
+                    ours,
+                    theirs,
+                };
                 refused.extend(self.refuse(digest, candidate.observer(), refusal));
             }
         }
@@ -256,7 +270,7 @@ impl Cosigning {
         if view.is_price_coming {
             return None;
         }
-        let open = view.candidates.open().map(|(_, candidate)| candidate.report());
+        let open = view.candidates.open(view.next).map(|(_, candidate)| candidate.report());
         let closest = open.max_by_key(|report| report.signatures().len())?;
         let signers = closest.signatures();
         Some(Note::Waiting {
@@ -317,16 +331,16 @@ impl Cosigning {
 /// clearly newer ones are worth signatures.
 fn ranked<'a>(view: &View<'a>) -> Vec<(Digest, &'a Candidate)> {
     let half_a_fetch = u64::try_from(view.settings.fetch_interval.as_millis() / 2).unwrap_or(u64::MAX);
-    let not_before = view.candidates.best().map_or(0, |certified| {
+    let not_before = view.candidates.best(view.next).map_or(0, |certified| {
         certified.observed_at().get().saturating_add(half_a_fetch)
     });
     let mut ranked: Vec<_> = view
         .candidates
-        .open()
+        .open(view.next)
         .filter(|(_, candidate)| candidate.observed_at().get() >= not_before)
         .collect();
     ranked.sort_by_cached_key(|(digest, candidate)| {
-        let rank = turns::rank_of_observation(view.last_record, candidate.observer());
+        let rank = turns::rank_of_observation(view.next.previous(), candidate.observer());
         (rank, *digest)
     });
     ranked

@@ -235,6 +235,8 @@ pub enum Note {
     },
     /// A record was written.
     Written {
+        /// Its number.
+        sequence: u64,
         /// Which.
         digest: Digest,
         /// By whom.
@@ -286,6 +288,33 @@ pub enum Note {
         outage: Duration,
         /// Whether it had answered before.
         was_there: bool,
+    },
+    /// The database went back to the record before the last one, as one does that fails over to a replica that lagged.
+    HistoryRewound {
+        /// The lost record's number.
+        sequence: u64,
+        /// Which it is.
+        digest: Digest,
+        /// Whether this node has its certificate, and writes it again before anything else.
+        is_held: bool,
+    },
+    /// The record that the database had lost stands again.
+    HistoryHealed {
+        /// Its number.
+        sequence: u64,
+        /// Which it is.
+        digest: Digest,
+    },
+    /// A record that stood in the database is gone for good, and the history goes on without it.
+    Forked {
+        /// The lost record's number.
+        sequence: u64,
+        /// Which it is.
+        digest: Digest,
+        /// The record from which the history goes on.
+        last_record: Digest,
+        /// Whether this node has the lost one's certificate, and gives it to the database to keep.
+        is_held: bool,
     },
     /// Somebody announced a record that the database does not have.
     FalseWritten {

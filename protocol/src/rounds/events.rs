@@ -1,15 +1,11 @@
 //! What happens to a round: an answer to each thing that a node hears, and to each answer that it gets. All end in
 //! [`Rounds::advance`].
 
-use std::time::Duration;
-
 use super::{
     Effect, Note, Now, Rounds, SignRequest, StoreRequest,
     candidates::{Backing, Candidate},
     conduct::Mark,
     cosigning::Refused,
-    turns,
-    writer::News,
 };
 use crate::{
     address::Address,
@@ -19,12 +15,9 @@ use crate::{
     equivocation::ProvenEquivocation,
     evidence::AgreedPrice,
     heartbeat::Heartbeat,
-    link::Link,
     message::Message,
-    record::{LastRecord, WriteOutcome},
     refusal_notice::RefusalNotice,
     report::{Certificate, VerifiedReport},
-    time::UnixMillis,
 };
 
 impl Rounds {
@@ -57,7 +50,9 @@ impl Rounds {
             self.hear_of(observer, now);
             self.peers.note_observation(&observer, observed_at, now);
         }
-        if report.digest() != self.writer.last_record() {
+        // What is settled is of no use; what is ahead of this node may be soon.
+        let next = self.history.next();
+        if next.is_none_or(|next| report.observation().link().sequence() >= next.sequence()) {
             self.collect(report, now);
         }
         self.advance(now)
@@ -83,9 +78,13 @@ impl Rounds {
     /// Looks whether a candidate has become a certificate that this node may write.
     fn certify(&mut self, digest: Digest, now: Now) {
         let candidate = self.candidates.get(&digest);
-        let uncertified = candidate.filter(|candidate| candidate.certified().is_none());
+        let is_next = |candidate: &&Candidate| Some(candidate.link()) == self.history.next();
+        let uncertified = candidate
+            .filter(|candidate| candidate.certified().is_none())
+            .filter(is_next);
         let certificate = uncertified.and_then(|candidate| self.certificate_of(candidate.report(), now));
         let Some(certificate) = certificate else { return };
+        let link = certificate.report().observation().link();
         match self.backing(certificate.report(), now) {
             Ok(backing) => {
                 let (required, in_flight) = (self.required(), self.writer.in_flight());
@@ -98,8 +97,8 @@ impl Rounds {
                     &mut self.out,
                 );
                 self.cosigning.end_round();
-                let could_begin = self.candidates.stated_by(required).unwrap_or(now.instant);
-                let (opens, timing) = (self.writer.opens(), self.settings.timing);
+                let could_begin = self.candidates.stated_by(link, required).unwrap_or(now.instant);
+                let (opens, timing) = (self.history.opens(), self.settings.timing);
                 self.own_price
                     .on_certificate(could_begin, opens, now.instant, &timing);
             }
@@ -109,7 +108,7 @@ impl Rounds {
 
     /// On whose word this node would write what is reported, once it is quorate; or why it would not. In an open network
     /// anybody can make up a quorum of keys, so that nobody's word but its own counts.
-    fn backing(&self, report: &VerifiedReport, now: Now) -> Result<Backing, Refusal> {
+    pub(super) fn backing(&self, report: &VerifiedReport, now: Now) -> Result<Backing, Refusal> {
         if report.signatures().contains_key(&self.settings.me) {
             return Ok(Backing::Own);
         }
@@ -155,13 +154,19 @@ impl Rounds {
                 continue;
             };
             match self.backing(report, now) {
-                Ok(Backing::Own) => self.candidates.back(&digest),
+                Ok(Backing::Own | Backing::Record) => self.candidates.back(&digest),
                 Ok(Backing::Others) => {}
                 // Reported as unacceptable below, with all others that have a quorum.
                 Err(_) => self.candidates.reopen(&digest),
             }
         }
-        let open: Vec<Digest> = self.candidates.open().map(|(digest, _)| digest).collect();
+        self.certify_all(now);
+    }
+
+    /// Looks which candidates for the next record are certificates.
+    pub(super) fn certify_all(&mut self, now: Now) {
+        let Some(next) = self.history.next() else { return };
+        let open: Vec<Digest> = self.candidates.open(next).map(|(digest, _)| digest).collect();
         for digest in open {
             self.certify(digest, now);
         }
@@ -240,192 +245,6 @@ impl Rounds {
         }
     }
 
-    /// What came of the write of `digest`.
-    pub fn on_write_outcome(&mut self, digest: Digest, outcome: WriteOutcome, now: Now) -> Vec<Effect> {
-        self.tally.wrote(&outcome);
-        self.writer.on_outcome(digest);
-        match outcome {
-            WriteOutcome::Unavailable { reason } => self.on_database_failure(reason, now),
-            // There is a record, and it could not be read: without its age, trying again at once would be a guess.
-            WriteOutcome::Duplicate { last: None } | WriteOutcome::TooSoon { last: None } => {
-                self.on_database_failure("the last record cannot be read".to_owned(), now);
-            }
-            WriteOutcome::Written { written_at } => {
-                self.writer.on_success(now.instant, &mut self.out);
-                self.on_own_write(digest, written_at, now);
-            }
-            WriteOutcome::Duplicate { last: Some(last) } => {
-                self.writer.on_success(now.instant, &mut self.out);
-                self.learn(Some(last), now);
-            }
-            WriteOutcome::TooSoon { last: Some(last) } => {
-                self.writer.on_success(now.instant, &mut self.out);
-                let last_age = last.age;
-                self.out.note(Note::TooSoon { digest, last_age });
-                self.learn(Some(last), now);
-            }
-            WriteOutcome::Refused { reason } => {
-                self.writer.on_success(now.instant, &mut self.out);
-                self.candidates.remove(&digest);
-                self.out.note(Note::WriteRefused { digest, reason });
-            }
-        }
-        self.advance(now)
-    }
-
-    fn on_database_failure(&mut self, reason: String, now: Now) {
-        self.writer.on_failure(reason, now.instant, &mut self.out);
-    }
-
-    fn on_own_write(&mut self, digest: Digest, written_at: UnixMillis, now: Now) {
-        let certified = self.candidates.get(&digest).and_then(|c| c.certified());
-        // Absent only if news of this very record overtook the database's answer: then it has been announced.
-        let certificate = certified.map(|certified| certified.certificate().clone());
-        if let Some(certificate) = &certificate {
-            self.note_written(certificate, self.settings.me, now);
-            self.begin_window(certificate, now);
-        }
-        if let Some(certificate) = certificate {
-            self.out.push(Effect::Sign(SignRequest::Written {
-                certificate,
-                written_at,
-            }));
-        }
-    }
-
-    /// Notes a record while its window and its observation are still known: before [`Self::begin_window`].
-    fn note_written(&mut self, certificate: &Certificate, writer: Address, now: Now) {
-        let report = certificate.report();
-        self.note_record(
-            LastRecord {
-                sequence: report.observation().link().sequence(),
-                previous: report.observation().link().previous(),
-                digest: certificate.digest(),
-                age: Duration::ZERO,
-                price: report.observation().price(),
-                observed_at: report.observation().observed_at(),
-                written_by: writer,
-                signatures: report.signatures().len(),
-            },
-            now,
-        );
-    }
-
-    /// Notes a record that was not noted yet, from whomever this node knows it.
-    fn note_record(&mut self, record: LastRecord, now: Now) {
-        self.own_price.on_record(&record, now.instant);
-        if !self.writer.is_news(record.digest) {
-            return;
-        }
-        let seen = self.candidates.get(&record.digest);
-        let took = seen.map(|candidate| now.instant.since(candidate.first_seen()));
-        self.out.note(Note::Written {
-            digest: record.digest,
-            writer: record.written_by,
-            price: record.price,
-            signatures: record.signatures,
-            age: now.unix.since(record.observed_at),
-            took,
-            late: self.writer.opens().map(|opens| now.instant.since(opens)),
-        });
-    }
-
-    /// A record was written now: what was collected for its window has served.
-    fn begin_window(&mut self, record: &Certificate, now: Now) {
-        let opens = now.instant + self.settings.write_interval;
-        let sequence = record.report().observation().link().sequence();
-        let next = Link::after(sequence, record.digest());
-        self.writer.begin_window(next, opens);
-        self.candidates.clear();
-        self.cosigning.clear();
-    }
-
-    /// Takes over what the database says of its last record.
-    fn learn(&mut self, last: Option<LastRecord>, now: Now) {
-        let interval = self.settings.write_interval;
-        match last {
-            Some(last) if self.writer.has_been_told() => self.note_record(last, now),
-            // It was written before this machine was there to see it.
-            Some(last) => {
-                self.own_price.on_record(&last, now.instant);
-                self.writer.is_news(last.digest);
-            }
-            None => {}
-        }
-        if self.writer.learn(last, interval, now.instant) {
-            self.candidates.clear();
-            self.cosigning.clear();
-        }
-    }
-
-    /// A peer's news of a record. It closes an open window at once; against a closed one it is only a reason to ask.
-    pub fn on_written(&mut self, certificate: Certificate, writer: Address, now: Now) -> Vec<Effect> {
-        self.hear_of(writer, now);
-        let digest = certificate.digest();
-        if digest != self.writer.last_record() && !self.conduct.is_distrusted(&writer, now.instant) {
-            let timing = self.settings.timing;
-            let before = turns::nodes_before(digest, self.settings.me, self.peers.others());
-            let wait = timing.stagger.saturating_mul(before).min(timing.max_stagger);
-            let ask_at = now.instant + timing.confirm + wait;
-            if self.writer.believes_news(&timing, now.instant) && !self.is_strange(&certificate, now) {
-                self.note_written(&certificate, writer, now);
-                self.begin_window(&certificate, now);
-            }
-            self.writer.remember_news(News {
-                certificate,
-                writer,
-                ask_at,
-            });
-        }
-        self.advance(now)
-    }
-
-    /// Whether this node sees another price, or another time, than a certificate says: then its record is believed when the
-    /// database shows it. A record can be written late, so that its price is old.
-    fn is_strange(&self, certificate: &Certificate, now: Now) -> bool {
-        let backing = self.backing(certificate.report(), now);
-        matches!(backing, Err(Refusal::Deviates { .. } | Refusal::Future { .. }))
-    }
-
-    /// The database's answer to [`StoreRequest::LastRecord`].
-    pub fn on_last_record(&mut self, answer: Result<Option<LastRecord>, String>, now: Now) -> Vec<Effect> {
-        self.writer.on_answer();
-        match answer {
-            Err(reason) => self.on_database_failure(reason, now),
-            Ok(last) => {
-                self.writer.on_success(now.instant, &mut self.out);
-                let (news, believed) = (self.writer.take_news(), self.writer.last_record());
-                if let (Some(news), Some(last)) = (&news, last)
-                    && news.certificate.digest() == last.digest
-                    && last.digest != believed
-                {
-                    self.note_written(&news.certificate, news.writer, now);
-                }
-                self.learn(last, now);
-                if let Some(news) = news.filter(|news| news.is_false(believed, last, now.unix)) {
-                    self.on_false_news(news, believed, now);
-                }
-            }
-        }
-        self.advance(now)
-    }
-
-    /// News that the database does not bear out: a lie, or a write that was undone. If it was believed, its certificate is
-    /// good all the same, and written now if nothing else was.
-    fn on_false_news(&mut self, news: News, believed: Digest, now: Now) {
-        let (digest, writer) = (news.certificate.digest(), news.writer);
-        self.conduct.mark(writer, Mark::FalseWritten);
-        self.conduct
-            .distrust(writer, self.settings.quarantine, now.instant);
-        self.out.note(Note::FalseWritten { digest, writer });
-        if digest == believed
-            && !self.writer.is_closed(now.instant)
-            && let Ok(backing) = self.backing(news.certificate.report(), now)
-        {
-            self.candidates.restore(news.certificate, backing, now.instant);
-        }
-    }
-
     /// A peer is connected and listens.
     pub fn on_peer_up(&mut self, peer: Address, now: Now) -> Vec<Effect> {
         self.hear_of(peer, now);
@@ -453,7 +272,7 @@ impl Rounds {
     }
 
     /// A node spoke for itself.
-    fn hear_of(&mut self, node: Address, now: Now) {
+    pub(super) fn hear_of(&mut self, node: Address, now: Now) {
         if self.counts(&node) {
             let ttl = self.settings.timing.roster_ttl;
             let was_heard = self.peers.spoke_lately(&node, now.instant, ttl);

@@ -30,9 +30,11 @@ mod conduct;
 mod cosigning;
 mod effect;
 mod events;
+mod history;
 mod lead;
 mod own_price;
 mod peers;
+mod records;
 mod settings;
 mod status;
 mod turns;
@@ -40,12 +42,13 @@ mod writer;
 
 use std::collections::BTreeSet;
 
-use candidates::Candidates;
+use candidates::{Backing, Candidates, Certified};
 pub use clocks::ClockFault;
 use conduct::Conduct;
 use cosigning::{Cosigning, View};
 use effect::Outbox;
 pub use effect::{Effect, FetchRequest, Missing, Note, SignRequest, StoreRequest};
+use history::History;
 use own_price::{Need, Occasion, OwnPrice};
 use peers::Peers;
 pub use settings::{Settings, Timing};
@@ -78,6 +81,7 @@ pub struct Rounds {
     peers: Peers,
     conduct: Conduct,
     own_price: OwnPrice,
+    history: History,
     candidates: Candidates,
     cosigning: Cosigning,
     writer: Writer,
@@ -95,9 +99,10 @@ impl Rounds {
             peers: Peers::none(now.instant),
             conduct: Conduct::default(),
             own_price: OwnPrice::default(),
+            history: History::default(),
             candidates: Candidates::default(),
             cosigning: Cosigning::default(),
-            writer: Writer::unknown(),
+            writer: Writer::default(),
             tally: Tally::default(),
             out: Outbox::default(),
         };
@@ -118,7 +123,7 @@ impl Rounds {
             self.state(now);
             self.cosign(now);
         }
-        self.writer.confirm(&self.settings, now.instant, &mut self.out);
+        self.inquire(now);
         self.write(now);
         self.ask(now);
         let effects = self.out.take();
@@ -131,11 +136,24 @@ impl Rounds {
         self.advance(now)
     }
 
+    /// Whether the last record is lost and to be written again: nothing else is worth a signature.
+    fn is_healing(&self) -> bool {
+        self.best().is_some_and(|best| best.backing() == Backing::Record)
+    }
+
+    /// The certificate to write.
+    fn best(&self) -> Option<&Certified> {
+        self.candidates.best(self.history.next()?)
+    }
+
     fn state(&mut self, now: Now) {
+        let Some(next) = self.history.next().filter(|_| !self.is_healing()) else {
+            return;
+        };
         let occasion = Occasion {
-            next: self.writer.next(),
+            next,
             counts_from: self.counts_from(),
-            not_before: self.writer.no_statement_before(&self.settings),
+            not_before: self.history.no_statement_before(&self.settings),
             is_heard: self.peers.live() >= self.required(),
         };
         self.own_price
@@ -151,13 +169,16 @@ impl Rounds {
         }
         let lapsed = now.instant.before(self.settings.policy.max_age * 2);
         self.candidates.forget_lapsed(lapsed);
+        let Some(next) = self.history.next().filter(|_| !self.is_healing()) else {
+            return;
+        };
         let able = self.able();
         let view = View {
             able: &able,
             settings: &self.settings,
             committee: self.committees.current(),
             required: self.required(),
-            last_record: self.writer.last_record(),
+            next,
             own_price: &self.own_price,
             is_price_coming: self.own_price.is_coming_anew(now.instant),
             candidates: &self.candidates,
@@ -177,8 +198,9 @@ impl Rounds {
 
     fn write(&mut self, now: Now) {
         let able = self.able();
-        let best = self.candidates.best();
+        let best = self.history.next().and_then(|next| self.candidates.best(next));
         self.writer.write(
+            &self.history,
             best,
             &able,
             &self.peers,
@@ -192,11 +214,23 @@ impl Rounds {
     fn able(&self) -> BTreeSet<Address> {
         let near = self.settings.policy.max_deviation_bps;
         let own = self.own_price.latest().map(AgreedPrice::price);
-        own.map_or_else(BTreeSet::new, |own| self.candidates.observers_near(own, near))
+        let (Some(own), Some(next)) = (own, self.history.next()) else {
+            return BTreeSet::new();
+        };
+        self.candidates.observers_near(next, own, near)
+    }
+
+    fn inquire(&mut self, now: Now) {
+        let strays = self.history.next().and_then(|next| {
+            let strays = self.candidates.strays(next);
+            strays.map(|(_, candidate)| candidate.first_seen()).max()
+        });
+        self.writer
+            .inquire(&self.history, strays, &self.settings, now.instant, &mut self.out);
     }
 
     fn ask(&mut self, now: Now) {
-        let need = match self.writer.opens() {
+        let need = match self.history.opens() {
             Some(opens) if now.instant < opens => Need::Window(opens),
             _ if self.lacks_only_prices(now) => Need::Now,
             _ => Need::None,
@@ -208,15 +242,13 @@ impl Rounds {
     /// Whether a new price is the way to the next record: the window is not closed, no certificate is at hand, and enough
     /// nodes for a quorum are there.
     fn lacks_only_prices(&self, now: Now) -> bool {
-        !self.writer.is_closed(now.instant)
-            && self.candidates.best().is_none()
-            && self.peers.live() >= self.required()
+        !self.history.is_closed(now.instant) && self.best().is_none() && self.peers.live() >= self.required()
     }
 
     /// When the coming window's observations begin to count.
     fn counts_from(&self) -> Option<Instant> {
         let timing = &self.settings.timing;
-        self.writer.opens().map(|opens| timing.counts_from(opens))
+        self.history.opens().map(|opens| timing.counts_from(opens))
     }
 
     /// When to call [`Rounds::on_tick`] at the latest, if nothing else happens before.
@@ -239,7 +271,7 @@ impl Rounds {
             nodes: NodeStatus::of_all(committee, me, &self.peers, &self.conduct, now),
             own_price_age_ms: self.own_price.age(now.instant).map(status::whole_ms),
             price_overdue_ms: status::whole_ms(self.settings.price_overdue()),
-            knows_window: self.writer.opens().is_some(),
+            knows_window: self.history.opens().is_some(),
             clock_faults: self.clock_faults(),
             tally: Tally {
                 // The reason that is true now, whatever was told.
@@ -261,7 +293,7 @@ impl Rounds {
 
     /// The last record known, zeros if none.
     pub fn last_record(&self) -> Digest {
-        self.writer.last_record()
+        self.history.last_record()
     }
 
     /// How many observations are on their way to a quorum; never more than a fixed number.

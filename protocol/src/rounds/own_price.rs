@@ -22,8 +22,8 @@ pub(super) struct OwnPrice {
     latest: Option<AgreedPrice>,
     /// Whether the latest may still be stated.
     is_unstated: bool,
-    /// When the last statement was observed.
-    stated_at: Option<UnixMillis>,
+    /// For which place the last statement was made, and when it was observed.
+    stated: Option<(Link, UnixMillis)>,
     /// For when a price was asked for since the last one came.
     asked_for: Option<Instant>,
     /// How long before the window opens the next one is asked for.
@@ -50,8 +50,8 @@ struct Away {
 /// What a statement depends on besides the price.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Occasion {
-    /// The place of the next record; nothing is stated until it is known.
-    pub(super) next: Option<Link>,
+    /// The place of the next record.
+    pub(super) next: Link,
     /// When prices begin to serve the coming window; unknown while the window is.
     pub(super) counts_from: Option<Instant>,
     /// No statement before this moment.
@@ -108,6 +108,11 @@ impl OwnPrice {
         (self.asked_for, self.anew_until) = (None, None);
     }
 
+    /// The history went on: what was stated for another place may be stated for the next.
+    pub(super) fn on_new_round(&mut self) {
+        self.is_unstated = self.latest.is_some();
+    }
+
     /// The last price, if it is one to state and to hold others' against; or why not.
     pub(super) fn believed(&self, settings: &Settings, now: Instant) -> Result<&AgreedPrice, Refusal> {
         let price = self.latest.as_ref().ok_or(Refusal::NoOwnPrice)?;
@@ -139,12 +144,12 @@ impl OwnPrice {
         let Some(price) = self.latest.as_ref().filter(|_| self.is_unstated) else {
             return;
         };
-        let Some(link) = occasion.next else { return };
+        let link = occasion.next;
         let is_stale = now.since(price.observed) > settings.policy.max_age;
         let is_for_no_window = occasion.counts_from.is_some_and(|from| price.observed < from);
-        let is_second = self
-            .stated_at
-            .is_some_and(|at| at.apart(price.observed_at) < settings.one_window());
+        let is_second = self.stated.is_some_and(|(stated, at)| {
+            stated == link && at.apart(price.observed_at) < settings.one_window()
+        });
         if is_stale || is_for_no_window || is_second {
             self.is_unstated = false;
             return;
@@ -164,7 +169,7 @@ impl OwnPrice {
             return out.wake_at(due);
         }
         self.is_unstated = false;
-        self.stated_at = Some(price.observed_at);
+        self.stated = Some((link, price.observed_at));
         let price = price.clone();
         out.push(Effect::Sign(SignRequest::State { link, price }));
     }

@@ -63,6 +63,8 @@ pub struct Tally {
     pub last_record_at: Option<UnixMillis>,
     /// That record.
     pub last_record: Option<Digest>,
+    /// Its number.
+    pub last_sequence: Option<u64>,
     /// Who wrote it.
     pub last_writer: Option<Address>,
     /// Since when the database has not answered.
@@ -83,6 +85,10 @@ pub struct Tally {
     pub refusals: BTreeMap<Address, BTreeMap<&'static str, u64>>,
     /// Certificates that a fresher one replaced.
     pub superseded: u64,
+    /// Records that stood in the database and are gone for good.
+    pub forks: u64,
+    /// When the last of them was found to be gone.
+    pub forked_at: Option<UnixMillis>,
 }
 
 /// What is known of a node.
@@ -156,6 +162,7 @@ impl Default for Tally {
             last_observation: None,
             last_record_at: None,
             last_record: None,
+            last_sequence: None,
             last_writer: None,
             database_lost_at: None,
             database_problem: None,
@@ -166,6 +173,8 @@ impl Default for Tally {
             refused: 0,
             refusals: BTreeMap::new(),
             superseded: 0,
+            forks: 0,
+            forked_at: None,
         }
     }
 }
@@ -202,9 +211,15 @@ impl Tally {
                 }
             }
             Note::Superseded { .. } => self.superseded += 1,
-            Note::Written { digest, writer, .. } => {
+            Note::Written {
+                sequence,
+                digest,
+                writer,
+                ..
+            } => {
                 self.records += 1;
                 (self.last_record, self.last_writer) = (Some(*digest), Some(*writer));
+                self.last_sequence = Some(*sequence);
                 self.last_record_at = Some(now);
             }
             Note::DatabaseLost { since, .. } => {
@@ -212,6 +227,10 @@ impl Tally {
                 self.database_lost_at = Some(UnixMillis::new(now.get().saturating_sub(since)));
             }
             Note::DatabaseBack { .. } => self.database_lost_at = None,
+            Note::Forked { .. } => {
+                self.forks += 1;
+                self.forked_at = Some(now);
+            }
             Note::Quorum { .. }
             | Note::CertificateRefused { .. }
             | Note::Waiting { .. }
@@ -220,6 +239,8 @@ impl Tally {
             | Note::Equivocated { .. }
             | Note::TooSoon { .. }
             | Note::WriteRefused { .. }
+            | Note::HistoryRewound { .. }
+            | Note::HistoryHealed { .. }
             | Note::FalseWritten { .. } => {}
         }
     }

@@ -1,130 +1,33 @@
-//! When this node writes: the window as it believes it, news of records that are not confirmed yet, and how the database is.
+//! When this node writes, when it asks the database for the last record, and how the database is.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Settings, Timing,
+    Settings,
     candidates::{Backing, Certified},
     effect::{Effect, Note, Outbox, StoreRequest},
+    history::History,
     peers::Peers,
     turns,
 };
-use crate::{
-    address::Address,
-    digest::Digest,
-    link::Link,
-    record::LastRecord,
-    report::Certificate,
-    time::{Instant, UnixMillis},
-};
+use crate::{address::Address, digest::Digest, time::Instant};
 
-/// The write window of one feed, and what this node does about it.
-#[derive(Debug)]
+/// What this node writes to the database and asks it, and how that is.
+#[derive(Debug, Default)]
 pub(super) struct Writer {
-    /// The place of the next record, right behind the last one.
-    next: Link,
-    /// When the window opens; unknown until the database or a peer has told.
-    opens: Option<Instant>,
-    /// When the database last told.
-    told_at: Instant,
-    /// Whether the database had seen no record for two windows when it first told of its last one.
-    was_at_rest: Option<bool>,
     /// Whether the database has ever answered.
     was_there: bool,
-    /// News of a record that the database has not confirmed yet.
-    news: Option<News>,
     /// The write on its way, and when it was sent.
     in_flight: Option<(Digest, Instant)>,
     /// When the last record was asked for, if there is no answer yet.
     asked_at: Option<Instant>,
     database: Database,
-    /// Records that were noted, the latest last: of one record a peer's news, the database's answer and the outcome of this
-    /// node's own write may tell, in any order.
-    noted: VecDeque<Digest>,
-}
-
-/// A peer's word that it wrote a record.
-#[derive(Debug)]
-pub(super) struct News {
-    pub(super) certificate: Certificate,
-    pub(super) writer: Address,
-    /// When to ask the database.
-    pub(super) ask_at: Instant,
-}
-
-impl News {
-    /// Whether the database does not bear it out: its last record is `last`, and this node had believed that it is `believed`.
-    pub(super) fn is_false(&self, believed: Digest, last: Option<LastRecord>, unix_now: UnixMillis) -> bool {
-        let digest = self.certificate.digest();
-        let observed_at = self.certificate.report().observation().observed_at();
-        let is_last = last.is_some_and(|last| last.digest == digest);
-        // News that was not believed can be true of a record before the last, unless the last is older than the observation.
-        let is_before =
-            digest != believed && last.is_some_and(|last| last.age <= unix_now.since(observed_at));
-        !is_last && !is_before
-    }
 }
 
 impl Writer {
-    /// Nothing is known of the window.
-    pub(super) fn unknown() -> Self {
-        Self {
-            next: Link::FIRST,
-            opens: None,
-            told_at: Instant::default(),
-            was_at_rest: None,
-            was_there: false,
-            news: None,
-            in_flight: None,
-            asked_at: None,
-            database: Database::default(),
-            noted: VecDeque::with_capacity(MOST_NOTED),
-        }
-    }
-
-    /// Whether this record was not noted before. From now on it is.
-    pub(super) fn is_news(&mut self, record: Digest) -> bool {
-        let is_news = !self.noted.contains(&record);
-        if is_news {
-            if self.noted.len() == MOST_NOTED {
-                self.noted.pop_front();
-            }
-            self.noted.push_back(record);
-        }
-        is_news
-    }
-
-    /// Whether the database has ever told of its last record.
-    pub(super) fn has_been_told(&self) -> bool {
-        self.was_at_rest.is_some()
-    }
-
     /// What the database, or the way to it, said last, if it does not answer.
     pub(super) fn database_problem(&self) -> Option<&str> {
         self.database.reason.as_deref()
-    }
-
-    /// The last record's digest, zeros if there is none or none is known: the seed of the ranking.
-    pub(super) fn last_record(&self) -> Digest {
-        self.next.previous()
-    }
-
-    /// The place of the next record; unknown until the database or a peer has told of the last one.
-    pub(super) fn next(&self) -> Option<Link> {
-        self.opens.map(|_| self.next)
-    }
-
-    /// When the window opens or opened; `None` until that is known.
-    pub(super) fn opens(&self) -> Option<Instant> {
-        self.opens
-    }
-
-    /// Whether the window is known to be closed.
-    pub(super) fn is_closed(&self, now: Instant) -> bool {
-        self.opens.is_some_and(|opens| now < opens)
     }
 
     /// The certificate that is on its way to the database.
@@ -132,19 +35,11 @@ impl Writer {
         self.in_flight.map(|(digest, _)| digest)
     }
 
-    /// The process before this one, with the same key, may have made a statement right before it ended. Unless the database
-    /// shows that the network was at rest, this one waits until nothing that it says can contradict that.
-    pub(super) fn no_statement_before(&self, settings: &Settings) -> Instant {
-        match settings.predecessor_ended {
-            Some(ended) if self.was_at_rest != Some(true) => ended + settings.one_window(),
-            _ => Instant::default(),
-        }
-    }
-
     /// Writes this certificate, the best at hand, when the window is open, the database is there and it is this node's turn:
     /// those who are `able`, having stated a price near its own, go first.
     pub(super) fn write(
         &mut self,
+        history: &History,
         best: Option<&Certified>,
         able: &BTreeSet<Address>,
         peers: &Peers,
@@ -161,7 +56,7 @@ impl Writer {
             self.in_flight = None;
             self.on_failure(format!("no answer to the write of {}", digest.short()), now, out);
         }
-        let Some(opens) = self.opens else {
+        let Some(opens) = history.opens() else {
             return self.ask_again(settings, now, out);
         };
         let Some(best) = best else { return };
@@ -173,9 +68,9 @@ impl Writer {
                 let before = turns::turns_before(digest, settings.me, able, peers.others());
                 let signatures = certificate.report().signatures().len();
                 // Nodes hear of a window that has been open at about the same time, and take turns then too.
-                let since = opens.max(best.at()).max(self.told_at);
+                let since = opens.max(best.at()).max(history.told_at());
                 let after_others = match best.backing() {
-                    Backing::Own => Duration::ZERO,
+                    Backing::Own | Backing::Record => Duration::ZERO,
                     // No turn of those who have a price is later.
                     Backing::Others => timing.max_stagger,
                 };
@@ -212,13 +107,24 @@ impl Writer {
         }
     }
 
-    /// Asks the database whether the news of a record was true, when it is time to.
-    pub(super) fn confirm(&mut self, settings: &Settings, now: Instant, out: &mut Outbox) {
-        let Some(news) = &self.news else { return };
-        let ask_at = self
-            .database
-            .retry_at
-            .map_or(news.ask_at, |at| at.max(news.ask_at));
+    /// Asks the database for the last record when there is something to learn: whether the news of a record was true, or, once
+    /// in half a window, why somebody states for another place in the history than this node. `strays` says since when.
+    pub(super) fn inquire(
+        &mut self,
+        history: &History,
+        strays: Option<Instant>,
+        settings: &Settings,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let news = history.news().map(|news| news.ask_at);
+        // What was there when the database last told is answered.
+        let strays = strays.filter(|since| *since > history.told_at());
+        let strays = strays.map(|since| since.max(history.told_at() + settings.write_interval / 2));
+        let Some(ask_at) = news.into_iter().chain(strays).min() else {
+            return;
+        };
+        let ask_at = self.database.retry_at.map_or(ask_at, |at| at.max(ask_at));
         if now >= ask_at {
             self.ask_last_record(settings, now, out);
         } else {
@@ -226,53 +132,9 @@ impl Writer {
         }
     }
 
-    /// News of a record came. Whether it is believed at once; against a closed window it is only a reason to ask.
-    pub(super) fn believes_news(&self, timing: &Timing, now: Instant) -> bool {
-        // Nodes see the window open some milliseconds apart; half the lead is far more than that.
-        self.opens
-            .is_none_or(|opens| now >= opens.before(timing.lead / 2))
-    }
-
-    /// Remembers news to be confirmed; one at a time is enough, for the answer is about the last record.
-    pub(super) fn remember_news(&mut self, news: News) {
-        self.news.get_or_insert(news);
-    }
-
-    /// A record stands, or is believed to: the next window opens at `opens`.
-    pub(super) fn begin_window(&mut self, next: Link, opens: Instant) {
-        self.next = next;
-        self.opens = Some(opens);
-        self.news = None;
-    }
-
-    /// Takes over what the database says of its last record; whether another window began with it.
-    pub(super) fn learn(&mut self, last: Option<LastRecord>, write_interval: Duration, now: Instant) -> bool {
-        let is_at_rest = last.is_none_or(|last| last.age > write_interval * 2);
-        self.was_at_rest.get_or_insert(is_at_rest);
-        self.told_at = now;
-        let next = last.map_or(Link::FIRST, |last| Link::after(last.sequence, last.digest));
-        // In the past if the window has been open: what became a certificate since then is for it, however late we hear of it.
-        let opens = last.map_or(Instant::default(), |last| (now + write_interval).before(last.age));
-        match self.opens {
-            // At the start, what was collected belongs to the window that is open or about to be.
-            None => (self.next, self.opens) = (next, Some(opens)),
-            Some(_) if next == self.next => self.opens = Some(opens),
-            Some(_) => {
-                self.begin_window(next, opens);
-                return true;
-            }
-        }
-        false
-    }
-
     /// The question about the last record has come to an end.
     pub(super) fn on_answer(&mut self) {
         self.asked_at = None;
-    }
-
-    /// The news that waited for it.
-    pub(super) fn take_news(&mut self) -> Option<News> {
-        self.news.take()
     }
 
     /// The write of this certificate has come to an end.
@@ -307,8 +169,6 @@ impl Writer {
     }
 }
 
-/// Records that are remembered as noted: news is of the last one or, when it comes late, of some before it.
-const MOST_NOTED: usize = 8;
 /// First wait after a failure: a restart of the server's process takes about as long.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 /// Longest wait: how late the first write after an outage can be.
