@@ -1,2 +1,2 @@
-DROP FUNCTION public.quorate_is_member(text, timestamptz);
+DROP FUNCTION public.quorate_is_member(bytea, timestamptz);
 DROP TABLE public.quorate_members;

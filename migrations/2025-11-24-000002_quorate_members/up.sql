@@ -16,7 +16,7 @@ CREATE UNIQUE INDEX quorate_members_once_an_address ON public.quorate_members (l
 
 -- Whether this address is, or was, a member so that its signature on something observed then counts now. Yes for
 -- everybody if no members are listed.
-CREATE FUNCTION public.quorate_is_member(who text, observed_at timestamptz) RETURNS boolean
+CREATE FUNCTION public.quorate_is_member(who bytea, observed_at timestamptz) RETURNS boolean
     LANGUAGE plpgsql STABLE STRICT
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -24,7 +24,7 @@ DECLARE
     left_at timestamptz;
 BEGIN
     SELECT coalesce(removed_at, 'infinity') INTO left_at
-        FROM public.quorate_members WHERE lower(address) = lower(who);
+        FROM public.quorate_members WHERE lower(address) = '0x' || encode(who, 'hex');
     IF NOT FOUND THEN
         RETURN NOT EXISTS (SELECT FROM public.quorate_members);
     END IF;
@@ -35,7 +35,7 @@ BEGIN
     );
 END
 $$;
-COMMENT ON FUNCTION public.quorate_is_member(text, timestamptz) IS
+COMMENT ON FUNCTION public.quorate_is_member(bytea, timestamptz) IS
     'Whether a signature of this address on something observed at this time counts now';
 
 COMMENT ON TABLE public.quorate_members IS

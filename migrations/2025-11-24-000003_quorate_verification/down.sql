@@ -1,7 +1,13 @@
 DROP FUNCTION public.quorate_refuse(text, text, text);
-DROP FUNCTION public.quorate_digest(text, text, numeric, timestamptz, text, jsonb);
-DROP FUNCTION public.quorate_recover(text, text);
-DROP FUNCTION public.quorate_power(numeric, numeric, numeric);
+DROP FUNCTION public.quorate_is_median_of(numeric, text);
+DROP FUNCTION public.quorate_digest(text, text, bigint, bytea, numeric, timestamptz, bytea, text);
+DROP FUNCTION public.quorate_recover(bytea, bytea);
+DROP FUNCTION public.quorate_address(bytea);
+DROP FUNCTION public.quorate_recover_key(bytea, bytea);
+DROP FUNCTION public.quorate_read_signature(bytea);
+DROP FUNCTION public.quorate_multiples(bytea);
+DROP FUNCTION public.quorate_sum(bytea, numeric[], numeric[], bytea, numeric[], numeric[]);
+DROP FUNCTION public.quorate_inverse(numeric, numeric);
 DROP FUNCTION public.quorate_word(numeric);
 DROP FUNCTION public.quorate_number(bytea);
 DROP FUNCTION public.quorate_keccak256(bytea);

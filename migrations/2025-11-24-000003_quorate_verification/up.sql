@@ -184,247 +184,270 @@ BEGIN
 END
 $$;
 
--- base ^ exponent modulo a number of 256 bits; four bits of the exponent at a time. The result may be negative.
---
--- Here and below a product is reduced by a multiplication with 1 / modulus, rounded, instead of a division: half the
--- time. What is left lies between -modulus / 2 and modulus / 2 (or a little beyond), and is 0 exactly for multiples of
--- the modulus.
-CREATE FUNCTION public.quorate_power(base numeric, exponent numeric, modulus numeric) RETURNS numeric
+-- The number whose product with this one is 1 modulo a prime (Euclid), from 0 to modulus - 1; 0 for multiples of it.
+CREATE FUNCTION public.quorate_inverse(number numeric, modulus numeric) RETURNS numeric
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    inverse CONSTANT numeric := round(1e160 / modulus) * 1e-160;
-    bytes CONSTANT bytea := public.quorate_word(exponent);
-    powers numeric[] := ARRAY[base];
+    a numeric := modulus;
+    b numeric := (number % modulus + modulus) % modulus;
+    x numeric := 0;
+    y numeric := 1;
+    quotient numeric;
     t numeric;
-    result numeric := 1;
-    nibble integer;
 BEGIN
-    FOR i IN 2 .. 15 LOOP
-        t := powers[i - 1] * base;
-        powers[i] := t - modulus * round(t * inverse);
+    WHILE b <> 0 LOOP
+        quotient := div(a, b);
+        t := a - quotient * b; a := b; b := t;
+        t := x - quotient * y; x := y; y := t;
     END LOOP;
-    FOR i IN 0 .. 63 LOOP
-        t := result * result; t := t - modulus * round(t * inverse);
-        t := t * t; t := t - modulus * round(t * inverse);
-        t := t * t; t := t - modulus * round(t * inverse);
-        t := t * t; result := t - modulus * round(t * inverse);
-        nibble := get_byte(bytes, i / 2) >> (4 * (1 - i % 2)) & 15;
-        IF nibble > 0 THEN
-            t := result * powers[nibble];
-            result := t - modulus * round(t * inverse);
-        END IF;
-    END LOOP;
-    RETURN result;
+    RETURN (x + modulus) % modulus;
 END
 $$;
 
--- The address, in small letters, whose key made this signature over this digest, both as they stand in the tables; NULL
--- if there is none. Only the form that quorate writes is taken: v 27 or 28, r and s above 0, r below the group's order,
--- s in its lower half.
+-- secp256k1: the points of y^2 = x^3 + 7 modulo p, a group of n points, made by the point G. (SEC 2, version 2, section
+-- 2.4.1.) A public key is such a point, written as 64 bytes: x, then y.
+
+-- The sum u * U + v * V, two factors of 32 bytes; NULL if it is infinity, the group's zero.
 --
--- The key is Q = (s * R - digest * G) / r, where r is R's x and v says which of the two R's it is. Both products are
--- made in one go (Straus), four bits at a time, with points as (X / Z^2, Y / Z^3) so that nothing is divided before the
--- end.
-CREATE FUNCTION public.quorate_recover(digest text, signature text) RETURNS text
+-- Of each point either the point itself is given, as arrays of one, or its 255 multiples by quorate_multiples. Bit by bit
+-- (Straus): double the sum, then add the point where its factor has a one. With the multiples eight bits, 32 apart, are
+-- done in one step (Lim and Lee): 32 steps instead of 256. The sum is kept as (x / z^2, y / z^3), so that nothing is
+-- divided before the end. A product t is reduced by p * round(t / p), with 1 / p to 160 decimals: half the time of a
+-- division. What is left lies between -p / 2 and p / 2 (or a little beyond), and is 0 exactly for multiples of p.
+CREATE FUNCTION public.quorate_sum(
+    u bytea, ux numeric[], uy numeric[], v bytea, vx numeric[], vy numeric[], OUT x numeric, OUT y numeric
+)
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- secp256k1: y^2 = x^3 + 7 modulo p; the group has n points. (SEC 2, version 2, section 2.4.1)
     p CONSTANT numeric := 115792089237316195423570985008687907853269984665640564039457584007908834671663;
-    n CONSTANT numeric := 115792089237316195423570985008687907852837564279074904382605163141518161494337;
-    half_n CONSTANT numeric := 57896044618658097711785492504343953926418782139537452191302581570759080747168;
-    -- 1 / p to 160 decimals: see quorate_power.
     i CONSTANT numeric := round(1e160 / p) * 1e-160;
-    -- The points G, 2 G, ... 15 G.
-    gx CONSTANT numeric[] := ARRAY[
-        55066263022277343669578718895168534326250603453777594175500187360389116729240,
-        89565891926547004231252920425935692360644145829622209833684329913297188986597,
-        112711660439710606056748659173929673102114977341539408544630613555209775888121,
-        103388573995635080359749164254216598308788835304023601477803095234286494993683,
-        21505829891763648114329055987619236494102133314575206970830385799158076338148,
-        115780575977492633039504758427830329241728645270042306223540962614150928364886,
-        41948375291644419605210209193538855353224492619856392092318293986323063962044,
-        21262057306151627953595685090280431278183829487175876377991189246716355947009,
-        78173298682877769088723994436027545680738210601369041078747105985693655485630,
-        72488970228380509287422715226575535698893157273063074627791787432852706183111,
-        53957576663012291606402345341061437133522758407718089353314528343643821967563,
-        94111259592240215275188773285036844871058226277992966241101117022315524122714,
-        109699032664856045668214896063362497021339186688470416858630178803463338613416,
-        33301309993451753050311554695703528430361259803437469669590207169100761277412,
-        97505755694356382817881959832717013755620551362654128955029190924747025549326
-    ];
-    gy CONSTANT numeric[] := ARRAY[
-        32670510020758816978083085130507043184471273380659243275938904335757337482424,
-        12158399299693830322967808612713398636155367887041628176798871954788371653930,
-        25583027980570883691656905877401976406448868254816295069919888960541586679410,
-        37057141145242123013015316630864329550140216928701153669873286428255828810018,
-        98003708678762621233683240503080860129026887322874138805529884920309963580118,
-        78735063515800386211891312544505775871260717697865196436804966483607426560663,
-        48361766907851246668144012348516735800090617714386977531302791340517493990618,
-        41749993296225487051377864631615517161996906063147759678534462689479575333124,
-        92362876758821804597230797234617159328445543067760556585160674174871431781431,
-        62070622898698443831883535403436258712770888294397026493185421712108624767191,
-        98386217607324929854432842186271083758341411730506808463586570492533445740059,
-        76870767327212528811304566602812752860184934880685532702451763239157141742375,
-        4835088675770141268294878046681321747490758260515711581034896622314066275713,
-        91711666877231500617203373035680263572492971120307578300405368749466283229019,
-        39856815248295663243990443767776362321337592747889787217974905533720651000664
-    ];
-    bytes bytea;
-    r numeric;
-    s numeric;
-    parity integer;
-    -- Multiples of R: X, Y, Z, and Z^2 and Z^3, which every addition needs.
-    rx numeric[];
-    ry numeric[];
-    rz numeric[];
-    rzz numeric[];
-    rzzz numeric[];
-    g_bytes bytea;
-    r_bytes bytea;
-    byte integer;
-    nibble integer;
+    wide CONSTANT boolean := cardinality(ux) = 255;
+    factor bytea;
+    bit integer;
+    multiple integer;
     -- The point to add.
-    x2 numeric;
-    y2 numeric;
-    is_affine boolean;
-    -- The sum so far; infinity while z is 0.
-    x numeric := 1;
-    y numeric := 1;
+    x2 numeric; y2 numeric;
+    -- Infinity while it is 0.
     z numeric := 0;
-    -- The intermediate values of a doubling or an addition; t is what is to be reduced next.
     t numeric; a numeric; c numeric; d numeric; e numeric; h numeric; hh numeric; hhh numeric;
 BEGIN
-    IF digest !~ '^0x[0-9a-f]{64}$' OR signature !~ '^0x[0-9a-f]{130}$' THEN
-        RETURN NULL;
-    END IF;
-    bytes := decode(substr(signature, 3), 'hex');
-    r := public.quorate_number(substr(bytes, 1, 32));
-    s := public.quorate_number(substr(bytes, 33, 32));
-    parity := get_byte(bytes, 64) - 27;
-    IF parity NOT IN (0, 1) OR r = 0 OR r >= n OR s = 0 OR s > half_n THEN
-        RETURN NULL;
-    END IF;
-
-    -- R: the root of x^3 + 7, if it is a square, that is odd or even as v says.
-    c := (r * r % p * r + 7) % p;
-    a := public.quorate_power(c, 28948022309329048855892746252171976963317496166410141009864396001977208667916, p);
-    IF (a * a - c) % p <> 0 THEN
-        RETURN NULL;
-    END IF;
-    a := (a + p) % p;
-    IF a % 2 <> parity THEN
-        a := p - a;
-    END IF;
-
-    -- The factors: -digest / r of G, and s / r of R.
-    t := public.quorate_power(r, 115792089237316195423570985008687907852837564279074904382605163141518161494335, n);
-    g_bytes := public.quorate_word((-public.quorate_number(decode(substr(digest, 3), 'hex')) * t % n + n) % n);
-    r_bytes := public.quorate_word((s * t % n + n) % n);
-
-    rx := ARRAY[r]; ry := ARRAY[a]; rz := ARRAY[1::numeric]; rzz := rz; rzzz := rz;
-    x := r; y := a; z := 1;
-    FOR step IN -14 .. 127 LOOP
-        IF step < 0 THEN
-            -- Makes the table: R to the multiple before.
-            x2 := rx[1]; y2 := ry[1]; is_affine := true;
-        ELSE
-            -- Two steps a nibble: G's, after four doublings, and R's.
-            IF step = 0 THEN
-                z := 0;
-            END IF;
-            IF step % 2 = 0 THEN
-                IF z <> 0 THEN
-                    FOR doubling IN 1 .. 4 LOOP
-                        t := y * y; a := t - p * round(t * i);
-                        t := 4 * x * a; d := t - p * round(t * i);
-                        t := 3 * x * x; e := t - p * round(t * i);
-                        t := 2 * y * z; z := t - p * round(t * i);
-                        t := e * e - 2 * d; x := t - p * round(t * i);
-                        t := e * (d - x) - 8 * a * a; y := t - p * round(t * i);
-                    END LOOP;
-                END IF;
-                byte := get_byte(g_bytes, step / 4);
-            ELSE
-                byte := get_byte(r_bytes, step / 4);
-            END IF;
-            nibble := CASE WHEN step % 4 < 2 THEN byte >> 4 ELSE byte & 15 END;
-            CONTINUE WHEN nibble = 0;
-            is_affine := step % 2 = 0;
-            IF is_affine THEN
-                x2 := gx[nibble]; y2 := gy[nibble];
-            ELSE
-                x2 := rx[nibble]; y2 := ry[nibble];
-            END IF;
+    FOR step IN 0 .. CASE WHEN wide THEN 63 ELSE 511 END LOOP
+        factor := CASE step & 1 WHEN 0 THEN u ELSE v END;
+        IF step & 1 = 0 AND z <> 0 THEN
+            t := y * y; a := t - p * round(t * i);
+            t := 4 * x * a; d := t - p * round(t * i);
+            t := 3 * x * x; e := t - p * round(t * i);
+            t := 2 * y * z; z := t - p * round(t * i);
+            t := e * e - 2 * d; x := t - p * round(t * i);
+            t := e * (d - x) - 8 * a * a; y := t - p * round(t * i);
         END IF;
-
+        -- get_bit counts the lowest bit of a byte first.
+        bit := (step >> 4 << 3) + 7 - (step >> 1 & 7);
+        IF wide THEN
+            multiple := get_bit(factor, bit) * 128 + get_bit(factor, bit + 32) * 64 + get_bit(factor, bit + 64) * 32
+                + get_bit(factor, bit + 96) * 16 + get_bit(factor, bit + 128) * 8 + get_bit(factor, bit + 160) * 4
+                + get_bit(factor, bit + 192) * 2 + get_bit(factor, bit + 224);
+        ELSE
+            multiple := get_bit(factor, bit);
+        END IF;
+        CONTINUE WHEN multiple = 0;
+        IF step & 1 = 0 THEN
+            x2 := ux[multiple]; y2 := uy[multiple];
+        ELSE
+            x2 := vx[multiple]; y2 := vy[multiple];
+        END IF;
         IF z = 0 THEN
-            x := x2; y := y2;
-            z := CASE WHEN is_affine THEN 1 ELSE rz[nibble] END;
-        ELSE
-            IF NOT is_affine THEN
-                -- Brings the sum to the denominator of both.
-                t := x * rzz[nibble]; x := t - p * round(t * i);
-                t := y * rzzz[nibble]; y := t - p * round(t * i);
-            END IF;
-            t := z * z; c := t - p * round(t * i);
-            t := x2 * c - x; h := t - p * round(t * i);
-            t := z * c; a := t - p * round(t * i);
-            t := y2 * a - y; e := t - p * round(t * i);
-            IF h <> 0 THEN
-                t := z * h; z := t - p * round(t * i);
-                IF NOT is_affine THEN
-                    t := z * rz[nibble]; z := t - p * round(t * i);
-                END IF;
-                t := h * h; hh := t - p * round(t * i);
-                t := h * hh; hhh := t - p * round(t * i);
-                t := x * hh; d := t - p * round(t * i);
-                t := e * e - hhh - 2 * d; x := t - p * round(t * i);
-                t := e * (d - x) - y * hhh; y := t - p * round(t * i);
-            ELSIF e <> 0 THEN
-                -- A point and its opposite.
-                z := 0;
-            ELSE
-                -- The same point twice: a doubling. x and y may stand over another z by now, x2 and y2 do not.
-                x := x2; y := y2; z := CASE WHEN is_affine THEN 1 ELSE rz[nibble] END;
-                t := y * y; a := t - p * round(t * i);
-                t := 4 * x * a; d := t - p * round(t * i);
-                t := 3 * x * x; e := t - p * round(t * i);
-                t := 2 * y * z; z := t - p * round(t * i);
-                t := e * e - 2 * d; x := t - p * round(t * i);
-                t := e * (d - x) - 8 * a * a; y := t - p * round(t * i);
-            END IF;
+            x := x2; y := y2; z := 1;
+            CONTINUE;
         END IF;
 
-        IF step < 0 THEN
-            rx := rx || x; ry := ry || y; rz := rz || z;
-            t := z * z; c := t - p * round(t * i);
-            t := z * c; a := t - p * round(t * i);
-            rzz := rzz || c; rzzz := rzzz || a;
+        t := z * z; c := t - p * round(t * i);
+        t := x2 * c - x; h := t - p * round(t * i);
+        t := z * c; a := t - p * round(t * i);
+        t := y2 * a - y; e := t - p * round(t * i);
+        IF h <> 0 THEN
+            t := z * h; z := t - p * round(t * i);
+            t := h * h; hh := t - p * round(t * i);
+            t := h * hh; hhh := t - p * round(t * i);
+            t := x * hh; d := t - p * round(t * i);
+            t := e * e - hhh - 2 * d; x := t - p * round(t * i);
+            t := e * (d - x) - y * hhh; y := t - p * round(t * i);
+        ELSIF e <> 0 THEN
+            -- A point and its opposite.
+            z := 0;
+        ELSE
+            -- The same point twice: a doubling.
+            t := y2 * y2; a := t - p * round(t * i);
+            t := 4 * x2 * a; d := t - p * round(t * i);
+            t := 3 * x2 * x2; e := t - p * round(t * i);
+            z := 2 * y2;
+            t := e * e - 2 * d; x := t - p * round(t * i);
+            t := e * (d - x) - 8 * a * a; y := t - p * round(t * i);
         END IF;
     END LOOP;
 
     IF z = 0 THEN
-        RETURN NULL;
+        x := NULL; y := NULL;
+    ELSE
+        a := public.quorate_inverse(z, p);
+        c := a * a % p;
+        x := (x * c % p + p) % p;
+        y := (y * (a * c % p) % p + p) % p;
     END IF;
-    -- Back to one x and one y, from 0 to p - 1.
-    a := public.quorate_power(z, 115792089237316195423570985008687907853269984665640564039457584007908834671661, p);
-    c := a * a % p;
-    x := (x * c % p + p) % p;
-    y := (y * (c * a % p) % p + p) % p;
-    bytes := public.quorate_keccak256(public.quorate_word(x) || public.quorate_word(y));
-    RETURN '0x' || encode(substr(bytes, 13), 'hex');
 END
 $$;
 
+-- Of a public key those sums that quorate_sum takes eight bits at a time: number 1 is the key, 2 is 2^32 times the key,
+-- 4 is 2^64 times, and so on to 128, and every other one the sum of those whose numbers add up to its own.
+CREATE FUNCTION public.quorate_multiples(key bytea, OUT xs numeric[], OUT ys numeric[])
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p CONSTANT numeric := 115792089237316195423570985008687907853269984665640564039457584007908834671663;
+    x numeric := public.quorate_number(substr(key, 1, 32));
+    y numeric := public.quorate_number(substr(key, 33, 32));
+    z numeric; a numeric; d numeric; e numeric;
+    size integer;
+    -- For each point the product of what was to divide before it.
+    products numeric[];
+    product numeric;
+    inverse numeric;
+    slope numeric;
+    x3 numeric;
+BEGIN
+    xs := ARRAY[x]; ys := ARRAY[y];
+    FOR power IN 1 .. 7 LOOP
+        z := 1;
+        FOR doubling IN 1 .. 32 LOOP
+            a := y * y % p;
+            d := 4 * x * a % p;
+            e := 3 * x * x % p;
+            z := 2 * y * z % p;
+            x := (e * e - 2 * d) % p;
+            y := (e * (d - x) - 8 * a * a) % p;
+        END LOOP;
+        inverse := public.quorate_inverse(z, p);
+        a := inverse * inverse % p;
+        x := (x * a % p + p) % p;
+        y := (y * (a * inverse % p) % p + p) % p;
+        size := 1 << power;
+        xs[size] := x; ys[size] := y;
+
+        -- Adds it to all before it. Both factors are below 2^224 and differ: never a point twice, nor a point and its
+        -- opposite. What all slopes are divided by is inverted at once (Montgomery).
+        products := ARRAY[]::numeric[];
+        product := 1;
+        FOR other IN 1 .. size - 1 LOOP
+            products[other] := product;
+            product := product * (x - xs[other]) % p;
+        END LOOP;
+        inverse := public.quorate_inverse(product, p);
+        FOR other IN REVERSE size - 1 .. 1 LOOP
+            slope := (y - ys[other]) * (inverse * products[other] % p) % p;
+            inverse := inverse * (x - xs[other]) % p;
+            x3 := ((slope * slope - x - xs[other]) % p + p) % p;
+            xs[size + other] := x3;
+            ys[size + other] := ((slope * (x - x3) - y) % p + p) % p;
+        END LOOP;
+    END LOOP;
+END
+$$;
+
+-- What a signature says: r, s, and whether the y of its point R is odd. Only the form that quorate writes is taken: 65
+-- bytes, v 27 or 28, r and s above 0, r below the group's order n, s in its lower half. Else all is NULL.
+CREATE FUNCTION public.quorate_read_signature(signature bytea, OUT r numeric, OUT s numeric, OUT odd integer)
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    n CONSTANT numeric := 115792089237316195423570985008687907852837564279074904382605163141518161494337;
+    half_n CONSTANT numeric := 57896044618658097711785492504343953926418782139537452191302581570759080747168;
+BEGIN
+    IF octet_length(signature) <> 65 THEN
+        RETURN;
+    END IF;
+    r := public.quorate_number(substr(signature, 1, 32));
+    s := public.quorate_number(substr(signature, 33, 32));
+    odd := get_byte(signature, 64) - 27;
+    IF odd NOT IN (0, 1) OR r = 0 OR r >= n OR s = 0 OR s > half_n THEN
+        r := NULL; s := NULL; odd := NULL;
+    END IF;
+END
+$$;
+
+-- The public key that made this signature over this digest; NULL if there is none. It is (s * R - digest * G) / r, where
+-- r is the x of R.
+CREATE FUNCTION public.quorate_recover_key(digest bytea, signature bytea) RETURNS bytea
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p CONSTANT numeric := 115792089237316195423570985008687907853269984665640564039457584007908834671663;
+    n CONSTANT numeric := 115792089237316195423570985008687907852837564279074904382605163141518161494337;
+    gx CONSTANT numeric[] := ARRAY[55066263022277343669578718895168534326250603453777594175500187360389116729240];
+    gy CONSTANT numeric[] := ARRAY[32670510020758816978083085130507043184471273380659243275938904335757337482424];
+    -- x^((p + 1) / 4) is a root of x, if there is one.
+    exponent CONSTANT bytea :=
+        decode('3fffffffffffffffffffffffffffffffffffffffffffffffffffffffbfffff0c', 'hex');
+    said record;
+    square numeric;
+    root numeric := 1;
+    inverse numeric;
+    key record;
+BEGIN
+    said := public.quorate_read_signature(signature);
+    IF octet_length(digest) <> 32 OR said.r IS NULL THEN
+        RETURN NULL;
+    END IF;
+    square := (said.r * said.r % p * said.r + 7) % p;
+    FOR bit IN 0 .. 255 LOOP
+        root := root * root % p;
+        IF get_bit(exponent, (bit >> 3 << 3) + 7 - (bit & 7)) = 1 THEN
+            root := root * square % p;
+        END IF;
+    END LOOP;
+    IF root * root % p <> square THEN
+        RETURN NULL;
+    END IF;
+    IF root % 2 <> said.odd THEN
+        root := p - root;
+    END IF;
+    inverse := public.quorate_inverse(said.r, n);
+    key := public.quorate_sum(
+        public.quorate_word((n - public.quorate_number(digest) % n) * inverse % n), gx, gy,
+        public.quorate_word(said.s * inverse % n), ARRAY[said.r], ARRAY[root]
+    );
+    RETURN public.quorate_word(key.x) || public.quorate_word(key.y);
+END
+$$;
+
+-- A node's address is the end of its public key's hash.
+CREATE FUNCTION public.quorate_address(key bytea) RETURNS bytea
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT substr(public.quorate_keccak256(key), 13)
+$$;
+
+-- Who made this signature over this digest; NULL if nobody did.
+CREATE FUNCTION public.quorate_recover(digest bytea, signature bytea) RETURNS bytea
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT public.quorate_address(public.quorate_recover_key(digest, signature))
+$$;
+
 -- What every signer of a record has signed: the EIP-712 digest of its contents in its network's domain, as in
--- docs/protocol.md. NULL or an error if the contents are not what the table's constraints let in.
+-- docs/protocol.md. NULL or an error if the contents are not what the tables' constraints let in.
 CREATE FUNCTION public.quorate_digest(
-    network text, feed text, price numeric, "timestamp" timestamptz, observer text, evidence jsonb
-) RETURNS text
+    network text, feed text, sequence bigint, previous bytea, price numeric, "timestamp" timestamptz, observer bytea,
+    evidence text
+) RETURNS bytea
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -433,31 +456,67 @@ DECLARE
     domain_type_name_version CONSTANT bytea := decode('599a80fcaa47b95e2323ab4d34d34e0cc9feda4b843edafcc30c7bdf60ea15bf'
         '5f1b9328bc4cdfd580d39e2a0a8c78ab99a5645211ed33334f9c426718185609'
         'c89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc6', 'hex');
-    -- keccak256('PriceObservation(string feed,uint256 price,uint64 observedAt,address observer,bytes32 evidence)')
+    -- keccak256('PriceObservation(string feed,uint64 sequence,bytes32 previous,uint256 price,uint64 observedAt,
+    -- address observer,bytes32 evidence)'), without the line break
     observation_type CONSTANT bytea :=
-        decode('0203f69969ca12ea3e9d56e023340dd2a2f97211b579c04faf12f99c0ef22d52', 'hex');
-    canonical text;
+        decode('326f0d124490d5174d359eade3ab97c848bdc03801ed585cb824fb53937ac454', 'hex');
     domain bytea;
     contents bytea;
 BEGIN
-    SELECT string_agg(
-        format('%s %s %s', quote ->> 'source', trim_scale((quote ->> 'price')::numeric), quote ->> 'at') || chr(10),
-        '' ORDER BY place
-    ) INTO canonical
-    FROM jsonb_array_elements(evidence) WITH ORDINALITY AS listed (quote, place);
-
     domain := public.quorate_keccak256(
         domain_type_name_version || public.quorate_keccak256(convert_to(network, 'UTF8'))
     );
     contents := public.quorate_keccak256(
         observation_type
         || public.quorate_keccak256(convert_to(feed, 'UTF8'))
+        || public.quorate_word(sequence)
+        || previous
         || public.quorate_word(trunc(price * 1e18))
         || public.quorate_word(round(extract(epoch FROM "timestamp")::numeric * 1000))
-        || decode(repeat('00', 12) || substr(observer, 3), 'hex')
-        || public.quorate_keccak256(convert_to(canonical, 'UTF8'))
+        || decode(repeat('00', 12), 'hex') || observer
+        || public.quorate_keccak256(convert_to(evidence, 'UTF8'))
     );
-    RETURN '0x' || encode(public.quorate_keccak256(decode('1901', 'hex') || domain || contents), 'hex');
+    RETURN public.quorate_keccak256(decode('1901', 'hex') || domain || contents);
+END
+$$;
+
+-- Whether the evidence is the canonical list that is signed (docs/protocol.md: 1 to 16 lines `source price time`, sorted by
+-- source, one of each, in the one spelling that a number has), and the price its median: of an even number the midpoint,
+-- rounded down to 18 decimals.
+CREATE FUNCTION public.quorate_is_median_of(price numeric, evidence text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    line CONSTANT text := '^[a-z0-9-]{1,32} (0|[1-9][0-9]{0,18})([.][0-9]{0,17}[1-9])? (0|[1-9][0-9]{0,19})$';
+    lines text[] := string_to_array(evidence, chr(10));
+    quotes integer := cardinality(lines) - 1;
+    source text COLLATE "C";
+    last_source text COLLATE "C" := '';
+    prices numeric[] := ARRAY[]::numeric[];
+BEGIN
+    IF quotes NOT BETWEEN 1 AND 16 OR lines[quotes + 1] <> '' THEN
+        RETURN false;
+    END IF;
+    FOR place IN 1 .. quotes LOOP
+        IF lines[place] !~ line THEN
+            RETURN false;
+        END IF;
+        source := split_part(lines[place], ' ', 1);
+        prices := prices || split_part(lines[place], ' ', 2)::numeric;
+        IF source <= last_source
+            OR prices[place] NOT BETWEEN 0.000000000000000001 AND 1000000000000000000
+            OR split_part(lines[place], ' ', 3)::numeric > 18446744073709551615
+        THEN
+            RETURN false;
+        END IF;
+        last_source := source;
+    END LOOP;
+    prices := ARRAY(SELECT one FROM unnest(prices) AS one ORDER BY one);
+    IF quotes % 2 = 1 THEN
+        RETURN price = prices[quotes / 2 + 1];
+    END IF;
+    RETURN price = trunc((prices[quotes / 2] + prices[quotes / 2 + 1]) * 0.5, 18);
 END
 $$;
 
@@ -467,15 +526,28 @@ COMMENT ON FUNCTION public.quorate_number(bytea) IS
     'Bytes as a number, the first byte the highest';
 COMMENT ON FUNCTION public.quorate_word(numeric) IS
     'A number from 0 to 2^256 - 1 as 32 bytes';
-COMMENT ON FUNCTION public.quorate_power(numeric, numeric, numeric) IS
-    'base ^ exponent modulo a number of 256 bits; may be negative';
-COMMENT ON FUNCTION public.quorate_recover(text, text) IS
-    'Who made a signature over a digest: an address in small letters, NULL if nobody. '
-    'SELECT signer, quorate_recover(digest, signature) = lower(signer) AS genuine FROM eth_price_signatures';
-COMMENT ON FUNCTION public.quorate_digest(text, text, numeric, timestamptz, text, jsonb) IS
-    'What the signers of a record have signed. '
-    'SELECT id, quorate_digest(network, feed, price, timestamp, observer, evidence) = digest AS genuine '
+COMMENT ON FUNCTION public.quorate_inverse(numeric, numeric) IS
+    'The inverse of a number modulo a prime';
+COMMENT ON FUNCTION public.quorate_sum(bytea, numeric[], numeric[], bytea, numeric[], numeric[]) IS
+    'u * U + v * V, points of secp256k1; of each the point or its multiples are given';
+COMMENT ON FUNCTION public.quorate_multiples(bytea) IS
+    'The 255 multiples of a public key with which quorate_sum takes eight bits of a factor at a time';
+COMMENT ON FUNCTION public.quorate_read_signature(bytea) IS
+    'r, s and the parity of R from 65 bytes r, s, v; NULL unless they are in the one form that quorate writes';
+COMMENT ON FUNCTION public.quorate_recover_key(bytea, bytea) IS
+    'The public key (x, y) that made a signature over a digest; NULL if none';
+COMMENT ON FUNCTION public.quorate_address(bytea) IS
+    'The Ethereum address of a public key (x, y)';
+COMMENT ON FUNCTION public.quorate_recover(bytea, bytea) IS
+    'Who made a signature over a digest: an address, NULL if nobody. '
+    'SELECT feed, sequence, signer, quorate_recover(digest, signature) = signer AS genuine '
+    'FROM eth_prices, unnest(signers, signatures) AS by (signer, signature)';
+COMMENT ON FUNCTION public.quorate_digest(text, text, bigint, bytea, numeric, timestamptz, bytea, text) IS
+    'What the signers of a record have signed. SELECT feed, sequence, '
+    'quorate_digest(network, feed, sequence, previous, price, timestamp, observer, evidence) = digest AS genuine '
     'FROM eth_prices';
+COMMENT ON FUNCTION public.quorate_is_median_of(numeric, text) IS
+    'Whether a text is canonical evidence, and a price the median of its quotes';
 
 -- How the triggers say no: the constraint is a name that tests and logs can rely on.
 CREATE FUNCTION public.quorate_refuse(relation text, rule text, reason text) RETURNS void
@@ -487,3 +559,5 @@ BEGIN
         USING ERRCODE = 'check_violation', SCHEMA = 'public', TABLE = relation, CONSTRAINT = rule;
 END
 $$;
+COMMENT ON FUNCTION public.quorate_refuse(text, text, text) IS
+    'Refuses a row in the name of a rule';

@@ -1,29 +1,26 @@
-//! Proofs that an observer has signed two statements for one window: kept, read, and checked with nothing but themselves.
+//! Proofs that an observer has signed two statements for one place in the history: kept, read, and checked with nothing but themselves.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryResult,
-    dsl::exists,
     pg::data_types::PgInterval,
     prelude::*,
-    sql_types::{Jsonb, Text, Timestamptz},
+    sql_types::{BigInt, Binary, Bool, Interval, Nullable, Numeric, Text, Timestamptz},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures::FutureExt;
 use quorate_protocol::{
-    Address, Digest, Evidence, Feed, Network, Observation, Price, ProvenEquivocation, Signature,
-    SignatureError, UnixMillis, VerifiedReport,
+    Address, Digest, Evidence, Feed, Link, LinkError, Network, Observation, Price, ProvenEquivocation,
+    Signature, SignatureError, UnixMillis, VerifiedReport,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::StoreError,
     pool::Pool,
-    read::timestamp,
-    record::{address, evidence_from_json, evidence_to_json, parse, unix_millis},
-    schema::eth_price_equivocations,
+    record::{self, address, parse, sequence, timestamp, unix_millis},
 };
 
 /// Most proofs that one question returns: each is up to 10 kB.
@@ -47,7 +44,7 @@ pub struct Statement {
     pub signature: Signature,
 }
 
-/// A proof that an observer has signed two statements for one window. Whoever reads it need not trust the database, nor
+/// A proof that an observer has signed two statements for one place in the history. Whoever reads it need not trust the database, nor
 /// who found it: [`Equivocation::verify`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Equivocation {
@@ -55,13 +52,18 @@ pub struct Equivocation {
     pub observer: Address,
     /// What both price.
     pub feed: Feed,
+    /// The number that both would have as records.
+    pub sequence: u64,
+    /// The record that both follow; zeros for none.
+    pub previous: Digest,
     /// The network that both signatures are for.
     pub network: String,
     /// The statement with the lower digest.
     pub first: Statement,
     /// The other one.
     pub second: Statement,
-    /// Statements less than this apart are for one window: half a write interval when it was found, at most 15 s.
+    /// Statements that follow the same record and are less than this apart contradict each other: half a write interval when
+    /// it was found, at most 15 s.
     pub moment: Duration,
     /// Who found it, by its own word.
     pub found_by: Address,
@@ -72,6 +74,9 @@ pub struct Equivocation {
 /// What makes a proof worthless.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EquivocationFault {
+    /// No record can have this place.
+    #[error(transparent)]
+    Link(#[from] LinkError),
     /// No network can have this name.
     #[error("{0:?} is no network's name")]
     Network(String),
@@ -123,7 +128,7 @@ pub enum EquivocationFault {
 }
 
 impl Equivocation {
-    /// Checks that the observer has signed both statements, that they differ, and that they are for one window.
+    /// Checks that the observer has signed both statements, that they differ, and that they are for one place in the history and one moment.
     pub fn verify(&self) -> Result<(), EquivocationFault> {
         let network: Network = self
             .network
@@ -148,6 +153,7 @@ impl Equivocation {
         let digest = statement.digest;
         let observation = Observation::new(
             self.feed.clone(),
+            Link::new(self.sequence, self.previous)?,
             statement.observed_at,
             self.observer,
             statement.evidence.clone(),
@@ -196,10 +202,10 @@ impl Default for EquivocationQuery {
 /// A digest without a price, a time and quotes proves nothing, so the row holds all of both statements. Found in the
 /// meantime by somebody else: no row. The DSL has no typed way to leave a numeric to the server's parser.
 const KEEP: &str = "
-    INSERT INTO public.eth_price_equivocations (observer, feed, network, found_by,
+    INSERT INTO public.eth_price_equivocations (observer, feed, sequence, previous, network, found_by,
         first_digest, first_timestamp, first_price, first_evidence, first_signature,
         second_digest, second_timestamp, second_price, second_evidence, second_signature)
-    VALUES ($1, $2, $3, $4, $5, $6, $7::numeric, $8, $9, $10, $11, $12::numeric, $13, $14)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::numeric, $10, $11, $12, $13, $14::numeric, $15, $16)
     ON CONFLICT (first_digest, second_digest) DO NOTHING";
 
 /// One statement as parameters.
@@ -207,24 +213,25 @@ struct Half {
     digest: Digest,
     timestamp: DateTime<Utc>,
     price: String,
-    evidence: serde_json::Value,
-    signature: String,
+    evidence: String,
+    signature: Vec<u8>,
 }
 
 impl Half {
     fn new(statement: &VerifiedReport) -> Result<Self, StoreError> {
         let observation = statement.observation();
-        let refused = |reason: String| StoreError::Refused { reason };
         let signature = statement
             .signatures()
             .get(&observation.observer())
-            .ok_or_else(|| refused("the observer has not signed its own observation".to_owned()))?;
+            .ok_or_else(|| StoreError::Refused {
+                reason: "the observer has not signed its own observation".to_owned(),
+            })?;
         Ok(Self {
             digest: statement.digest(),
             timestamp: timestamp(observation.observed_at()),
             price: observation.price().to_string(),
-            evidence: evidence_to_json(observation.evidence()).map_err(|error| refused(error.to_string()))?,
-            signature: signature.to_string(),
+            evidence: observation.evidence().canonical(),
+            signature: signature.as_bytes().to_vec(),
         })
     }
 }
@@ -236,8 +243,8 @@ pub(crate) async fn keep(
     found_by: Address,
 ) -> Result<bool, StoreError> {
     let (first, second) = proof.statements();
-    let observer = proof.observer().to_string();
-    let feed = first.observation().feed().to_string();
+    let observer = proof.observer().as_bytes().to_vec();
+    let (feed, link) = (first.observation().feed().to_string(), first.observation().link());
     let network_name = network.to_string();
     let (first, second) = (Half::new(first)?, Half::new(second)?);
     pool.run(|connection| {
@@ -247,20 +254,22 @@ pub(crate) async fn keep(
                 return Ok(false);
             }
             let rows = diesel::sql_query(KEEP)
-                .bind::<Text, _>(observer)
+                .bind::<Binary, _>(observer)
                 .bind::<Text, _>(feed)
+                .bind::<BigInt, _>(sequence(link.sequence()))
+                .bind::<Binary, _>(link.previous().as_bytes().to_vec())
                 .bind::<Text, _>(network_name)
-                .bind::<Text, _>(found_by.to_string())
-                .bind::<Text, _>(first.digest.to_string())
+                .bind::<Binary, _>(found_by.as_bytes().to_vec())
+                .bind::<Binary, _>(first.digest.as_bytes().to_vec())
                 .bind::<Timestamptz, _>(first.timestamp)
                 .bind::<Text, _>(first.price)
-                .bind::<Jsonb, _>(first.evidence)
-                .bind::<Text, _>(first.signature)
-                .bind::<Text, _>(second.digest.to_string())
+                .bind::<Text, _>(first.evidence)
+                .bind::<Binary, _>(first.signature)
+                .bind::<Binary, _>(second.digest.as_bytes().to_vec())
                 .bind::<Timestamptz, _>(second.timestamp)
                 .bind::<Text, _>(second.price)
-                .bind::<Jsonb, _>(second.evidence)
-                .bind::<Text, _>(second.signature)
+                .bind::<Text, _>(second.evidence)
+                .bind::<Binary, _>(second.signature)
                 .execute(connection)
                 .await?;
             Ok(rows > 0)
@@ -270,41 +279,62 @@ pub(crate) async fn keep(
     .await
 }
 
+#[derive(QueryableByName)]
+struct Kept {
+    #[diesel(sql_type = Bool)]
+    kept: bool,
+}
+
 async fn is_kept(connection: &mut AsyncPgConnection, first: &Digest, second: &Digest) -> QueryResult<bool> {
-    use eth_price_equivocations::{first_digest, second_digest, table};
-
-    let this = table
-        .filter(first_digest.eq(first.to_string()))
-        .filter(second_digest.eq(second.to_string()));
-    diesel::select(exists(this)).get_result(connection).await
+    let answer: Kept = diesel::sql_query(
+        "SELECT EXISTS (SELECT FROM public.eth_price_equivocations WHERE first_digest = $1 AND second_digest = $2) AS kept",
+    )
+    .bind::<Binary, _>(first.as_bytes().to_vec())
+    .bind::<Binary, _>(second.as_bytes().to_vec())
+    .get_result(connection)
+    .await?;
+    Ok(answer.kept)
 }
 
-/// A row of `eth_price_equivocations`.
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = eth_price_equivocations)]
-#[diesel(check_for_backend(diesel::pg::Pg))]
+/// A row of `eth_price_equivocations`, which has more columns than the DSL takes without a feature that lengthens its build.
+#[derive(QueryableByName)]
 struct Row {
-    observer: String,
+    #[diesel(sql_type = Binary)]
+    observer: Vec<u8>,
+    #[diesel(sql_type = Text)]
     feed: String,
+    #[diesel(sql_type = BigInt)]
+    sequence: i64,
+    #[diesel(sql_type = Binary)]
+    previous: Vec<u8>,
+    #[diesel(sql_type = Text)]
     network: String,
-    first_digest: String,
+    #[diesel(sql_type = Binary)]
+    first_digest: Vec<u8>,
+    #[diesel(sql_type = Timestamptz)]
     first_timestamp: DateTime<Utc>,
+    #[diesel(sql_type = Numeric)]
     first_price: bigdecimal::BigDecimal,
-    first_evidence: serde_json::Value,
-    first_signature: String,
-    second_digest: String,
+    #[diesel(sql_type = Text)]
+    first_evidence: String,
+    #[diesel(sql_type = Binary)]
+    first_signature: Vec<u8>,
+    #[diesel(sql_type = Binary)]
+    second_digest: Vec<u8>,
+    #[diesel(sql_type = Timestamptz)]
     second_timestamp: DateTime<Utc>,
+    #[diesel(sql_type = Numeric)]
     second_price: bigdecimal::BigDecimal,
-    second_evidence: serde_json::Value,
-    second_signature: String,
+    #[diesel(sql_type = Text)]
+    second_evidence: String,
+    #[diesel(sql_type = Binary)]
+    second_signature: Vec<u8>,
+    #[diesel(sql_type = Interval)]
     moment: PgInterval,
-    found_by: String,
+    #[diesel(sql_type = Binary)]
+    found_by: Vec<u8>,
+    #[diesel(sql_type = Timestamptz)]
     found_at: DateTime<Utc>,
-}
-
-diesel::define_sql_function! {
-    /// In small letters.
-    fn lower(text: Text) -> Text;
 }
 
 pub(crate) async fn equivocations(
@@ -315,55 +345,57 @@ pub(crate) async fn equivocations(
     rows.into_iter().map(Row::read).collect()
 }
 
+/// Of everybody, or of one observer.
+const LIST: &str = "
+    SELECT * FROM public.eth_price_equivocations WHERE $1 IS NULL OR observer = $1
+    ORDER BY found_at DESC, first_digest, second_digest LIMIT $2";
+
 async fn load(connection: &mut AsyncPgConnection, query: EquivocationQuery) -> QueryResult<Vec<Row>> {
-    let mut matching = eth_price_equivocations::table
-        .select(Row::as_select())
-        .order((
-            eth_price_equivocations::found_at.desc(),
-            eth_price_equivocations::first_digest,
-            eth_price_equivocations::second_digest,
-        ))
-        .limit(query.limit.min(MAX_EQUIVOCATIONS).into())
-        .into_boxed();
-    if let Some(observer) = query.observer {
-        let observer = observer.to_string().to_ascii_lowercase();
-        matching = matching.filter(lower(eth_price_equivocations::observer).eq(observer));
-    }
-    matching.load(connection).await
+    diesel::sql_query(LIST)
+        .bind::<Nullable<Binary>, _>(query.observer.map(|observer| observer.as_bytes().to_vec()))
+        .bind::<BigInt, _>(i64::from(query.limit.min(MAX_EQUIVOCATIONS)))
+        .load(connection)
+        .await
 }
 
 impl Row {
     fn read(self) -> Result<Equivocation, StoreError> {
         let damaged = |reason: String| StoreError::Damaged {
-            digest: self.first_digest.clone(),
-            reason: format!("equivocation: {reason}"),
+            record: format!("equivocation 0x{}", const_hex::encode(&self.first_digest)),
+            reason,
         };
-        let statement = |digest: &str, at, price: &bigdecimal::BigDecimal, evidence, signature: &str| {
-            Ok(Statement {
-                digest: parse(digest)?,
-                observed_at: unix_millis(at),
-                price: parse(&price.to_plain_string())?,
-                evidence: evidence_from_json(evidence)?,
-                signature: parse(signature)?,
-            })
-        };
+        let statement =
+            |digest: &[u8], at, price: &bigdecimal::BigDecimal, quotes: &str, signature: &[u8]| {
+                Ok(Statement {
+                    digest: record::digest(digest)?,
+                    observed_at: unix_millis(at),
+                    price: parse(&price.to_plain_string())?,
+                    evidence: record::evidence(quotes)?,
+                    signature: Signature::new(record::fixed(signature)?),
+                })
+            };
         let first = statement(
             &self.first_digest,
             self.first_timestamp,
             &self.first_price,
-            self.first_evidence,
+            &self.first_evidence,
             &self.first_signature,
         );
         let second = statement(
             &self.second_digest,
             self.second_timestamp,
             &self.second_price,
-            self.second_evidence,
+            &self.second_evidence,
             &self.second_signature,
         );
         Ok(Equivocation {
             observer: address(&self.observer).map_err(damaged)?,
             feed: parse(&self.feed).map_err(damaged)?,
+            sequence: self
+                .sequence
+                .try_into()
+                .map_err(|_| damaged("a number below 0".to_owned()))?,
+            previous: record::digest(&self.previous).map_err(damaged)?,
             first: first.map_err(damaged)?,
             second: second.map_err(damaged)?,
             moment: Duration::from_micros(u64::try_from(self.moment.microseconds).unwrap_or(0)),

@@ -34,10 +34,10 @@ pub enum StoreError {
         reason: String,
     },
     /// A row that no node can have written: somebody with the owner's rights changed it.
-    #[error("record {digest} in the database is damaged: {reason}")]
+    #[error("{record} in the database is damaged: {reason}")]
     Damaged {
-        /// The row's digest (or a member's address), as it stands there.
-        digest: String,
+        /// Which row: a record's number and feed, a proof's digest, a member's address.
+        record: String,
         /// Which column, and what is wrong with it.
         reason: String,
     },
@@ -46,7 +46,7 @@ pub enum StoreError {
 /// What an error of diesel's means: a conflict, a passing trouble, or a refusal for good.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// Another row stands in the way: the same digest, or the same write window.
+    /// Another row stands in the way: the same number, or the same write window.
     Conflict,
     /// The same statement may succeed later.
     Passing(String),

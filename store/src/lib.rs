@@ -1,7 +1,7 @@
 //! Postgres for quorate: the schema and its migrations, the pool, TLS, the few queries, and a private server for
 //! devnets and tests.
 //!
-//! The database is the last judge: it refuses a second record within the write window, the same record twice, a record
+//! The database is the last judge: it refuses a second record within the write window, one that does not follow the last, a record
 //! that its signatures do not sign, and one without enough of them, whatever a client does. This crate carries
 //! certificates to it and names what came of them ([`quorate_protocol::WriteOutcome`]).
 
@@ -29,11 +29,11 @@ mod write;
 pub use database_url::{DatabaseUrl, ParseDatabaseUrlError, SslMode};
 pub use equivocation::{Equivocation, EquivocationFault, EquivocationQuery, MAX_EQUIVOCATIONS, Statement};
 pub use error::StoreError;
-pub use member::Member;
+pub use member::{Member, Membership};
 pub use migrate::{Decided, MigrateError, MigrateOptions, Migrated, NODE_ROLE, migrate};
 pub use own_database::{OwnDatabase, OwnDatabaseError};
 pub use private_postgres::{OWNER, PrivateOptions, PrivatePostgres, PrivatePostgresError, ServerTls};
-pub use read::{MAX_RECORDS, Order, RecordQuery};
+pub use read::{FeedSpan, MAX_RECORDS, Order, RecordQuery};
 pub use secret::{Secret, SecretFileError};
 pub use settings::{Settings, SettingsMismatch};
 pub use store::{Store, StoreConfig};

@@ -1,5 +1,6 @@
 //! The members, as the owner has listed them in the database.
 
+use chrono::{DateTime, Utc};
 use diesel::{
     QueryResult,
     prelude::*,
@@ -7,9 +8,14 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures::FutureExt;
-use quorate_protocol::Address;
+use quorate_protocol::{Address, UnixMillis};
 
-use crate::{error::StoreError, pool::Pool, record::address, schema::quorate_members};
+use crate::{
+    error::StoreError,
+    pool::Pool,
+    record::{parse, unix_millis},
+    schema::quorate_members,
+};
 
 /// One member.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +26,17 @@ pub struct Member {
     pub name: String,
     /// Whether its signature counts towards the minimum of validators.
     pub validator: bool,
+}
+
+/// From when to when somebody was a member. Who left and came back is known by the last time only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// Who.
+    pub member: Member,
+    /// Since when, by the database's clock.
+    pub added_at: UnixMillis,
+    /// Since when not any more; what was observed before was taken for one more write interval.
+    pub removed_at: Option<UnixMillis>,
 }
 
 /// One statement, so that nodes see the old list or the new one. Who is not listed any more stays as a former member; who
@@ -80,15 +97,35 @@ pub(crate) async fn listed(
     }))
 }
 
+pub(crate) async fn memberships(pool: &Pool) -> Result<Vec<Membership>, StoreError> {
+    type Row = (String, String, bool, DateTime<Utc>, Option<DateTime<Utc>>);
+    let rows: Vec<Row> = pool
+        .run(|connection| {
+            quorate_members::table
+                .order((quorate_members::added_at, quorate_members::address))
+                .load(connection)
+                .boxed()
+        })
+        .await?;
+    let membership = |(address, name, validator, added_at, removed_at): Row| {
+        Ok(Membership {
+            member: to_member((address, name, validator))?,
+            added_at: unix_millis(added_at),
+            removed_at: removed_at.map(unix_millis),
+        })
+    };
+    rows.into_iter().map(membership).collect()
+}
+
 fn to_member((text, name, validator): (String, String, bool)) -> Result<Member, StoreError> {
-    match address(&text) {
+    match parse(&text.to_ascii_lowercase()) {
         Ok(address) => Ok(Member {
             address,
             name,
             validator,
         }),
         Err(reason) => Err(StoreError::Damaged {
-            digest: text,
+            record: format!("member {text}"),
             reason: format!("quorate_members.address: {reason}"),
         }),
     }

@@ -1,25 +1,26 @@
 //! The questions that are asked of the database.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use diesel::{
     OptionalExtension, QueryResult,
+    dsl::sql,
     migration::MigrationSource,
     pg::Pg,
     prelude::*,
-    sql_types::{Bool, Text},
+    sql_types::{BigInt, Bool, Text},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use futures::FutureExt;
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use quorate_protocol::{Digest, Feed, LastRecord, Record, UnixMillis};
 
 use crate::{
     error::StoreError,
     migrate::MIGRATIONS,
     pool::Pool,
-    record::{RecordRow, SignatureRow, address, parse, unix_millis},
-    schema::{__diesel_schema_migrations, eth_price_signatures, eth_prices, quorate_settings},
+    record::{self, RecordRow, parse, timestamp},
+    schema::{__diesel_schema_migrations, eth_prices, quorate_settings},
     settings::{Settings, SettingsRow},
 };
 
@@ -32,8 +33,8 @@ pub enum Order {
     /// The newest first, by the time of observation.
     #[default]
     NewestFirst,
-    /// In the order in which they were written: to go on after the last `id` that was seen.
-    AsWritten,
+    /// By feed, and within a feed by number, which is the order in which they were written.
+    BySequence,
 }
 
 /// Which records to list.
@@ -45,8 +46,10 @@ pub struct RecordQuery {
     pub from: Option<UnixMillis>,
     /// Observed before this time.
     pub to: Option<UnixMillis>,
-    /// With a higher `id` than this. Within a feed that means: written later.
-    pub after: Option<i64>,
+    /// With a higher number than this, within their feed.
+    pub after: Option<u64>,
+    /// With this number or a lower one.
+    pub up_to: Option<u64>,
     /// From which end.
     pub order: Order,
     /// No more than this many; [`MAX_RECORDS`] caps it.
@@ -61,6 +64,7 @@ impl Default for RecordQuery {
             from: None,
             to: None,
             after: None,
+            up_to: None,
             order: Order::default(),
             limit: 100,
         }
@@ -166,92 +170,89 @@ pub(crate) async fn last_record_on(
     connection: &mut AsyncPgConnection,
     feed: &str,
 ) -> QueryResult<Result<Option<LastRecord>, StoreError>> {
-    type Row = (
-        String,
-        DateTime<Utc>,
-        DateTime<Utc>,
-        bigdecimal::BigDecimal,
-        DateTime<Utc>,
-        String,
-    );
-    let row: Option<Row> = eth_prices::table
+    let last: Option<(RecordRow, DateTime<Utc>, DateTime<Utc>)> = eth_prices::table
         .filter(eth_prices::feed.eq(feed))
-        .order(eth_prices::written_at.desc())
-        .select((
-            eth_prices::digest,
-            eth_prices::written_at,
-            clock_timestamp(),
-            eth_prices::price,
-            eth_prices::timestamp,
-            eth_prices::written_by,
-        ))
+        .order(eth_prices::sequence.desc())
+        .select((RecordRow::as_select(), eth_prices::written_at, clock_timestamp()))
         .first(connection)
         .await
         .optional()?;
-    let Some((digest, written_at, now, price, observed_at, written_by)) = row else {
+    let Some((row, written_at, now)) = last else {
         return Ok(Ok(None));
     };
-    let signatures: i64 = eth_price_signatures::table
-        .filter(eth_price_signatures::digest.eq(&digest))
-        .count()
-        .get_result(connection)
-        .await?;
-    let last = || -> Result<LastRecord, String> {
-        Ok(LastRecord {
-            digest: parse(&digest).map_err(|error| format!("digest: {error}"))?,
+    Ok(row.read().map(|record| {
+        Some(LastRecord {
+            sequence: record.sequence,
+            previous: record.previous,
+            digest: record.digest,
             // Both times are the database's; zero if its clock was set back between them.
             age: (now - written_at).to_std().unwrap_or_default(),
-            price: parse(&price.to_plain_string()).map_err(|error| format!("price: {error}"))?,
-            observed_at: unix_millis(observed_at),
-            written_by: address(&written_by).map_err(|error| format!("written_by: {error}"))?,
-            signatures: usize::try_from(signatures).unwrap_or_default(),
+            price: record.price,
+            observed_at: record.observed_at,
+            written_by: record.written_by,
+            signatures: record.signatures.len(),
         })
-    };
-    Ok(last().map(Some).map_err(|reason| StoreError::Damaged {
-        digest: digest.clone(),
-        reason,
     }))
 }
 
-pub(crate) async fn digest_exists(connection: &mut AsyncPgConnection, digest: &str) -> QueryResult<bool> {
-    let this = eth_prices::table.filter(eth_prices::digest.eq(digest));
+/// Whether this record has this number.
+pub(crate) async fn stands(
+    connection: &mut AsyncPgConnection,
+    feed: &str,
+    sequence: i64,
+    digest: &[u8],
+) -> QueryResult<bool> {
+    let this = eth_prices::table
+        .filter(eth_prices::feed.eq(feed))
+        .filter(eth_prices::sequence.eq(sequence))
+        .filter(eth_prices::digest.eq(digest));
     diesel::select(diesel::dsl::exists(this))
         .get_result(connection)
         .await
 }
 
 pub(crate) async fn record(pool: &Pool, digest: &Digest) -> Result<Option<Record>, StoreError> {
-    let digest = digest.to_string();
-    let (rows, signatures) = pool
-        .run(|connection| {
-            async move {
-                let rows = eth_prices::table
-                    .filter(eth_prices::digest.eq(digest))
-                    .select(RecordRow::as_select())
-                    .load(connection)
-                    .await?;
-                with_signatures(connection, rows).await
-            }
-            .boxed()
-        })
-        .await?;
-    Ok(join(rows, signatures)?.pop())
+    let digest = *digest.as_bytes();
+    let this = pool.run(|connection| {
+        async move {
+            let rows = eth_prices::table
+                .filter(eth_prices::digest.eq(digest.as_slice()))
+                .select(RecordRow::as_select());
+            rows.first(connection).await.optional()
+        }
+        .boxed()
+    });
+    this.await?.map(RecordRow::read).transpose()
+}
+
+pub(crate) async fn record_at(pool: &Pool, feed: &Feed, sequence: u64) -> Result<Option<Record>, StoreError> {
+    let (feed, sequence) = (feed.to_string(), record::sequence(sequence));
+    let this = pool.run(|connection| {
+        async move {
+            let rows = eth_prices::table.find((feed, sequence));
+            rows.select(RecordRow::as_select())
+                .first(connection)
+                .await
+                .optional()
+        }
+        .boxed()
+    });
+    this.await?.map(RecordRow::read).transpose()
 }
 
 pub(crate) async fn records(pool: &Pool, query: RecordQuery) -> Result<Vec<Record>, StoreError> {
-    let (rows, signatures) = pool
-        .run(|connection| {
-            async move {
-                let rows = matching(connection, query).await?;
-                with_signatures(connection, rows).await
-            }
-            .boxed()
-        })
+    let rows = pool
+        .run(|connection| load(connection, query, None).boxed())
         .await?;
-    join(rows, signatures)
+    rows.into_iter().map(RecordRow::read).collect()
 }
 
-async fn matching(connection: &mut AsyncPgConnection, query: RecordQuery) -> QueryResult<Vec<RecordRow>> {
+/// Behind this place, if one is given; only of use in the order of sequences.
+async fn load(
+    connection: &mut AsyncPgConnection,
+    query: RecordQuery,
+    behind: Option<(String, i64)>,
+) -> QueryResult<Vec<RecordRow>> {
     let mut matching = eth_prices::table
         .select(RecordRow::as_select())
         .limit(query.limit.min(MAX_RECORDS).into())
@@ -266,58 +267,133 @@ async fn matching(connection: &mut AsyncPgConnection, query: RecordQuery) -> Que
         matching = matching.filter(eth_prices::timestamp.lt(timestamp(to)));
     }
     if let Some(after) = query.after {
-        matching = matching.filter(eth_prices::id.gt(after));
+        matching = matching.filter(eth_prices::sequence.gt(record::sequence(after)));
+    }
+    if let Some(up_to) = query.up_to {
+        matching = matching.filter(eth_prices::sequence.le(record::sequence(up_to)));
+    }
+    if let Some((feed, sequence)) = behind {
+        // Compared as a pair: that is how the index is entered. The DSL has no pairs.
+        let is_behind = sql::<Bool>("(feed, sequence) > (")
+            .bind::<Text, _>(feed)
+            .sql(", ")
+            .bind::<BigInt, _>(sequence)
+            .sql(")");
+        matching = matching.filter(is_behind);
     }
     matching = match query.order {
-        Order::NewestFirst => matching.order((eth_prices::timestamp.desc(), eth_prices::id.desc())),
-        Order::AsWritten => matching.order(eth_prices::id),
+        Order::NewestFirst => matching.order((
+            eth_prices::timestamp.desc(),
+            eth_prices::feed,
+            eth_prices::sequence.desc(),
+        )),
+        Order::BySequence => matching.order((eth_prices::feed, eth_prices::sequence)),
     };
     matching.load(connection).await
 }
 
-/// A time as a parameter; what lies behind the year 9999 counts as its end.
-pub(crate) fn timestamp(time: UnixMillis) -> DateTime<Utc> {
-    let millis = time.min(UnixMillis::MAX).get();
-    i64::try_from(millis)
-        .ok()
-        .and_then(DateTime::from_timestamp_millis)
-        .unwrap_or(DateTime::<Utc>::MAX_UTC)
+/// So many rows are asked for at a time: about a megabyte.
+const PAGE: u32 = 1000;
+
+/// Page by page, each a question of its own: the time-out of a statement and a pooler's transactions are as long as a page.
+pub(crate) fn stream(
+    pool: Pool,
+    query: RecordQuery,
+) -> impl Stream<Item = Result<Record, StoreError>> + Send + 'static {
+    let first = Some((
+        RecordQuery {
+            limit: PAGE,
+            order: Order::BySequence,
+            ..query
+        },
+        None,
+    ));
+    let pages = stream::try_unfold(first, move |next| {
+        let pool = pool.clone();
+        async move {
+            let Some((query, behind)) = next else {
+                return Ok(None);
+            };
+            let question = query.clone();
+            let rows = pool
+                .run(|connection| load(connection, question, behind).boxed())
+                .await?;
+            let next = match rows.last() {
+                Some(last) if rows.len() == PAGE as usize => Some((query, Some(last.place()))),
+                _ => None,
+            };
+            Ok(Some((stream::iter(rows).map(RecordRow::read), next)))
+        }
+    });
+    pages.try_flatten()
 }
 
-async fn with_signatures(
-    connection: &mut AsyncPgConnection,
-    rows: Vec<RecordRow>,
-) -> QueryResult<(Vec<RecordRow>, Vec<SignatureRow>)> {
-    let digests: Vec<&str> = rows.iter().map(|row| row.digest.as_str()).collect();
-    let signatures = eth_price_signatures::table
-        .filter(eth_price_signatures::digest.eq_any(digests))
-        .order((eth_price_signatures::digest, eth_price_signatures::signer))
-        .select(SignatureRow::as_select())
-        .load(connection)
+/// From which to which number records of a feed stand in the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedSpan {
+    /// What is priced.
+    pub feed: Feed,
+    /// The first number: 1, unless the records before it were archived.
+    pub first: u64,
+    /// The last number.
+    pub last: u64,
+}
+
+#[derive(QueryableByName)]
+struct SpanRow {
+    #[diesel(sql_type = Text)]
+    feed: String,
+    #[diesel(sql_type = BigInt)]
+    first: i64,
+    #[diesel(sql_type = BigInt)]
+    last: i64,
+}
+
+/// From feed to feed, each found by the index: however many records there are. The DSL has no recursion.
+const FEEDS: &str = "
+    WITH RECURSIVE listed (feed) AS (
+        (SELECT feed FROM public.eth_prices ORDER BY feed LIMIT 1)
+        UNION ALL
+        SELECT (SELECT next.feed FROM public.eth_prices AS next WHERE next.feed > listed.feed ORDER BY next.feed LIMIT 1)
+        FROM listed WHERE listed.feed IS NOT NULL
+    )
+    SELECT feed,
+        (SELECT min(sequence) FROM public.eth_prices AS record WHERE record.feed = listed.feed) AS first,
+        (SELECT max(sequence) FROM public.eth_prices AS record WHERE record.feed = listed.feed) AS last
+    FROM listed WHERE feed IS NOT NULL";
+
+pub(crate) async fn feeds(pool: &Pool) -> Result<Vec<FeedSpan>, StoreError> {
+    let rows: Vec<SpanRow> = pool
+        .run(|connection| diesel::sql_query(FEEDS).load(connection).boxed())
         .await?;
-    Ok((rows, signatures))
+    let read = |row: SpanRow| -> Result<FeedSpan, String> {
+        Ok(FeedSpan {
+            feed: parse(&row.feed)?,
+            first: row.first.try_into().map_err(|_| "a number below 0")?,
+            last: row.last.try_into().map_err(|_| "a number below 0")?,
+        })
+    };
+    let damaged = |reason| StoreError::Damaged {
+        record: "a feed of eth_prices".to_owned(),
+        reason,
+    };
+    rows.into_iter().map(|row| read(row).map_err(damaged)).collect()
 }
 
-fn join(rows: Vec<RecordRow>, signatures: Vec<SignatureRow>) -> Result<Vec<Record>, StoreError> {
-    let mut by_digest: HashMap<String, Vec<SignatureRow>> = HashMap::new();
-    for signature in signatures {
-        by_digest
-            .entry(signature.digest.clone())
-            .or_default()
-            .push(signature);
-    }
-    rows.into_iter()
-        .map(|row| {
-            let signatures = by_digest.remove(&row.digest).unwrap_or_default();
-            row.with_signatures(signatures)
-        })
-        .collect()
+/// The network whose records stand here; `None` before the first.
+pub(crate) async fn network(pool: &Pool) -> Result<Option<String>, StoreError> {
+    pool.run(|connection| {
+        quorate_settings::table
+            .select(quorate_settings::network)
+            .first(connection)
+            .boxed()
+    })
+    .await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::unix_millis;
 
     #[test]
     fn only_the_programs_own_migrations_fit() {
@@ -333,11 +409,5 @@ mod tests {
             Err(StoreError::SchemaNewer { .. })
         ));
         assert!(matches!(check_version(&[]), Err(StoreError::NotMigrated { .. })));
-    }
-
-    #[test]
-    fn the_last_millisecond_that_can_be_signed_has_a_timestamp() {
-        assert_eq!(unix_millis(timestamp(UnixMillis::MAX)), UnixMillis::MAX);
-        assert_eq!(unix_millis(timestamp(UnixMillis::new(u64::MAX))), UnixMillis::MAX);
     }
 }

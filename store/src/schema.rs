@@ -1,58 +1,41 @@
 // Printed by the diesel CLI (diesel.toml); store/tests/database/schema.rs compares it with a migrated database.
 
-pub mod sql_types {
-    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
-    #[diesel(postgres_type(name = "xid8", schema = "pg_catalog"))]
-    pub struct Xid8;
-}
-
 diesel::table! {
-    use diesel::sql_types::*;
-    use super::sql_types::Xid8;
-
-    eth_prices (id) {
-        id -> Int8,
+    eth_prices (feed, sequence) {
+        sequence -> Int8,
         timestamp -> Timestamptz,
+        written_at -> Timestamptz,
+        next_at -> Timestamptz,
         feed -> Text,
         price -> Numeric,
-        observer -> Text,
-        written_at -> Timestamptz,
-        written_by -> Text,
-        digest -> Text,
-        evidence -> Jsonb,
+        observer -> Bytea,
+        written_by -> Bytea,
+        previous -> Bytea,
+        digest -> Bytea,
         network -> Text,
-        write_window -> Tstzrange,
-        written_in -> Xid8,
+        evidence -> Text,
+        signers -> Array<Nullable<Bytea>>,
+        signatures -> Array<Nullable<Bytea>>,
+        validators -> Array<Nullable<Bool>>,
     }
 }
 
 diesel::table! {
-    eth_price_signatures (digest, signer) {
-        digest -> Text,
-        signer -> Text,
-        signature -> Text,
-        validator -> Bool,
-    }
-}
-
-diesel::table! {
-    eth_price_equivocations (first_digest, second_digest) {
-        observer -> Text,
-        feed -> Text,
-        network -> Text,
-        first_digest -> Text,
-        first_timestamp -> Timestamptz,
-        first_price -> Numeric,
-        first_evidence -> Jsonb,
-        first_signature -> Text,
-        second_digest -> Text,
-        second_timestamp -> Timestamptz,
-        second_price -> Numeric,
-        second_evidence -> Jsonb,
-        second_signature -> Text,
-        moment -> Interval,
-        found_by -> Text,
+    eth_prices_lost (digest) {
+        sequence -> Int8,
+        timestamp -> Timestamptz,
         found_at -> Timestamptz,
+        feed -> Text,
+        price -> Numeric,
+        observer -> Bytea,
+        found_by -> Bytea,
+        previous -> Bytea,
+        digest -> Bytea,
+        network -> Text,
+        evidence -> Text,
+        signers -> Array<Nullable<Bytea>>,
+        signatures -> Array<Nullable<Bytea>>,
+        validators -> Array<Nullable<Bool>>,
     }
 }
 
@@ -72,6 +55,16 @@ diesel::table! {
         min_signatures -> Int4,
         only_row -> Bool,
         min_validators -> Int4,
+        network -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    quorate_signer_keys (address) {
+        address -> Bytea,
+        key -> Bytea,
+        xs -> Array<Nullable<Numeric>>,
+        ys -> Array<Nullable<Numeric>>,
     }
 }
 
@@ -81,5 +74,3 @@ diesel::table! {
         run_on -> Timestamp,
     }
 }
-
-diesel::allow_tables_to_appear_in_same_query!(eth_prices, eth_price_signatures);

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
+use futures::Stream;
 use quorate_protocol::{
     Address, Certificate, Digest, Feed, LastRecord, Network, ProvenEquivocation, Record, WriteOutcome,
 };
@@ -11,9 +12,10 @@ use crate::{
     database_url::DatabaseUrl,
     equivocation::{self, Equivocation, EquivocationQuery},
     error::StoreError,
-    member::{self, Member},
+    member::{self, Member, Membership},
     pool::Pool,
-    read::{self, RecordQuery},
+    read::{self, FeedSpan, RecordQuery},
+    record::CertificateRow,
     settings::Settings,
     write,
 };
@@ -94,10 +96,27 @@ impl Store {
         network: &Network,
         validators: &BTreeSet<Address>,
     ) -> WriteOutcome {
-        write::write(&self.pool, certificate, writer, network, validators).await
+        let row = CertificateRow::new(certificate, writer, network, validators);
+        write::write(&self.pool, row).await
     }
 
-    /// Keeps the proof that an observer has signed two statements for one window, in the name of `found_by`; `false` if it
+    /// Keeps a record that the database has lost for good, as evidence that its history was forked, in the name of `found_by`;
+    /// `false` if it is known already. `network` must be the one that the certificate was verified for.
+    ///
+    /// What stands in the database, or is older than all that does, is not lost: [`StoreError::Refused`], like what the
+    /// database finds no certificate by its own settings, or too much for a day.
+    pub async fn keep_lost(
+        &self,
+        certificate: &Certificate,
+        network: &Network,
+        found_by: Address,
+        validators: &BTreeSet<Address>,
+    ) -> Result<bool, StoreError> {
+        let row = CertificateRow::new(certificate, found_by, network, validators);
+        write::keep_lost(&self.pool, row).await
+    }
+
+    /// Keeps the proof that an observer has signed two statements for one place in the history, in the name of `found_by`; `false` if it
     /// is known already. `network` must be the one that the proof was verified for.
     ///
     /// What the database finds no proof by its own settings (and what is too much for a day: 16 of an observer) is
@@ -131,9 +150,38 @@ impl Store {
         }
     }
 
-    /// The records that match, with their signatures.
+    /// The records that match.
     pub async fn records(&self, query: RecordQuery) -> Result<Vec<Record>, StoreError> {
         read::records(&self.pool, query).await
+    }
+
+    /// All records that match, by feed and number, however many: a page at a time is held in memory. The query's order and
+    /// limit have no part in it.
+    pub fn stream(
+        &self,
+        query: RecordQuery,
+    ) -> impl Stream<Item = Result<Record, StoreError>> + Send + 'static {
+        read::stream(self.pool.clone(), query)
+    }
+
+    /// The feeds that have records, and from which to which number.
+    pub async fn feeds(&self) -> Result<Vec<FeedSpan>, StoreError> {
+        read::feeds(&self.pool).await
+    }
+
+    /// The network whose records stand here: the first record has set it. `None` before that.
+    pub async fn network(&self) -> Result<Option<String>, StoreError> {
+        read::network(&self.pool).await
+    }
+
+    /// All who are or were members, and from when to when; none in an open network.
+    pub async fn memberships(&self) -> Result<Vec<Membership>, StoreError> {
+        member::memberships(&self.pool).await
+    }
+
+    /// One record by its feed and number.
+    pub async fn record_at(&self, feed: &Feed, sequence: u64) -> Result<Option<Record>, StoreError> {
+        read::record_at(&self.pool, feed, sequence).await
     }
 
     /// One record by its digest.

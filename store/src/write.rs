@@ -1,120 +1,73 @@
-//! Writing a certificate: one statement, all or nothing.
-
-use std::collections::BTreeSet;
+//! Writing a certificate: one statement, all or nothing. And keeping one that a failover has lost.
 
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryResult,
     prelude::*,
-    sql_types::{Array, Bool, Jsonb, Text, Timestamptz},
+    result::{DatabaseErrorKind, Error},
+    sql_types::{Array, BigInt, Binary, Bool, Text, Timestamptz},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures::FutureExt;
-use quorate_protocol::{Address, Certificate, Network, WriteOutcome};
+use quorate_protocol::WriteOutcome;
 
 use crate::{
     error::{Failure, StoreError, classify},
     pool::Pool,
-    read::{digest_exists, last_record_on, timestamp},
-    record::{evidence_to_json, unix_millis},
+    read::{last_record_on, stands},
+    record::{CertificateRow, unix_millis},
 };
 
-/// Record and signatures in one statement, which is its own transaction: a client that dies leaves none half open, and
-/// the others wait for it no longer than the statement takes. A lost race (the same digest, the same window) inserts nothing
-/// and is no error, which the server would log with the whole statement. The DSL has no statement with two inserts.
+/// The statement is its own transaction: a client that dies leaves none half open, and the others wait for it no longer than
+/// the statement takes. A lost race (the number is taken, the window is closed) inserts nothing and is no error, which the
+/// server would log with the whole statement. The DSL has no typed way to leave a numeric to the server's parser.
 const WRITE: &str = r#"
-    WITH record AS (
-        INSERT INTO public.eth_prices ("timestamp", feed, price, observer, written_by, digest, evidence, network)
-        VALUES ($1, $2, $3::numeric, $4, $5, $6, $7, $8)
-        ON CONFLICT DO NOTHING
-        RETURNING digest, written_at
-    ), signed AS (
-        INSERT INTO public.eth_price_signatures (digest, signer, signature, validator)
-        SELECT record.digest, attestation.signer, attestation.signature, attestation.validator
-        FROM record, unnest($9::text[], $10::text[], $11::boolean[]) AS attestation (signer, signature, validator)
-    )
-    SELECT written_at FROM record"#;
+    INSERT INTO public.eth_prices (sequence, "timestamp", feed, price, observer, written_by, previous, digest, network,
+        evidence, signers, signatures, validators)
+    VALUES ($1, $2, $3, $4::numeric, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    ON CONFLICT DO NOTHING
+    RETURNING written_at AS at"#;
+
+/// The same for a record that was lost; what is kept already is kept once.
+const KEEP_LOST: &str = r#"
+    INSERT INTO public.eth_prices_lost (sequence, "timestamp", feed, price, observer, found_by, previous, digest, network,
+        evidence, signers, signatures, validators)
+    VALUES ($1, $2, $3, $4::numeric, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    ON CONFLICT DO NOTHING
+    RETURNING found_at AS at"#;
+
+/// The rule that a record follows the last one. It refuses only what has no place behind the last record as the database
+/// has it: a lost race inserts nothing.
+const FOLLOWS_THE_LAST: &str = "eth_prices_follows_the_last";
 
 #[derive(QueryableByName)]
-struct Written {
+struct Inserted {
     #[diesel(sql_type = Timestamptz)]
-    written_at: DateTime<Utc>,
+    at: DateTime<Utc>,
 }
 
-/// The certificate as the statement's parameters.
-struct Rows {
-    timestamp: DateTime<Utc>,
-    feed: String,
-    price: String,
-    observer: String,
-    written_by: String,
-    digest: String,
-    evidence: serde_json::Value,
-    network: String,
-    signers: Vec<String>,
-    signatures: Vec<String>,
-    validators: Vec<bool>,
-}
-
-impl Rows {
-    fn new(
-        certificate: &Certificate,
-        writer: Address,
-        network: &Network,
-        validators: &BTreeSet<Address>,
-    ) -> serde_json::Result<Self> {
-        let report = certificate.report();
-        let observation = report.observation();
-        Ok(Self {
-            timestamp: timestamp(observation.observed_at()),
-            feed: observation.feed().to_string(),
-            price: observation.price().to_string(),
-            observer: observation.observer().to_string(),
-            written_by: writer.to_string(),
-            digest: certificate.digest().to_string(),
-            evidence: evidence_to_json(observation.evidence())?,
-            network: network.to_string(),
-            signers: report.signatures().keys().map(ToString::to_string).collect(),
-            signatures: report.signatures().values().map(ToString::to_string).collect(),
-            validators: report
-                .signatures()
-                .keys()
-                .map(|signer| validators.contains(signer))
-                .collect(),
-        })
-    }
-}
-
-pub(crate) async fn write(
-    pool: &Pool,
-    certificate: &Certificate,
-    writer: Address,
-    network: &Network,
-    validators: &BTreeSet<Address>,
-) -> WriteOutcome {
-    let rows = match Rows::new(certificate, writer, network, validators) {
-        Ok(rows) => rows,
-        Err(error) => {
-            return WriteOutcome::Refused {
-                reason: error.to_string(),
-            };
-        }
+pub(crate) async fn write(pool: &Pool, row: CertificateRow) -> WriteOutcome {
+    let place = Place {
+        feed: row.feed.clone(),
+        sequence: row.sequence,
+        digest: row.digest.clone(),
     };
-    let (feed, digest) = (rows.feed.clone(), rows.digest.clone());
-    let attempt = pool.attempt(|connection| insert(connection, rows).boxed());
+    let attempt = pool.attempt(|connection| insert(connection, WRITE, row).boxed());
     let error = match attempt.await {
-        Ok(Ok(Some(written))) => {
+        Ok(Ok(Some(inserted))) => {
             return WriteOutcome::Written {
-                written_at: unix_millis(written.written_at),
+                written_at: unix_millis(inserted.at),
             };
         }
-        Ok(Ok(None)) => return in_the_way(pool, feed, digest).await,
+        Ok(Ok(None)) => return in_the_way(pool, place).await,
         Ok(Err(error)) => error,
         Err(error) => return unavailable(error),
     };
     match classify(&error) {
-        Failure::Conflict => in_the_way(pool, feed, digest).await,
+        Failure::Conflict => in_the_way(pool, place).await,
         Failure::Passing(reason) => WriteOutcome::Unavailable { reason },
+        // Nobody's fault: the database has gone back, or has another history. Its last record tells which.
+        Failure::Refusal(_) if is_by(&error, FOLLOWS_THE_LAST) => in_the_way(pool, place).await,
         Failure::Refusal(reason) => WriteOutcome::Refused { reason },
         // Asked only now, so that the usual way costs nothing. If even that is not answered, the trouble may pass.
         Failure::Unclear(reason) => match pool.run(|connection| may_write(connection).boxed()).await {
@@ -122,6 +75,17 @@ pub(crate) async fn write(
             Ok(true) | Err(_) => WriteOutcome::Unavailable { reason },
         },
     }
+}
+
+/// Whether it is new.
+pub(crate) async fn keep_lost(pool: &Pool, row: CertificateRow) -> Result<bool, StoreError> {
+    let kept = pool.run(|connection| insert(connection, KEEP_LOST, row).boxed());
+    kept.await.map(|inserted| inserted.is_some())
+}
+
+fn is_by(error: &Error, rule: &str) -> bool {
+    matches!(error, Error::DatabaseError(DatabaseErrorKind::CheckViolation, information)
+        if information.constraint_name() == Some(rule))
 }
 
 fn unavailable(error: StoreError) -> WriteOutcome {
@@ -133,33 +97,46 @@ fn unavailable(error: StoreError) -> WriteOutcome {
     }
 }
 
-/// Nothing, if another record stands in the way.
-async fn insert(connection: &mut AsyncPgConnection, rows: Rows) -> QueryResult<Option<Written>> {
+/// Nothing, if another row stands in the way.
+async fn insert(
+    connection: &mut AsyncPgConnection,
+    statement: &str,
+    row: CertificateRow,
+) -> QueryResult<Option<Inserted>> {
     // `load` reads to the end of the answer. `get_result` would stop at the first row, and the row comes before the
-    // commit, at which the database counts the signatures.
-    let written: Vec<Written> = diesel::sql_query(WRITE)
-        .bind::<Timestamptz, _>(rows.timestamp)
-        .bind::<Text, _>(rows.feed)
-        .bind::<Text, _>(rows.price)
-        .bind::<Text, _>(rows.observer)
-        .bind::<Text, _>(rows.written_by)
-        .bind::<Text, _>(rows.digest)
-        .bind::<Jsonb, _>(rows.evidence)
-        .bind::<Text, _>(rows.network)
-        .bind::<Array<Text>, _>(rows.signers)
-        .bind::<Array<Text>, _>(rows.signatures)
-        .bind::<Array<Bool>, _>(rows.validators)
+    // triggers that look at what was inserted, and before the commit.
+    let inserted: Vec<Inserted> = diesel::sql_query(statement)
+        .bind::<BigInt, _>(row.sequence)
+        .bind::<Timestamptz, _>(row.timestamp)
+        .bind::<Text, _>(row.feed)
+        .bind::<Text, _>(row.price)
+        .bind::<Binary, _>(row.observer)
+        .bind::<Binary, _>(row.by)
+        .bind::<Binary, _>(row.previous)
+        .bind::<Binary, _>(row.digest)
+        .bind::<Text, _>(row.network)
+        .bind::<Text, _>(row.evidence)
+        .bind::<Array<Binary>, _>(row.signers)
+        .bind::<Array<Binary>, _>(row.signatures)
+        .bind::<Array<Bool>, _>(row.validators)
         .load(connection)
         .await?;
-    Ok(written.into_iter().next())
+    Ok(inserted.into_iter().next())
 }
 
-/// What the write conflicted with: the same record, or one within the window.
-async fn in_the_way(pool: &Pool, feed: String, digest: String) -> WriteOutcome {
+/// What a write was about.
+struct Place {
+    feed: String,
+    sequence: i64,
+    digest: Vec<u8>,
+}
+
+/// What the write conflicted with: the same record, or another one.
+async fn in_the_way(pool: &Pool, place: Place) -> WriteOutcome {
     let found = pool.run(|connection| {
         async move {
-            let exists = digest_exists(connection, &digest).await?;
-            let last = last_record_on(connection, &feed).await?;
+            let exists = stands(connection, &place.feed, place.sequence, &place.digest).await?;
+            let last = last_record_on(connection, &place.feed).await?;
             // A damaged last record still means that the window is closed.
             Ok((exists, last.unwrap_or(None)))
         }
@@ -168,7 +145,7 @@ async fn in_the_way(pool: &Pool, feed: String, digest: String) -> WriteOutcome {
     match found.await {
         Ok((true, last)) => WriteOutcome::Duplicate { last },
         Ok((false, last)) => WriteOutcome::TooSoon { last },
-        // Not knowing which of the two, it is tried again: the digest is unique.
+        // Not knowing which of the two, it is tried again: a number stands once.
         Err(error) => unavailable(error),
     }
 }
@@ -179,12 +156,10 @@ struct Privilege {
     granted: bool,
 }
 
-/// Whether the tables are there and this role may insert into them.
+/// Whether the table is there and this role may insert into it.
 async fn may_write(connection: &mut AsyncPgConnection) -> QueryResult<bool> {
     let privilege: Privilege = diesel::sql_query(
-        "SELECT coalesce(
-            has_any_column_privilege(to_regclass('public.eth_prices')::oid, 'INSERT')
-            AND has_any_column_privilege(to_regclass('public.eth_price_signatures')::oid, 'INSERT'), false) AS granted",
+        "SELECT coalesce(has_any_column_privilege(to_regclass('public.eth_prices')::oid, 'INSERT'), false) AS granted",
     )
     .get_result(connection)
     .await?;

@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use quorate_protocol::{Attestation, Observation, ProvenEquivocation, UnixMillis, VerifiedReport};
+use quorate_protocol::{Attestation, Link, Observation, ProvenEquivocation, UnixMillis, VerifiedReport};
 use quorate_store::{
     Equivocation, EquivocationFault, EquivocationQuery, Member, MigrateOptions, Store, StoreError, migrate,
 };
 
-use crate::support::{
-    Database, LONG, attempt, connect, count, database, evidence, key, network, now, signer, store,
-};
+use crate::support::{Database, LONG, attempt, connect, count, database, evidence, key, network, now, store};
 
 fn report(number: u8, price: &str, observed_at: UnixMillis) -> VerifiedReport {
     let observer = key(number);
     let observation = Observation::new(
         "ETH/USD".parse().unwrap(),
+        Link::FIRST,
         observed_at,
         observer.address(),
         evidence(price),
@@ -56,6 +55,7 @@ async fn a_proof_is_kept_once_and_comes_back_and_verifies() {
         (proof.observer, proof.found_by),
         (key(1).address(), key(9).address())
     );
+    assert_eq!((proof.sequence, proof.previous), (1, Link::FIRST.previous()));
     assert_eq!(proof.moment, Duration::from_secs(15));
     assert!(proof.first.digest < proof.second.digest);
     let mut prices = [proof.first.price, proof.second.price].map(|price| price.to_string());
@@ -76,6 +76,7 @@ async fn the_observers_own_signature_is_taken_from_a_report_with_many() {
     let observation = |price| {
         Observation::new(
             "ETH/USD".parse().unwrap(),
+            Link::FIRST,
             UnixMillis::new(now().get()),
             key(3).address(),
             evidence(price),
@@ -129,9 +130,12 @@ async fn the_same_statement_twice_proves_nothing() {
         ("3001", "3000")
     };
     let twice = insert
-        .replace(&second.to_string(), &first.to_string())
+        .replace(&bytes(second.as_bytes()), &bytes(first.as_bytes()))
         .replace(other, price)
-        .replace(&key(1).sign(second).to_string(), &key(1).sign(first).to_string());
+        .replace(
+            &bytes(key(1).sign(second).as_bytes()),
+            &bytes(key(1).sign(first).as_bytes()),
+        );
     let (_, constraint) = attempt(&node, &twice).await.unwrap_err();
     assert_eq!(constraint, "eth_price_equivocations_digests_differ");
 }
@@ -197,11 +201,11 @@ async fn insert_of(database: &Database) -> String {
     let row = owner
         .query_one(
             "DELETE FROM eth_price_equivocations RETURNING format(
-                'INSERT INTO eth_price_equivocations (observer, feed, network, found_by, first_digest, first_timestamp,
-                    first_price, first_evidence, first_signature, second_digest, second_timestamp, second_price,
-                    second_evidence, second_signature)
-                 VALUES (%L, %L, %L, %L, %L, %L, %s, %L, %L, %L, %L, %s, %L, %L);',
-                observer, feed, network, found_by, first_digest, first_timestamp, first_price, first_evidence,
+                'INSERT INTO eth_price_equivocations (observer, feed, sequence, previous, network, found_by, first_digest,
+                    first_timestamp, first_price, first_evidence, first_signature, second_digest, second_timestamp,
+                    second_price, second_evidence, second_signature)
+                 VALUES (%L, %L, %s, %L, %L, %L, %L, %L, %s, %L, %L, %L, %L, %s, %L, %L);',
+                observer, feed, sequence, previous, network, found_by, first_digest, first_timestamp, first_price, first_evidence,
                 first_signature, second_digest, second_timestamp, second_price, second_evidence, second_signature)",
             &[],
         )
@@ -216,11 +220,15 @@ async fn nobody_can_be_slandered_by_a_thief_of_the_nodes_password() {
     let insert = insert_of(&database).await;
     let node = connect(&database.node).await;
     for (from, to) in [
-        (signer(1), signer(2)),
+        (
+            bytes(key(1).address().as_bytes()),
+            bytes(key(2).address().as_bytes()),
+        ),
         ("'ETH/USD'".to_owned(), "'BTC/USD'".to_owned()),
         ("'test'".to_owned(), "'production'".to_owned()),
         (", 3000, ".to_owned(), ", 3002, ".to_owned()),
-        (r#""3000""#.to_owned(), r#""2999""#.to_owned()),
+        ("coinbase 3000 ".to_owned(), "coinbase 2999 ".to_owned()),
+        (bytes(&[0; 32]), bytes(&[1; 32])),
         (", 3001, ".to_owned(), ", 3002, ".to_owned()),
     ] {
         let forged = insert.replace(&from, &to);
@@ -233,8 +241,8 @@ async fn nobody_can_be_slandered_by_a_thief_of_the_nodes_password() {
         );
     }
     // Genuine statements, and a signature that is somebody else's.
-    let signature = key(1).sign(digests(&insert)[0]).to_string();
-    let of_another = key(2).sign(digests(&insert)[0]).to_string();
+    let signature = bytes(key(1).sign(digests(&insert)[0]).as_bytes());
+    let of_another = bytes(key(2).sign(digests(&insert)[0]).as_bytes());
     let forged = insert.replace(&signature, &of_another);
     assert_ne!(forged, insert);
     let (_, constraint) = attempt(&node, &forged).await.unwrap_err();
@@ -260,18 +268,24 @@ async fn nobody_can_be_slandered_by_a_thief_of_the_nodes_password() {
     }
     let stale = format!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; {insert}");
     let (_, constraint) = attempt(&node, &stale).await.unwrap_err();
-    assert_eq!(constraint, "eth_price_equivocations_isolation");
+    assert_eq!(constraint, "eth_price_equivocations_isolation_is_read_committed");
     assert_eq!(count(&node, "eth_price_equivocations").await, 0);
     // Unchanged it is a proof.
     attempt(&node, &insert).await.unwrap();
 }
 
-/// The two digests: the only 32-byte values.
+/// As the database writes them.
+fn bytes(bytes: &[u8]) -> String {
+    format!("\\x{}", const_hex::encode(bytes))
+}
+
+/// The two digests: the only values of 32 bytes but the record that both follow, which is none.
 fn digests(insert: &str) -> Vec<quorate_protocol::Digest> {
     insert
         .split('\'')
-        .filter(|part| part.len() == 66 && part.starts_with("0x"))
-        .map(|part| part.parse().unwrap())
+        .filter_map(|part| part.rsplit_once("\\x"))
+        .filter(|(_, digits)| digits.len() == 64 && digits.contains(|digit| digit != '0'))
+        .map(|(_, digits)| digits.parse().unwrap())
         .collect()
 }
 
@@ -291,6 +305,10 @@ async fn whatever_is_changed_in_a_proof_shows() {
 
     let mut changed = proof.clone();
     changed.network = "production".to_owned();
+    assert!(matches!(changed.verify(), Err(EquivocationFault::Digest { .. })));
+
+    let mut changed = proof.clone();
+    (changed.sequence, changed.previous) = (2, changed.first.digest);
     assert!(matches!(changed.verify(), Err(EquivocationFault::Digest { .. })));
 
     let mut changed = proof.clone();

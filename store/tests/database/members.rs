@@ -110,7 +110,7 @@ async fn a_valid_signature_of_a_stranger_is_refused_where_members_are_listed() {
             .unwrap_err(),
         (
             SqlState::CHECK_VIOLATION,
-            "eth_price_signatures_by_members".to_owned()
+            "eth_prices_signed_by_members".to_owned()
         )
     );
     let outcome = write(&store(&database.node), &certificate("3000", now(), &[5, 6, 7])).await;
@@ -201,7 +201,7 @@ async fn who_is_a_validator_is_the_lists_word_and_not_the_writers() {
     assert_eq!(records[0].validators, BTreeSet::from([key(3).address()]));
     let owner = connect(&database.owner).await;
     let row = owner
-        .query_one("SELECT validators FROM eth_prices_signed", &[])
+        .query_one("SELECT validators FROM eth_prices_hex", &[])
         .await
         .unwrap();
     assert_eq!(row.get::<_, Vec<String>>(0), [signer(3)]);
@@ -213,7 +213,7 @@ async fn a_record_without_validators_shows_an_empty_list() {
     write(&store(&database.node), &certificate("3000", now(), &[1, 2, 3])).await;
     let owner = connect(&database.owner).await;
     let row = owner
-        .query_one("SELECT validators FROM eth_prices_signed", &[])
+        .query_one("SELECT validators FROM eth_prices_hex", &[])
         .await
         .unwrap();
     assert_eq!(row.get::<_, Vec<String>>(0), [""; 0]);

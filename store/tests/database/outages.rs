@@ -6,20 +6,23 @@ use quorate_protocol::WriteOutcome;
 use quorate_store::{PrivateOptions, PrivatePostgres, Store, StoreConfig, StoreError};
 use tokio::time::Instant;
 
-use crate::support::{LONG, RawRecord, certificate, connect, database, database_of, now, store, write};
+use crate::support::{
+    LONG, RawRecord, after, certificate, certificate_at, connect, database, database_of, now, store, write,
+};
 
 #[tokio::test]
 async fn a_stopped_server_is_unavailable_and_writes_again_after_its_return() {
     let mut server = PrivatePostgres::start(&PrivateOptions::default()).unwrap();
     let database = database_of(&server, Duration::from_millis(100)).await;
     let store = store(&database.node);
-    let write_one = async || write(&store, &certificate("3012.45", now(), &[1, 2, 3])).await;
-    let outcome = write_one().await;
+    let first = certificate("3012.45", now(), &[1, 2, 3]);
+    let next = certificate_at(after(&first), "ETH/USD", "3012.46", now(), &[1, 2, 3]);
+    let outcome = write(&store, &first).await;
     assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
 
     server.stop().unwrap();
     for _ in 0..2 {
-        let outcome = write_one().await;
+        let outcome = write(&store, &next).await;
         assert!(matches!(outcome, WriteOutcome::Unavailable { .. }), "{outcome:?}");
     }
     assert!(matches!(
@@ -28,7 +31,7 @@ async fn a_stopped_server_is_unavailable_and_writes_again_after_its_return() {
     ));
 
     server.start_again().unwrap();
-    let outcome = write_one().await;
+    let outcome = write(&store, &next).await;
     assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
     // What was written before is still there.
     assert_eq!(store.records(Default::default()).await.unwrap().len(), 2);

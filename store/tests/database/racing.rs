@@ -9,11 +9,13 @@ use std::{
 };
 
 use futures::future::join_all;
-use quorate_protocol::{UnixMillis, WriteOutcome};
+use quorate_protocol::{Link, WriteOutcome};
 use quorate_store::{DatabaseUrl, PrivateOptions, PrivatePostgres, Store, StoreConfig};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{LONG, certificate, connect, database, database_of, now, store, write};
+use crate::support::{
+    LONG, after, certificate, certificate_at, connect, database, database_of, now, store, write,
+};
 
 const WINDOW: Duration = Duration::from_millis(500);
 const WINDOWS: usize = 4;
@@ -25,16 +27,19 @@ async fn write_in_a_loop(url: DatabaseUrl, number: u8, written: Arc<AtomicUsize>
         pool_size: 1,
         ..StoreConfig::new(url)
     });
-    let mut observed_at = now().get();
+    let mut link = Link::FIRST;
     while written.load(Ordering::SeqCst) < WINDOWS {
         assert!(Instant::now() < deadline, "{written:?} records in all this time");
-        observed_at += 1;
-        let certificate = certificate("3012.45", UnixMillis::new(observed_at), &[number, 101, 102]);
+        let certificate = certificate_at(link, "ETH/USD", "3012.45", now(), &[number, 101, 102]);
         match write(&store, &certificate).await {
             WriteOutcome::Written { .. } => {
                 written.fetch_add(1, Ordering::SeqCst);
+                link = after(&certificate);
             }
-            WriteOutcome::TooSoon { last } => assert!(last.is_some()),
+            WriteOutcome::TooSoon { last } => {
+                let last = last.unwrap();
+                link = Link::after(last.sequence, last.digest);
+            }
             other => panic!("{other:?}"),
         }
         sleep(Duration::from_millis(2)).await;
@@ -42,7 +47,7 @@ async fn write_in_a_loop(url: DatabaseUrl, number: u8, written: Arc<AtomicUsize>
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn racing_writers_write_once_a_window_and_at_least_a_window_apart() {
+async fn racing_writers_write_once_a_window_a_window_apart_and_each_after_the_last() {
     let database = database(WINDOW).await;
     let written = Arc::new(AtomicUsize::new(0));
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -57,15 +62,18 @@ async fn racing_writers_write_once_a_window_and_at_least_a_window_apart() {
     let owner = connect(&database.owner).await;
     let row = owner
         .query_one(
-            "SELECT count(*), count(*) FILTER (WHERE gap < interval '500 milliseconds') FROM (
-                SELECT written_at - lag(written_at) OVER (ORDER BY written_at) AS gap FROM eth_prices) AS gaps",
+            "SELECT count(*), count(*) FILTER (WHERE gap < interval '500 milliseconds'),
+                count(*) FILTER (WHERE sequence <> place OR previous <> before) FROM (
+                SELECT written_at - lag(written_at) OVER in_order AS gap, sequence, previous,
+                    row_number() OVER in_order AS place, lag(digest) OVER in_order AS before
+                FROM eth_prices WINDOW in_order AS (ORDER BY written_at)) AS records",
             &[],
         )
         .await
         .unwrap();
-    let (records, too_close): (i64, i64) = (row.get(0), row.get(1));
+    let (records, too_close, unlinked): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
     assert_eq!(usize::try_from(records).unwrap(), written.load(Ordering::SeqCst));
-    assert_eq!(too_close, 0);
+    assert_eq!((too_close, unlinked), (0, 0));
 }
 
 #[tokio::test]

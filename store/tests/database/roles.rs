@@ -32,18 +32,8 @@ async fn a_node_cannot_update_a_record() {
 }
 
 #[tokio::test]
-async fn a_node_cannot_update_a_signature() {
-    assert_forbidden("UPDATE eth_price_signatures SET signer = lower(signer)").await;
-}
-
-#[tokio::test]
 async fn a_node_cannot_delete_a_record() {
     assert_forbidden("DELETE FROM eth_prices").await;
-}
-
-#[tokio::test]
-async fn a_node_cannot_delete_a_signature() {
-    assert_forbidden("DELETE FROM eth_price_signatures").await;
 }
 
 #[tokio::test]
@@ -55,7 +45,7 @@ async fn a_node_cannot_truncate() {
 fn insert_with(column: &str, value: &str) -> String {
     let insert = RawRecord::good(2).insert();
     insert
-        .replace("(timestamp,", &format!("({column}, timestamp,"))
+        .replace("(sequence,", &format!("({column}, sequence,"))
         .replace("VALUES (", &format!("VALUES ({value}, "))
 }
 
@@ -65,19 +55,14 @@ async fn a_node_cannot_choose_its_own_written_at() {
 }
 
 #[tokio::test]
-async fn a_node_cannot_choose_its_own_write_window() {
-    assert_forbidden(&insert_with("write_window", "tstzrange(now(), now())")).await;
+async fn a_node_cannot_choose_the_end_of_its_window() {
+    assert_forbidden(&insert_with("next_at", "now()")).await;
 }
 
 #[tokio::test]
-async fn a_node_cannot_choose_its_own_transaction_number() {
-    assert_forbidden(&insert_with("written_in", "'1'::xid8")).await;
-}
-
-#[tokio::test]
-async fn a_node_cannot_choose_its_own_id() {
-    let insert = insert_with("id", "1");
-    assert_forbidden(&insert.replace("VALUES", "OVERRIDING SYSTEM VALUE VALUES")).await;
+async fn a_node_cannot_put_keys_of_its_own_among_the_known_ones() {
+    assert_forbidden("INSERT INTO quorate_signer_keys SELECT * FROM quorate_signer_keys").await;
+    assert_forbidden("SELECT quorate_keep_key('x')").await;
 }
 
 #[tokio::test]
@@ -109,14 +94,11 @@ async fn a_node_cannot_switch_triggers_off() {
 async fn the_trigger_overrides_even_the_owners_written_at() {
     let database = database(LONG).await;
     let owner = connect(&database.owner).await;
-    let record = RawRecord::good(2);
     let insert = insert_with("written_at", "'2000-01-01'");
-    attempt(&owner, &format!("{insert}{}", record.insert_signatures()))
-        .await
-        .unwrap();
+    attempt(&owner, &insert).await.unwrap();
     let row = owner
         .query_one(
-            "SELECT written_at > now() - interval '1 minute' AND lower(write_window) = written_at FROM eth_prices",
+            "SELECT written_at > now() - interval '1 minute' AND next_at = written_at + interval '1 hour' FROM eth_prices",
             &[],
         )
         .await
@@ -162,11 +144,12 @@ async fn the_node_role_can_do_its_work() {
     RawRecord::good(1).write(&node).await.unwrap();
     let row = node
         .query_one(
-            "SELECT signature_count, signatures ->> $1 FROM eth_prices_signed",
+            "SELECT signature_count, signatures ->> $1 FROM eth_prices_hex",
             &[&signer(3)],
         )
         .await
         .unwrap();
-    assert_eq!(row.get::<_, i64>(0), 3);
-    assert_eq!(row.get::<_, String>(1), RawRecord::good(1).signatures[2].1);
+    assert_eq!(row.get::<_, i32>(0), 3);
+    let (_, expected) = crate::support::signature(3, &RawRecord::good(1).digest);
+    assert_eq!(row.get::<_, String>(1), expected);
 }

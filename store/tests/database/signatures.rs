@@ -1,7 +1,7 @@
 //! The database's own Keccak-256, digests and key recovery, held against libsecp256k1 and the golden vectors.
 
 use quorate_protocol::{
-    Address, Digest, Evidence, NodeKey, Observation, Quote, Signature, UnixMillis, keccak256,
+    Address, Digest, Evidence, Link, NodeKey, Observation, Quote, Signature, UnixMillis, keccak256,
 };
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -14,31 +14,33 @@ async fn reader() -> Client {
 }
 
 /// What the database recovers from each of these.
-async fn recovered(client: &Client, pairs: &[(Digest, Signature)]) -> Vec<Option<String>> {
-    let digests: Vec<String> = pairs.iter().map(|(digest, _)| digest.to_string()).collect();
-    let signatures: Vec<String> = pairs.iter().map(|(_, signature)| signature.to_string()).collect();
+async fn recovered(client: &Client, pairs: &[(Digest, Signature)]) -> Vec<Option<Address>> {
+    let digests: Vec<&[u8]> = pairs.iter().map(|(digest, _)| &digest.as_bytes()[..]).collect();
+    let signatures: Vec<&[u8]> = pairs
+        .iter()
+        .map(|(_, signature)| &signature.as_bytes()[..])
+        .collect();
     let rows = client
         .query(
             "SELECT quorate_recover(digest, signature)
-             FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS pair (digest, signature, place) ORDER BY place",
+             FROM unnest($1::bytea[], $2::bytea[]) WITH ORDINALITY AS pair (digest, signature, place) ORDER BY place",
             &[&digests, &signatures],
         )
         .await
         .unwrap();
-    rows.iter().map(|row| row.get(0)).collect()
+    let address = |bytes: &[u8]| Address::new(bytes.try_into().unwrap());
+    rows.iter()
+        .map(|row| row.get::<_, Option<&[u8]>>(0).map(address))
+        .collect()
 }
 
 /// That the database recovers what libsecp256k1 recovers: the same address, or nobody.
 async fn assert_alike(client: &Client, pairs: &[(Digest, Signature)]) {
-    let expected: Vec<Option<String>> = pairs
+    let expected: Vec<Option<Address>> = pairs
         .iter()
-        .map(|(digest, signature)| signature.recover(*digest).ok().map(lower))
+        .map(|(digest, signature)| signature.recover(*digest).ok())
         .collect();
     assert_eq!(recovered(client, pairs).await, expected);
-}
-
-fn lower(address: Address) -> String {
-    address.to_string().to_lowercase()
 }
 
 /// Numbers that look random and are the same in every run.
@@ -90,6 +92,32 @@ async fn keccak_of_any_length_is_the_programs() {
     }
 }
 
+/// The database's digest of an observation.
+const DIGEST: &str = "
+    SELECT quorate_digest($1, $2, $3, $4, $5::text::numeric,
+        timestamptz 'epoch' + interval '1 millisecond' * ($6::bigint)::double precision, $7, $8)";
+
+async fn digest_of(client: &Client, network: &str, observation: &Observation) -> Digest {
+    let link = observation.link();
+    let row = client
+        .query_one(
+            DIGEST,
+            &[
+                &network,
+                &observation.feed().as_str(),
+                &i64::try_from(link.sequence()).unwrap(),
+                &link.previous().as_bytes().as_slice(),
+                &observation.price().to_string(),
+                &i64::try_from(observation.observed_at().get()).unwrap(),
+                &observation.observer().as_bytes().as_slice(),
+                &observation.evidence().canonical(),
+            ],
+        )
+        .await
+        .unwrap();
+    Digest::new(row.get::<_, &[u8]>(0).try_into().unwrap())
+}
+
 #[tokio::test]
 async fn the_golden_vectors_are_digested_and_recovered() {
     let vectors: Value =
@@ -98,37 +126,26 @@ async fn the_golden_vectors_are_digested_and_recovered() {
     let client = reader().await;
     for case in vectors["cases"].as_array().unwrap() {
         let observation = &case["observation"];
-        let quotes: Vec<Value> = observation["quotes"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|quote| serde_json::json!({ "source": quote[0], "price": quote[1], "at": quote[2] }))
-            .collect();
-        let row = client
-            .query_one(
-                "SELECT quorate_digest($1, $2, $3::text::numeric,
-                    timestamptz 'epoch' + interval '1 millisecond' * ($4::bigint)::double precision, $5, $6::text::jsonb)",
-                &[
-                    &network,
-                    &observation["feed"].as_str().unwrap(),
-                    &observation["price"].as_str().unwrap(),
-                    &observation["observed_at"].as_i64().unwrap(),
-                    &observation["observer"].as_str().unwrap(),
-                    &Value::Array(quotes).to_string(),
-                ],
-            )
-            .await
-            .unwrap();
+        let quotes = observation["quotes"].clone();
+        let link = Link::new(
+            observation["sequence"].as_u64().unwrap(),
+            observation["previous"].as_str().unwrap().parse().unwrap(),
+        );
+        let observation = Observation::new(
+            observation["feed"].as_str().unwrap().parse().unwrap(),
+            link.unwrap(),
+            UnixMillis::new(observation["observed_at"].as_u64().unwrap()),
+            observation["observer"].as_str().unwrap().parse().unwrap(),
+            serde_json::from_value(quotes).unwrap(),
+        );
         let digest = case["digest"].as_str().unwrap();
-        assert_eq!(row.get::<_, String>(0), digest, "{}", case["name"]);
+        let computed = digest_of(&client, network, &observation).await;
+        assert_eq!(computed.to_string(), digest, "{}", case["name"]);
         for (signer, signature) in case["signatures"].as_object().unwrap() {
-            let pair = (
-                digest.parse().unwrap(),
-                signature.as_str().unwrap().parse().unwrap(),
-            );
+            let pair = (computed, signature.as_str().unwrap().parse().unwrap());
             assert_eq!(
                 recovered(&client, &[pair]).await,
-                [Some(signer.to_lowercase())],
+                [Some(signer.parse().unwrap())],
                 "{}",
                 case["name"]
             );
@@ -153,69 +170,143 @@ async fn any_observation_has_the_programs_digest() {
                 at: UnixMillis::new(u64::from(bytes[5]) << (bytes[6] % 56)),
             })
             .collect();
-        let observed_at = UnixMillis::new(u64::from(number) * 6_335_057_519_999);
+        let sequence = (1 + u64::from(bytes[7])) << (bytes[8] % 55);
         let observation = Observation::new(
             "ETH/USD".parse().unwrap(),
-            observed_at,
+            Link::after(sequence - 1, hash("previous", number)),
+            UnixMillis::new(u64::from(number) * 6_335_057_519_999),
             NodeKey::generate().address(),
             Evidence::sorted(quotes).unwrap(),
         );
-        let quotes: Vec<Value> = observation
-            .evidence()
-            .quotes()
-            .iter()
-            .map(|quote| serde_json::json!({ "source": quote.source, "price": quote.price, "at": quote.at }))
-            .collect();
-        let row = client
-            .query_one(
-                "SELECT quorate_digest('test', 'ETH/USD', $1::text::numeric,
-                    timestamptz 'epoch' + interval '1 millisecond' * ($2::bigint)::double precision, $3, $4::text::jsonb)",
-                &[
-                    &observation.price().to_string(),
-                    &i64::try_from(observed_at.get()).unwrap(),
-                    &observation.observer().to_string(),
-                    &Value::Array(quotes).to_string(),
-                ],
-            )
-            .await
-            .unwrap();
-        let expected = observation.digest(network()).to_string();
-        assert_eq!(row.get::<_, String>(0), expected, "{observation:?}");
+        let expected = observation.digest(network());
+        assert_eq!(
+            digest_of(&client, "test", &observation).await,
+            expected,
+            "{observation:?}"
+        );
     }
+}
+
+/// Lets the database keep the public keys with these numbers.
+async fn know(owner: &Client, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        let digest = hash("digest", number);
+        let signature = numbered_key(number).sign(digest);
+        let keep = "SELECT quorate_keep_key(quorate_recover_key($1, $2))";
+        let (digest, signature) = (digest.as_bytes().as_slice(), signature.as_bytes().as_slice());
+        owner.execute(keep, &[&digest, &signature]).await.unwrap();
+    }
+}
+
+fn numbered_key(number: u32) -> NodeKey {
+    NodeKey::from_bytes(*hash("key", number).as_bytes()).unwrap()
+}
+
+/// Whether the database takes each for the signer's signature over the digest.
+async fn signed(client: &Client, claims: &[(Digest, Signature, Address)]) -> Vec<bool> {
+    let digests: Vec<&[u8]> = claims.iter().map(|claim| &claim.0.as_bytes()[..]).collect();
+    let signatures: Vec<&[u8]> = claims.iter().map(|claim| &claim.1.as_bytes()[..]).collect();
+    let signers: Vec<&[u8]> = claims.iter().map(|claim| &claim.2.as_bytes()[..]).collect();
+    let rows = client
+        .query(
+            "SELECT quorate_is_signed(digest, signature, signer) FROM unnest($1::bytea[], $2::bytea[], $3::bytea[])
+                WITH ORDINALITY AS claim (digest, signature, signer, place) ORDER BY place",
+            &[&digests, &signatures, &signers],
+        )
+        .await
+        .unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
 }
 
 #[tokio::test]
-async fn the_spelling_of_a_price_does_not_change_its_digest() {
-    let client = reader().await;
-    let digest = "SELECT quorate_digest('test', 'ETH/USD', 3000.50, 'epoch', $1, $2::text::jsonb)";
-    let observer = key(1).address().to_string();
-    for spelling in ["3000.5", "3000.500", "03000.5"] {
-        let evidence = format!(
-            r#"[{{"at":1700000000123, "source":"coinbase","price":"{spelling}"}},
-                {{"source":"kraken","price":"3000.5","at":1700000000123}}]"#
-        );
-        let row = client.query_one(digest, &[&observer, &evidence]).await.unwrap();
-        let expected = Observation::new(
-            "ETH/USD".parse().unwrap(),
-            UnixMillis::new(0),
-            key(1).address(),
-            evidence_of_two(),
-        );
-        assert_eq!(row.get::<_, String>(0), expected.digest(network()).to_string());
+async fn a_signature_verifies_with_a_known_key_as_without_it() {
+    let database = database(LONG).await;
+    let (owner, client) = (connect(&database.owner).await, connect(&database.node).await);
+    let mut claims = vec![];
+    for number in 0..40 {
+        // Four keys.
+        let (signer, other) = (number % 4, (number + 1) % 4);
+        let digest = hash("message", number);
+        let signature = numbered_key(signer).sign(digest);
+        let address = numbered_key(signer).address();
+        claims.push((digest, signature, address));
+        claims.push((hash("message", number + 1), signature, address));
+        claims.push((digest, signature, numbered_key(other).address()));
+        // The other point with the same x.
+        let mut turned = *signature.as_bytes();
+        turned[64] = 55 - turned[64];
+        claims.push((digest, Signature::new(turned), address));
+        let mut changed = *signature.as_bytes();
+        changed[usize::try_from(number).unwrap()] ^= 1;
+        claims.push((digest, Signature::new(changed), address));
     }
+    let expected: Vec<bool> = claims
+        .iter()
+        .map(|(digest, signature, signer)| signature.recover(*digest) == Ok(*signer))
+        .collect();
+    assert_eq!(expected.iter().filter(|&&genuine| genuine).count(), 40);
+    assert_eq!(signed(&client, &claims).await, expected);
+    know(&owner, 0..4).await;
+    let row = owner
+        .query_one("SELECT count(*) FROM quorate_signer_keys", &[])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, i64>(0), 5, "four and the generator");
+    assert_eq!(signed(&client, &claims).await, expected);
 }
 
-fn evidence_of_two() -> Evidence {
-    evidence("3000.5")
+#[tokio::test]
+async fn each_record_lets_one_more_of_its_signers_be_known() {
+    let database = database(LONG).await;
+    let (owner, node) = (connect(&database.owner).await, connect(&database.node).await);
+    let known = async || -> i64 {
+        let count = "SELECT count(*) FROM quorate_signer_keys";
+        owner.query_one(count, &[]).await.unwrap().get(0)
+    };
+    for (number, feed) in ["AA/USD", "BB/USD", "CC/USD", "DD/USD"].iter().enumerate() {
+        crate::support::RawRecord::of(feed, evidence("1"), 1)
+            .write(&node)
+            .await
+            .unwrap();
+        assert_eq!(usize::try_from(known().await).unwrap(), 2 + number.min(2));
+    }
+    // Emptied, it fills again, the generator not being missed.
+    owner.batch_execute("TRUNCATE quorate_signer_keys").await.unwrap();
+    crate::support::RawRecord::of("EE/USD", evidence("1"), 1)
+        .write(&node)
+        .await
+        .unwrap();
+    assert_eq!(known().await, 1);
+}
+
+#[tokio::test]
+async fn the_sum_is_right_where_points_meet() {
+    let client = reader().await;
+    // With V = U the sum u * U + v * V is (u + v) * U: here 2 G by a doubling on the way, and infinity.
+    let sum = "
+        SELECT encode(quorate_word(sum.x), 'hex') FROM quorate_signer_keys AS g,
+            quorate_sum(quorate_word($1::text::numeric), g.xs, g.ys, quorate_word($2::text::numeric), g.xs, g.ys) AS sum";
+    let order = "115792089237316195423570985008687907852837564279074904382605163141518161494337";
+    let x_of =
+        async |u: &str, v: &str| -> Option<String> { client.query_one(sum, &[&u, &v]).await.unwrap().get(0) };
+    let two_g = "c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5";
+    assert_eq!(x_of("1", "1").await.as_deref(), Some(two_g));
+    assert_eq!(x_of("2", "0").await.as_deref(), Some(two_g));
+    assert_eq!(
+        x_of("4294967296", "4294967296").await,
+        x_of("8589934592", "0").await
+    );
+    let below = format!("{}6", &order[..order.len() - 1]);
+    assert_eq!(x_of("1", &below).await, None);
+    assert_eq!(x_of("0", "0").await, None);
 }
 
 #[tokio::test]
 async fn signatures_of_any_key_recover_as_libsecp256k1_has_it() {
     let pairs: Vec<(Digest, Signature)> = (0..100)
         .map(|number| {
-            let key = NodeKey::from_bytes(*hash("key", number).as_bytes()).unwrap();
             let digest = hash("digest", number);
-            (digest, key.sign(digest))
+            (digest, numbered_key(number).sign(digest))
         })
         .collect();
     let client = reader().await;
@@ -312,22 +403,28 @@ async fn a_sum_at_infinity_is_nobody_and_a_doubling_on_the_way_is_right() {
 
 #[tokio::test]
 async fn what_is_no_digest_and_no_signature_is_nobody_and_no_error() {
-    let client = reader().await;
+    let database = database(LONG).await;
+    let (owner, client) = (connect(&database.owner).await, connect(&database.node).await);
+    know(&owner, 0..1).await;
     let digest = hash("digest", 0);
-    let signature = key(1).sign(digest).to_string();
-    let upper = signature.to_uppercase();
+    let signature = *numbered_key(0).sign(digest).as_bytes();
+    let long = [&signature[..], &[0]].concat();
+    let signer = numbered_key(0).address();
     for (digest, signature) in [
-        ("", signature.as_str()),
-        ("0x12", &signature),
-        (&digest.to_string(), ""),
-        (&digest.to_string(), &signature[..130]),
-        (&digest.to_string(), &upper),
-        (&digest.to_string(), "0xzz"),
+        (&[][..], &signature[..]),
+        (&[0x12], &signature),
+        (digest.as_bytes(), &[]),
+        (digest.as_bytes(), &signature[..64]),
+        (digest.as_bytes(), &long),
     ] {
         let row = client
-            .query_one("SELECT quorate_recover($1, $2)", &[&digest, &signature])
+            .query_one(
+                "SELECT quorate_recover($1, $2), quorate_is_signed($1, $2, $3)",
+                &[&digest, &signature, &signer.as_bytes().as_slice()],
+            )
             .await
             .unwrap();
-        assert_eq!(row.get::<_, Option<String>>(0), None, "{digest} {signature}");
+        assert_eq!(row.get::<_, Option<&[u8]>>(0), None, "{digest:?} {signature:?}");
+        assert!(!row.get::<_, bool>(1));
     }
 }

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, sync::OnceLock, time::Duration};
 
-use quorate_protocol::{Certificate, Evidence, Network, NodeKey, Observation, UnixMillis, WriteOutcome};
+use quorate_protocol::{
+    Certificate, Evidence, Link, Network, NodeKey, Observation, UnixMillis, WriteOutcome,
+};
 use quorate_store::{DatabaseUrl, PrivatePostgres, Store, StoreConfig};
 use quorate_testkit::builders::{self, certify, quote, sign};
 pub(crate) use quorate_testkit::{
@@ -46,12 +48,30 @@ pub(crate) fn evidence(price: &str) -> Evidence {
     .unwrap()
 }
 
-/// A certificate for `ETH/USD`, observed by the first signer.
+/// A certificate for the first record of `ETH/USD`, observed by the first signer.
 pub(crate) fn certificate(price: &str, observed_at: UnixMillis, signers: &[u8]) -> Certificate {
     certificate_for("ETH/USD", price, observed_at, signers)
 }
 
+/// The same for another feed.
 pub(crate) fn certificate_for(
+    feed: &str,
+    price: &str,
+    observed_at: UnixMillis,
+    signers: &[u8],
+) -> Certificate {
+    certificate_at(Link::FIRST, feed, price, observed_at, signers)
+}
+
+/// The place behind this certificate.
+pub(crate) fn after(certificate: &Certificate) -> Link {
+    let link = certificate.report().observation().link();
+    Link::after(link.sequence(), certificate.digest())
+}
+
+/// The same for another place in the feed's history.
+pub(crate) fn certificate_at(
+    link: Link,
     feed: &str,
     price: &str,
     observed_at: UnixMillis,
@@ -60,6 +80,7 @@ pub(crate) fn certificate_for(
     let observer = key(signers[0]);
     let observation = Observation::new(
         feed.parse().unwrap(),
+        link,
         observed_at,
         observer.address(),
         evidence(price),
@@ -76,9 +97,11 @@ pub(crate) async fn write(store: &Store, certificate: &Certificate) -> WriteOutc
         .await
 }
 
-/// A record as a client with the node's password would write it: every value its own choice.
+/// A record as a client with the node's password would write it: every value its own choice, in SQL.
 #[derive(Clone)]
 pub(crate) struct RawRecord {
+    pub(crate) sequence: i64,
+    pub(crate) previous: String,
     pub(crate) digest: String,
     /// An SQL expression.
     pub(crate) timestamp: String,
@@ -91,8 +114,9 @@ pub(crate) struct RawRecord {
     pub(crate) signatures: Vec<(String, String)>,
 }
 
+/// `0x…` text, as the views show it.
 pub(crate) fn signer(number: u8) -> String {
-    key(number).address().to_string()
+    hex(key(number).address().as_bytes())
 }
 
 /// The signer's text, and its signature over the digest.
@@ -101,31 +125,47 @@ pub(crate) fn signature(number: u8, digest: &str) -> (String, String) {
     (signer(number), signature.to_string())
 }
 
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const_hex::encode_prefixed(bytes)
+}
+
+/// `0x…` text as a literal of the database.
+pub(crate) fn bytea(text: &str) -> String {
+    format!("decode('{}', 'hex')", text.trim_start_matches("0x"))
+}
+
+fn array(texts: impl Iterator<Item = String>, kind: &str) -> String {
+    let texts: Vec<String> = texts.collect();
+    format!("ARRAY[{}]::{kind}[]", texts.join(", "))
+}
+
 impl RawRecord {
-    /// One that the database accepts: observed and signed by key 1, signed by keys 2 and 3. The same number is the same
-    /// record.
+    /// One that the database accepts as the first of `ETH/USD`: observed and signed by key 1, signed by keys 2 and 3. The same
+    /// number is the same record.
     pub(crate) fn good(number: u8) -> Self {
         Self::of("ETH/USD", evidence("3000.5"), number)
     }
 
     /// The same of another feed or with other evidence.
     pub(crate) fn of(feed: &str, evidence: Evidence, number: u8) -> Self {
+        Self::at(Link::FIRST, feed, evidence, number)
+    }
+
+    /// The same for another place in the history.
+    pub(crate) fn at(link: Link, feed: &str, evidence: Evidence, number: u8) -> Self {
         static START: OnceLock<UnixMillis> = OnceLock::new();
         let observed_at = UnixMillis::new(START.get_or_init(now).get() - u64::from(number));
-        let observation = Observation::new(feed.parse().unwrap(), observed_at, key(1).address(), evidence);
+        let observation = Observation::new(
+            feed.parse().unwrap(),
+            link,
+            observed_at,
+            key(1).address(),
+            evidence,
+        );
         let digest = observation.digest(network()).to_string();
-        let quotes: Vec<String> = observation
-            .evidence()
-            .quotes()
-            .iter()
-            .map(|quote| {
-                format!(
-                    r#"{{"source":"{}","price":"{}","at":{}}}"#,
-                    quote.source, quote.price, quote.at
-                )
-            })
-            .collect();
-        Self {
+        let record = Self {
+            sequence: link.sequence().try_into().unwrap(),
+            previous: link.previous().to_string(),
             timestamp: format!(
                 "to_timestamp({}.{:03})",
                 observed_at.get() / 1000,
@@ -134,11 +174,17 @@ impl RawRecord {
             feed: feed.to_owned(),
             price: observation.price().to_string(),
             observer: signer(1),
-            evidence: format!("[{}]", quotes.join(",")),
+            evidence: observation.evidence().canonical(),
             network: network().to_string(),
-            signatures: [1, 2, 3].map(|number| signature(number, &digest)).to_vec(),
+            signatures: vec![],
             digest,
-        }
+        };
+        record.signed_by(&[1, 2, 3])
+    }
+
+    /// The place behind this record.
+    pub(crate) fn next(&self) -> Link {
+        Link::after(self.sequence.try_into().unwrap(), self.digest.parse().unwrap())
     }
 
     /// With the genuine signatures of these.
@@ -147,44 +193,61 @@ impl RawRecord {
             .iter()
             .map(|&number| signature(number, &self.digest))
             .collect();
+        self.signatures.sort();
         self
+    }
+
+    /// The columns that a node fills in; `by` is its own name.
+    pub(crate) fn columns(by: &str) -> String {
+        format!(
+            "sequence, timestamp, feed, price, observer, {by}, previous, digest, network, evidence, signers, signatures, \
+             validators"
+        )
+    }
+
+    pub(crate) fn values(&self) -> String {
+        let (signers, signatures) = (
+            self.signatures.iter().map(|(signer, _)| bytea(signer)),
+            self.signatures.iter().map(|(_, signature)| bytea(signature)),
+        );
+        format!(
+            "{}, {}, '{}', {}, {}, {}, {}, {}, '{}', E'{}', {}, {}, {}",
+            self.sequence,
+            self.timestamp,
+            self.feed,
+            self.price,
+            bytea(&self.observer),
+            bytea(&signer(9)),
+            bytea(&self.previous),
+            bytea(&self.digest),
+            self.network,
+            self.evidence.replace('\n', "\\n"),
+            array(signers, "bytea"),
+            array(signatures, "bytea"),
+            array(self.signatures.iter().map(|_| "false".to_owned()), "boolean"),
+        )
     }
 
     pub(crate) fn insert(&self) -> String {
         format!(
-            "INSERT INTO eth_prices (timestamp, feed, price, observer, written_by, digest, evidence, network)
-             VALUES ({}, '{}', {}, '{}', '{}', '{}', '{}', '{}');",
-            self.timestamp,
-            self.feed,
-            self.price,
-            self.observer,
-            signer(9),
-            self.digest,
-            self.evidence,
-            self.network,
+            "INSERT INTO eth_prices ({}) VALUES ({});",
+            Self::columns("written_by"),
+            self.values()
         )
     }
 
-    pub(crate) fn insert_signatures(&self) -> String {
-        self.signatures
-            .iter()
-            .map(|(signer, signature)| {
-                format!(
-                    "INSERT INTO eth_price_signatures (digest, signer, signature)
-                     VALUES ('{}', '{signer}', '{signature}');",
-                    self.digest
-                )
-            })
-            .collect()
-    }
-
-    pub(crate) fn statements(&self) -> String {
-        format!("{}{}", self.insert(), self.insert_signatures())
+    /// As a record that was lost.
+    pub(crate) fn insert_lost(&self) -> String {
+        format!(
+            "INSERT INTO eth_prices_lost ({}) VALUES ({});",
+            Self::columns("found_by"),
+            self.values()
+        )
     }
 
     /// Everything in one transaction; the error's code and constraint if the database refuses.
     pub(crate) async fn write(&self, client: &Client) -> Result<(), (SqlState, String)> {
-        attempt(client, &self.statements()).await
+        attempt(client, &self.insert()).await
     }
 
     /// The constraint that refuses it.

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use quorate_protocol::{UnixMillis, WriteOutcome};
+use quorate_protocol::WriteOutcome;
 use quorate_store::{MigrateOptions, Store, StoreConfig, migrate};
 use tokio::time::timeout;
 
 use crate::support::{
-    LONG, RawRecord, certificate, connect, count, database, key, network, now, store, write,
+    LONG, RawRecord, after, certificate, certificate_at, connect, database, key, network, now, store, write,
 };
 
 #[tokio::test]
@@ -26,13 +26,13 @@ async fn a_certificate_is_written_with_its_signatures() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(last.digest, certificate.digest());
+    assert_eq!((last.sequence, last.digest), (1, certificate.digest()));
+    assert_eq!(last.signatures, 4);
     assert!(last.age < Duration::from_secs(5));
     let record = store.record(&last.digest).await.unwrap().unwrap();
     assert_eq!(record.written_at, written_at);
     assert_eq!(record.written_by, key(2).address());
-    let owner = connect(&database.owner).await;
-    assert_eq!(count(&owner, "eth_price_signatures").await, 4);
+    assert_eq!(record.signatures.len(), 4);
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn the_same_certificate_is_a_duplicate_also_after_its_window() {
     let first = certificate("3012.45", now(), &[1, 2, 3]);
     write(&store, &first).await;
     // Written again and again until the next window is open for another one.
-    let second = certificate("3013", UnixMillis::new(now().get() + 1), &[1, 2, 3]);
+    let second = certificate_at(after(&first), "ETH/USD", "3013", now(), &[1, 2, 3]);
     while !matches!(write(&store, &second).await, WriteOutcome::Written { .. }) {}
     tokio::time::sleep(window).await;
     let outcome = store
@@ -93,6 +93,35 @@ async fn another_certificate_in_the_window_is_too_soon_and_learns_the_last_recor
         "{:?}",
         last.age
     );
+    // The same for one that follows it.
+    let next = certificate_at(after(&first), "ETH/USD", "3013", now(), &[2, 1, 3]);
+    let outcome = write(&store, &next).await;
+    assert!(
+        matches!(&outcome, WriteOutcome::TooSoon { last: Some(last) } if last.digest == first.digest()),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_follows_another_history_is_too_soon_and_learns_what_the_database_has() {
+    let database = database(Duration::from_millis(100)).await;
+    let store = store(&database.node);
+    let first = certificate("3012.45", now(), &[1, 2, 3]);
+    write(&store, &first).await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    // As after a failover that has lost records.
+    let lost = certificate_at(after(&first), "ETH/USD", "3013", now(), &[1, 2, 3]);
+    let other = certificate("3012.46", now(), &[1, 2, 3]);
+    for link in [after(&lost), after(&other)] {
+        let ahead = certificate_at(link, "ETH/USD", "3014", now(), &[1, 2, 3]);
+        let outcome = write(&store, &ahead).await;
+        assert!(
+            matches!(&outcome, WriteOutcome::TooSoon { last: Some(last) } if last.digest == first.digest()),
+            "{outcome:?}"
+        );
+    }
+    let outcome = write(&store, &lost).await;
+    assert!(matches!(outcome, WriteOutcome::Written { .. }), "{outcome:?}");
 }
 
 #[tokio::test]

@@ -25,17 +25,23 @@ BEGIN
         public.quorate_settings,
         public.quorate_members,
         public.eth_prices,
-        public.eth_price_signatures,
-        public.eth_prices_signed,
+        public.eth_prices_readable,
+        public.eth_prices_hex,
+        public.eth_prices_lost,
         public.eth_price_equivocations,
+        public.quorate_signer_keys,
         public.__diesel_schema_migrations
     TO quorate_node;
-    GRANT INSERT ("timestamp", feed, price, observer, written_by, digest, evidence, network)
-        ON public.eth_prices TO quorate_node;
-    GRANT INSERT (digest, signer, signature, validator)
-        ON public.eth_price_signatures TO quorate_node;
     GRANT INSERT (
-        observer, feed, network,
+        sequence, "timestamp", feed, price, observer, written_by, previous, digest, network, evidence,
+        signers, signatures, validators
+    ) ON public.eth_prices TO quorate_node;
+    GRANT INSERT (
+        sequence, "timestamp", feed, price, observer, found_by, previous, digest, network, evidence,
+        signers, signatures, validators
+    ) ON public.eth_prices_lost TO quorate_node;
+    GRANT INSERT (
+        observer, feed, sequence, previous, network,
         first_digest, first_timestamp, first_price, first_evidence, first_signature,
         second_digest, second_timestamp, second_price, second_evidence, second_signature,
         found_by
@@ -43,32 +49,48 @@ BEGIN
 
     -- Everybody may call a new function, also one that a restore has made.
     REVOKE ALL ON FUNCTION
+        public.quorate_check_lost_record(),
+        public.quorate_follow_last_record(),
         public.quorate_grant_node_role(),
+        public.quorate_judge_certificate(),
+        public.quorate_keep_key(bytea),
         public.quorate_limit_node_role(),
-        public.quorate_only_with_record(),
-        public.quorate_require_signatures(),
-        public.quorate_stamp_record(),
+        public.quorate_remember_record(),
         public.quorate_verify_equivocation(),
-        public.quorate_verify_record(),
-        public.quorate_verify_signature(),
-        public.quorate_digest(text, text, numeric, timestamptz, text, jsonb),
-        public.quorate_is_member(text, timestamptz),
+        public.quorate_address(bytea),
+        public.quorate_digest(text, text, bigint, bytea, numeric, timestamptz, bytea, text),
+        public.quorate_inverse(numeric, numeric),
+        public.quorate_is_median_of(numeric, text),
+        public.quorate_is_member(bytea, timestamptz),
+        public.quorate_is_signed(bytea, bytea, bytea),
         public.quorate_keccak256(bytea),
+        public.quorate_multiples(bytea),
         public.quorate_number(bytea),
-        public.quorate_power(numeric, numeric, numeric),
-        public.quorate_recover(text, text),
+        public.quorate_read_signature(bytea),
+        public.quorate_recover(bytea, bytea),
+        public.quorate_recover_key(bytea, bytea),
         public.quorate_refuse(text, text, text),
+        public.quorate_require_read_committed(text),
+        public.quorate_sum(bytea, numeric[], numeric[], bytea, numeric[], numeric[]),
         public.quorate_word(numeric)
     FROM PUBLIC;
     -- Computation, so that nodes and readers can check for themselves; nothing of it can change anything.
     GRANT EXECUTE ON FUNCTION
-        public.quorate_digest(text, text, numeric, timestamptz, text, jsonb),
-        public.quorate_is_member(text, timestamptz),
+        public.quorate_address(bytea),
+        public.quorate_digest(text, text, bigint, bytea, numeric, timestamptz, bytea, text),
+        public.quorate_inverse(numeric, numeric),
+        public.quorate_is_median_of(numeric, text),
+        public.quorate_is_member(bytea, timestamptz),
+        public.quorate_is_signed(bytea, bytea, bytea),
         public.quorate_keccak256(bytea),
+        public.quorate_multiples(bytea),
         public.quorate_number(bytea),
-        public.quorate_power(numeric, numeric, numeric),
-        public.quorate_recover(text, text),
+        public.quorate_read_signature(bytea),
+        public.quorate_recover(bytea, bytea),
+        public.quorate_recover_key(bytea, bytea),
         public.quorate_refuse(text, text, text),
+        public.quorate_require_read_committed(text),
+        public.quorate_sum(bytea, numeric[], numeric[], bytea, numeric[], numeric[]),
         public.quorate_word(numeric)
     TO quorate_node;
 

@@ -1,0 +1,2 @@
+DROP VIEW public.eth_prices_hex;
+DROP VIEW public.eth_prices_readable;
