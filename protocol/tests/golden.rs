@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use const_hex::encode as hex;
 use quorate_protocol::{
-    Address, Attestation, Committee, Digest, Evidence, Heartbeat, Members, Message, Network, NodeKey,
+    Address, Attestation, Committee, Digest, Evidence, Heartbeat, Link, Members, Message, Network, NodeKey,
     Observation, ProvenEquivocation, QuorumRule, Quote, RefusalNotice, Signature, UnixMillis, VerifiedReport,
     Written, keccak256,
     seal::{Keyring, NetworkSecret, SealError, Sealed},
@@ -28,20 +28,24 @@ fn vectors() -> Value {
     let network: Network = "local".parse().unwrap();
     let keys: Vec<NodeKey> = (1..=3).map(|n| NodeKey::from_bytes([n; 32]).unwrap()).collect();
     let at = UnixMillis::new(1_763_820_000_123);
+    let later = Link::new(1042, keccak256([b"the record before"])).unwrap();
     let cases = [
         (
-            "one source",
+            "the first record, of one source",
+            Link::FIRST,
             vec![quote("coinbase", "3012.45", 1_763_820_000_100)],
         ),
         (
             "an even number of sources",
+            later,
             vec![
                 quote("bitstamp", "3012.5", 1_763_820_000_000),
                 quote("kraken", "3012.45", 1_763_820_000_111),
             ],
         ),
         (
-            "the smallest and the largest price",
+            "the smallest and the largest price, and a long number",
+            Link::new(1 << 32, later.previous()).unwrap(),
             vec![
                 quote("a", "0.000000000000000001", 0),
                 quote("b", "1000000000000000000", UnixMillis::MAX.get()),
@@ -51,9 +55,10 @@ fn vectors() -> Value {
     ];
     let cases: Vec<Value> = cases
         .into_iter()
-        .map(|(name, quotes)| {
+        .map(|(name, link, quotes)| {
             let evidence = Evidence::new(quotes).unwrap();
-            let observation = Observation::new("ETH/USD".parse().unwrap(), at, keys[0].address(), evidence);
+            let (feed, observer) = ("ETH/USD".parse().unwrap(), keys[0].address());
+            let observation = Observation::new(feed, link, at, observer, evidence);
             let mut report = VerifiedReport::sign_own(observation.clone(), &network, &keys[0]).unwrap();
             let own = Message::Report(report.to_report());
             for key in &keys[1..] {
@@ -110,7 +115,8 @@ fn vectors() -> Value {
     );
     let statements = ["3000", "3001"].map(|price| {
         let evidence = Evidence::new(vec![quote("coinbase", price, at.get())]).unwrap();
-        let observation = Observation::new("ETH/USD".parse().unwrap(), at, keys[0].address(), evidence);
+        let (feed, observer) = ("ETH/USD".parse().unwrap(), keys[0].address());
+        let observation = Observation::new(feed, later, at, observer, evidence);
         VerifiedReport::sign_own(observation, &network, &keys[0]).unwrap()
     });
     let proof = ProvenEquivocation::of(&statements[0], &statements[1], Duration::from_secs(15)).unwrap();
@@ -151,6 +157,8 @@ fn sealed_json(network: &Network, plaintext: &[u8]) -> Value {
 fn observation_json(observation: &Observation) -> Value {
     json!({
         "feed": observation.feed(),
+        "sequence": observation.link().sequence(),
+        "previous": observation.link().previous(),
         "price": observation.price(),
         "price_scaled": observation.price().scaled().to_string(),
         "observed_at": observation.observed_at(),

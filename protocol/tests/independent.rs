@@ -6,13 +6,15 @@ use alloy_primitives::{Address as EthAddress, B256, Signature as EthSignature, U
 use alloy_sol_types::{Eip712Domain, SolStruct, sol};
 use proptest::prelude::*;
 use quorate_protocol::{
-    Digest, Evidence, Heartbeat, Network, NodeKey, Observation, Price, Quote, Signature, UnixMillis,
+    Digest, Evidence, Heartbeat, Link, Network, NodeKey, Observation, Price, Quote, Signature, UnixMillis,
     VerifiedReport,
 };
 
 sol! {
     struct PriceObservation {
         string feed;
+        uint64 sequence;
+        bytes32 previous;
         uint256 price;
         uint64 observedAt;
         address observer;
@@ -66,17 +68,23 @@ proptest! {
         secret in prop::array::uniform32(1u8..=250),
         network in "[a-z0-9-]{1,32}",
         feed in "[A-Z0-9]{2,10}/[A-Z0-9]{2,10}",
+        sequence in 2..=Link::MAX_SEQUENCE,
+        previous in prop::array::uniform32(any::<u8>()),
         at in 0..UnixMillis::MAX.get(),
         quotes in quotes(),
     ) {
         let key = NodeKey::from_bytes(secret).unwrap();
         let network: Network = network.parse().unwrap();
         let evidence = Evidence::new(quotes).unwrap();
-        let observation = Observation::new(feed.parse().unwrap(), UnixMillis::new(at), key.address(), evidence);
+        let link = Link::new(sequence, Digest::new(previous)).unwrap();
+        let observed_at = UnixMillis::new(at);
+        let observation = Observation::new(feed.parse().unwrap(), link, observed_at, key.address(), evidence);
         let report = VerifiedReport::sign_own(observation.clone(), &network, &key).unwrap();
 
         let theirs = PriceObservation {
             feed,
+            sequence,
+            previous: B256::from(previous),
             price: U256::from(observation.price().scaled()),
             observedAt: at,
             observer: EthAddress::from(*key.address().as_bytes()),
@@ -133,6 +141,8 @@ fn alloy_agrees_with_the_golden_vectors() {
         assert_eq!(evidence.to_string(), text(&case["evidence"]));
         let theirs = PriceObservation {
             feed: text(&observation["feed"]),
+            sequence: observation["sequence"].as_u64().unwrap(),
+            previous: text(&observation["previous"]).parse().unwrap(),
             price: text(&observation["price_scaled"]).parse().unwrap(),
             observedAt: observation["observed_at"].as_u64().unwrap(),
             observer: text(&observation["observer"]).parse().unwrap(),

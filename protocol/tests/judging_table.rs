@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use quorate_protocol::{
-    Address, Committee, Digest, Heartbeat, Members, Message, NodeKey, Observation, ProvenEquivocation,
+    Address, Committee, Digest, Heartbeat, Link, Members, Message, NodeKey, Observation, ProvenEquivocation,
     QuorumRule, RefusalNotice, Signature, UnixMillis, VerifiedReport, Written,
     judge::{Finding, Judge, JudgeConfig, Verdict, Verified},
     seal::{self, Keyring},
@@ -88,6 +88,13 @@ fn refusal(by: u8, of: u8, when: UnixMillis) -> Vec<u8> {
         &key(by),
     );
     Message::Refusal(notice).encode(&network())
+}
+
+/// Where the feed ends in a message, and the number of what is stated begins.
+fn end_of_feed(message: &[u8]) -> usize {
+    let feed = b"ETH/USD";
+    let begins = message.windows(feed.len()).position(|at| at == feed).unwrap();
+    begins + feed.len()
 }
 
 /// Flips a bit of the last signature of a report, which stands at the end of its message.
@@ -210,6 +217,19 @@ fn cases() -> Vec<Case> {
         message[price] ^= 1;
         message
     });
+    case("malformed", Reject, "a record with the number 0", &[], {
+        let mut message = valid.clone();
+        let sequence = end_of_feed(&message);
+        message[sequence] = 0;
+        message
+    });
+    case("malformed", Reject, "a first record that follows another", &[], {
+        let mut message = valid.clone();
+        // Behind the number, a byte, stand the two of the digest's head.
+        let previous = end_of_feed(&message) + 3;
+        message[previous] = 7;
+        message
+    });
     case("malformed", Reject, "a second spelling", &[], {
         // The version 1 in two bytes instead of one.
         [&[0x84, 0x18, 0x01], &valid[2..]].concat()
@@ -218,7 +238,7 @@ fn cases() -> Vec<Case> {
     case("other_feed", Ignore, "another feed", &[], {
         let btc = "BTC/USD".parse().unwrap();
         let price = evidence("90000", at(0));
-        let observation = Observation::new(btc, at(0), key(1).address(), price);
+        let observation = Observation::new(btc, Link::FIRST, at(0), key(1).address(), price);
         bytes(&sign(observation, &key(1), &[]))
     });
 
@@ -395,9 +415,37 @@ fn cases() -> Vec<Case> {
     case(
         "accepted",
         Accept,
+        "two prices for two records",
+        std::slice::from_ref(&valid),
+        bytes(&builders::report_for(
+            builders::after(&fresh),
+            &[1],
+            "3001",
+            at(0),
+        )),
+    );
+    case(
+        "accepted",
+        Accept,
         "two prices for two windows",
         std::slice::from_ref(&valid),
         bytes(&statement(1, "3001", at(-15_000))),
+    );
+    case(
+        "no_proof",
+        Reject,
+        "a proof of two statements for two records",
+        &[],
+        {
+            let first = statement(1, "3000", at(0));
+            let second = builders::report_for(builders::after(&first), &[1], "3001", at(0));
+            let mut reports = [first, second];
+            reports.sort_by_key(VerifiedReport::digest);
+            let [first, second] = reports.map(|report| report.to_report());
+            let mut message = vec![];
+            ciborium::into_writer(&(1, network().as_str(), 4, (first, second)), &mut message).unwrap();
+            message
+        },
     );
     let proof = claim(statement(1, "3000", at(0)), statement(1, "3001", at(-14_999)));
     case(

@@ -5,8 +5,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use quorate_protocol::{
-    Address, AgreedPrice, Certificate, Committee, Digest, Evidence, Fraction, Instant, LastRecord, Members,
-    Message, NodeKey, ProvenEquivocation, QuorumRule, RefusalNotice, UnixMillis, VerifiedReport,
+    Address, AgreedPrice, Certificate, Committee, Digest, Evidence, Fraction, Instant, LastRecord, Link,
+    Members, Message, NodeKey, ProvenEquivocation, QuorumRule, RefusalNotice, UnixMillis, VerifiedReport,
     WriteOutcome,
     cosign::CosignPolicy,
     keccak256,
@@ -40,9 +40,11 @@ fn members() -> Members {
     builders::members(1..=9)
 }
 
-/// What the database says of a last record that nobody here has seen.
+/// What the database says of a last record that nobody here has seen: its number is also that of its digest.
 fn last_record(digest: u8, age: Duration) -> LastRecord {
     LastRecord {
+        sequence: digest.into(),
+        previous: Digest::new([digest - 1; 32]),
         digest: Digest::new([digest; 32]),
         age,
         price: "3000".parse().unwrap(),
@@ -74,8 +76,29 @@ fn settings(quorum: QuorumRule) -> Settings {
     }
 }
 
+/// For the feed's first record.
 fn report(signers: &[u8], ms: u64) -> VerifiedReport {
     builders::report(signers, "3000", at(ms).unix)
+}
+
+/// For the one that follows the record of which the database says this.
+fn report_after(last: &LastRecord, signers: &[u8], ms: u64) -> VerifiedReport {
+    report_for(Link::after(last.sequence, last.digest), signers, ms)
+}
+
+fn report_for(link: Link, signers: &[u8], ms: u64) -> VerifiedReport {
+    builders::report_for(link, signers, "3000", at(ms).unix)
+}
+
+/// What the database says of this certificate when it is its last record.
+fn as_last(record: &Certificate, age: Duration) -> LastRecord {
+    let link = record.report().observation().link();
+    LastRecord {
+        sequence: link.sequence(),
+        previous: link.previous(),
+        digest: record.digest(),
+        ..last_record(1, age)
+    }
 }
 
 fn agreed(ms: u64) -> AgreedPrice {
@@ -154,7 +177,7 @@ fn nothing_is_written_before_the_window_opens() {
         WriteOutcome::TooSoon { last: Some(last) },
         at(1000),
     );
-    machine.on_report(report(&[2, 3, 4], 5500), at(5500));
+    machine.on_report(report_after(&last, &[2, 3, 4], 5500), at(5500));
     let (when, _) = next_write(&mut machine, 5500, 8000).unwrap();
     assert!(
         when >= 6000,
@@ -166,9 +189,10 @@ fn nothing_is_written_before_the_window_opens() {
 fn a_certificate_that_formed_before_the_database_was_heard_of_is_written_once_it_is() {
     for last in [None, Some(Duration::from_secs(3600))] {
         let mut machine = Rounds::start(settings(rule(2)), at(0)).0;
-        machine.on_report(report(&[1, 2], 1000), at(1000));
         // Longer than an observation may come before the window that it is for.
         let last = last.map(|age| last_record(9, age));
+        let next = last.map_or(Link::FIRST, |last| Link::after(last.sequence, last.digest));
+        machine.on_report(report_for(next, &[1, 2], 1000), at(1000));
         let effects = machine.on_last_record(Ok(last), at(9000));
         let written = has_write(&effects) || next_write(&mut machine, 9000, 10_000).is_some();
         assert!(written, "within the longest wait for a turn");
@@ -458,7 +482,7 @@ fn stated(machine: &mut Rounds, prices: &[u64], until: u64) -> Vec<(u64, u64)> {
             false => machine.on_tick(at(ms)),
         };
         for effect in effects {
-            if let Effect::Sign(SignRequest::State(price)) = effect {
+            if let Effect::Sign(SignRequest::State { price, .. }) = effect {
                 stated.push((ms, price.observed_at.get() - NOON));
             }
         }
@@ -498,7 +522,7 @@ fn a_price_waits_a_moment_for_enough_nodes_to_hear_it() {
     assert!(
         effects
             .iter()
-            .any(|effect| matches!(effect, Effect::Sign(SignRequest::State(_)))),
+            .any(|effect| matches!(effect, Effect::Sign(SignRequest::State { .. }))),
         "{effects:?}"
     );
 }
@@ -644,10 +668,7 @@ fn a_record_is_noted_once_by_whomever_this_node_hears_of_it() {
         let mut machine = ready(rule(3));
         machine.on_report(report(&[1, 2, 3], 100), at(100));
         let record = certificate(&[1, 2, 3], 100);
-        let last = Some(LastRecord {
-            digest: record.digest(),
-            ..last_record(0, Duration::from_millis(10))
-        });
+        let last = Some(as_last(&record, Duration::from_millis(10)));
         let mut effects = vec![];
         for (told, ms) in order.into_iter().zip(200..) {
             effects.extend(match told {
@@ -676,7 +697,8 @@ fn a_record_from_before_the_start_is_not_noted() {
     let second = machine.on_last_record(Ok(Some(last_record(8, Duration::ZERO))), at(2));
     assert_eq!(written(&second), [(Digest::new([8; 32]), key(2).address())]);
     // News that turned out to be false: the record before it is none that is new.
-    let lie = certificate(&[2, 3, 4], 40_000);
+    let last = last_record(8, Duration::ZERO);
+    let lie = certify(&report_after(&last, &[2, 3, 4], 40_000));
     machine.on_written(lie, key(4).address(), at(40_000));
     let third = machine.on_last_record(Ok(Some(last_record(8, WINDOW))), at(40_100));
     assert_eq!(written(&third), []);
@@ -841,7 +863,7 @@ fn while_the_database_is_away_it_is_asked_with_growing_pauses() {
 fn a_certificate_waits_for_the_database_for_longer_than_anybody_would_vouch_for_it() {
     let mut machine = ready(rule(3));
     machine.on_report(report(&[2, 3, 4], 100), at(100));
-    let (mut now, digest) = next_write(&mut machine, 100, 1200).unwrap();
+    let (mut now, digest) = next_write(&mut machine, 100, 2200).unwrap();
     while now < 3 * 30_000 {
         let reason = "connection refused".to_owned();
         machine.on_write_outcome(digest, WriteOutcome::Unavailable { reason }, at(now + 1));
@@ -875,7 +897,7 @@ fn the_next_price_is_wanted_a_lead_before_the_next_window_opens() {
         [wishes_for(6000)]
     );
     machine.on_own_price(agreed(5000), at(5000));
-    machine.on_report(report(&[1, 2, 3], 5100), at(5100));
+    machine.on_report(report_after(&last, &[1, 2, 3], 5100), at(5100));
     let (written, digest) = next_write(&mut machine, 5100, 8000).unwrap();
     let written_at = at(written).unix;
     let effects = machine.on_write_outcome(digest, WriteOutcome::Written { written_at }, at(written));
@@ -883,12 +905,12 @@ fn the_next_price_is_wanted_a_lead_before_the_next_window_opens() {
 }
 
 #[test]
-fn the_answer_to_a_write_from_before_a_restart_closes_the_window_and_is_not_announced() {
+fn the_answer_to_a_write_from_before_a_restart_is_a_reason_to_ask_for_the_last_record() {
     let mut machine = ready(rule(3));
     let written_at = at(1000).unix;
     let unknown = report(&[2, 3, 4], 100).digest();
     let effects = machine.on_write_outcome(unknown, WriteOutcome::Written { written_at }, at(1000));
-    assert_eq!(effects, [wishes_for(31_000)]);
+    assert_eq!(effects, [asks_last_record()]);
 }
 
 #[test]
@@ -973,6 +995,11 @@ fn after_a_record(price: &str, sources: &[&str], ms: u64) -> (Rounds, Vec<Effect
     (machine, effects)
 }
 
+/// The place of the next record after the one with the number 7 that nobody here has seen.
+fn behind_7() -> Link {
+    Link::after(7, Digest::new([7; 32]))
+}
+
 fn agreed_by(price: &str, sources: &[&str], ms: u64) -> AgreedPrice {
     let quotes = sources
         .iter()
@@ -986,7 +1013,7 @@ fn agreed_by(price: &str, sources: &[&str], ms: u64) -> AgreedPrice {
 fn states(effects: &[Effect]) -> bool {
     effects
         .iter()
-        .any(|effect| matches!(effect, Effect::Sign(SignRequest::State(_))))
+        .any(|effect| matches!(effect, Effect::Sign(SignRequest::State { .. })))
 }
 
 fn withholds(effects: &[Effect]) -> bool {
@@ -1036,10 +1063,7 @@ fn a_price_that_has_stood_far_from_the_last_record_for_three_windows_is_stated()
 #[test]
 fn while_its_own_price_has_moved_too_far_a_node_signs_for_nobody_and_holds_it_against_nobody() {
     const OPENED: u64 = 30_003;
-    let stated = |price: &str| {
-        let observation = observation(&key(2), price, at(OPENED).unix);
-        VerifiedReport::sign_own(observation, &builders::network(), &key(2)).unwrap()
-    };
+    let stated = |price: &str| builders::report_for(behind_7(), &[2], price, at(OPENED).unix);
     for theirs in ["9.99", "3000"] {
         let (mut machine, _) = after_a_record("9.99", &["a"], OPENED);
         let mut effects = machine.on_report(stated(theirs), at(OPENED));
@@ -1069,7 +1093,7 @@ fn a_price_that_has_moved_too_far_backs_no_certificate() {
         let mut machine = Rounds::start(open, at(0)).0;
         machine.on_last_record(Ok(Some(last_record(7, Duration::ZERO))), at(2));
         machine.on_own_price(agreed_by("9.99", &sources, opened), at(opened));
-        let report = builders::report(&[2, 3, 4], "9.99", at(opened).unix);
+        let report = builders::report_for(behind_7(), &[2, 3, 4], "9.99", at(opened).unix);
         machine.on_report(report, at(opened));
         assert_eq!(next_write(&mut machine, opened, 40_000).is_some(), is_written);
     }

@@ -175,7 +175,7 @@ fn a_price_is_no_older_than_the_network_needs_and_no_window_is_late_for_it() {
         (5, (1, 2), (80, 300), 450),
         (10, (10, 30), (80, 300), 450),
         (10, (60, 100), (80, 300), 700),
-        (10, (100, 150), (80, 600), 1000),
+        (10, (100, 150), (80, 600), 1100),
     ] {
         let simulation = healthy(
             Scenario {

@@ -8,8 +8,8 @@ use std::{
 
 use quorate_protocol::{
     Address, AgreedPrice, Certificate, Committee, Digest, Evidence, Fraction, Heartbeat, Instant, LastRecord,
-    Members, Message, Network, NodeKey, Observation, Price, ProvenEquivocation, QuorumRule, RefusalNotice,
-    Signature, UnixMillis, VerifiedReport, WriteOutcome, Written,
+    Link, Members, Message, Network, NodeKey, Observation, Price, ProvenEquivocation, QuorumRule,
+    RefusalNotice, Signature, UnixMillis, VerifiedReport, WriteOutcome, Written,
     cosign::{CosignPolicy, SigningJournal},
     judge::{Finding, Judge, JudgeConfig, Verified},
     one_window,
@@ -89,8 +89,10 @@ struct Node {
     lies: bool,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) written: Duration,
+    pub(crate) link: Link,
     pub(crate) digest: Digest,
     pub(crate) price: Price,
     pub(crate) observed_at: UnixMillis,
@@ -113,6 +115,8 @@ pub(crate) struct Simulation {
     pub(crate) attempts: usize,
     pub(crate) notes: Vec<(Duration, usize, Note)>,
     pub(crate) evidence: Vec<(usize, ProvenEquivocation)>,
+    /// Records whose loss nodes gave the database to keep.
+    pub(crate) lost: Vec<(usize, Digest)>,
 }
 
 impl Simulation {
@@ -146,6 +150,7 @@ impl Simulation {
             attempts: 0,
             notes: vec![],
             evidence: vec![],
+            lost: vec![],
             scenario: scenario.clone(),
         };
         let alive = scenario.nodes - scenario.dead;
@@ -257,7 +262,7 @@ impl Simulation {
         }
     }
 
-    /// A certificate by the first nodes, as conspiring members could make it.
+    /// A certificate for the next record by the first nodes, as conspiring members could make it.
     pub(crate) fn conspire(&self, signers: usize) -> Certificate {
         let observation = self.observation(0);
         let mut report = VerifiedReport::sign_own(observation, &self.network, &self.nodes[0].key).unwrap();
@@ -270,7 +275,7 @@ impl Simulation {
     /// Somebody from outside, with so many keys of his own, sends every node one report of this price that all of them signed.
     pub(crate) fn strangers_report(&mut self, price: &str, keys: u8) {
         let keys: Vec<NodeKey> = (0..keys).map(|n| key(100 + n)).collect();
-        let observation = builders::observation(&keys[0], price, self.clocks().unix);
+        let observation = builders::observation_for(self.next(), &keys[0], price, self.clocks().unix);
         let mut report = VerifiedReport::sign_own(observation, &self.network, &keys[0]).unwrap();
         for key in &keys[1..] {
             report.add(attest(key, report.digest())).unwrap();
@@ -372,6 +377,9 @@ impl Simulation {
                 Effect::Sign(request) => self.sign(index, request),
                 Effect::Publish(message) => self.gossip(index, &message),
                 Effect::Store(StoreRequest::KeepEquivocation(proof)) => self.evidence.push((index, *proof)),
+                Effect::Store(StoreRequest::KeepLost(certificate)) => {
+                    self.lost.push((index, certificate.digest()));
+                }
                 Effect::Store(StoreRequest::Write(certificate)) => {
                     self.attempts += 1;
                     let delay = self.between(1, 2);
@@ -448,7 +456,7 @@ impl Simulation {
     fn sign(&mut self, index: usize, request: SignRequest) {
         let (now, network) = (self.clocks(), self.network.clone());
         match request {
-            SignRequest::State(price) => self.state(index, price),
+            SignRequest::State { link, price } => self.state(index, link, price),
             SignRequest::CoSign(report) => {
                 let digest = report.digest();
                 let node = &mut self.nodes[index];
@@ -480,9 +488,9 @@ impl Simulation {
         }
     }
 
-    fn state(&mut self, index: usize, price: AgreedPrice) {
+    fn state(&mut self, index: usize, link: Link, price: AgreedPrice) {
         let (now, node) = (self.clocks(), &mut self.nodes[index]);
-        let stated = node.journal.state(price, &self.network, &node.key);
+        let stated = node.journal.state(link, price, &self.network, &node.key);
         assert!(stated.is_ok(), "two statements for one window");
         let report = stated.unwrap();
         self.gossip(index, &Message::Report(report.to_report()));
@@ -502,7 +510,7 @@ impl Simulation {
         let sources = &["coinbase", "gemini", "kraken"][..self.scenario.sources];
         let quotes = sources.iter().map(|source| builders::quote(source, &price, at));
         let evidence = Evidence::new(quotes.collect()).unwrap();
-        Observation::new(feed(), at, node.key.address(), evidence)
+        Observation::new(feed(), self.next(), at, node.key.address(), evidence)
     }
 
     fn gossip(&mut self, from: usize, message: &Message) {
@@ -526,7 +534,9 @@ impl Simulation {
             WriteOutcome::Duplicate {
                 last: self.last_record(),
             }
-        } else if self.last_record().is_some_and(|last| last.age < WINDOW) {
+        } else if self.last_record().is_some_and(|last| last.age < WINDOW)
+            || certificate.report().observation().link() != self.next()
+        {
             WriteOutcome::TooSoon {
                 last: self.last_record(),
             }
@@ -534,6 +544,7 @@ impl Simulation {
             let report = certificate.report();
             self.records.push(Record {
                 written: self.now,
+                link: report.observation().link(),
                 digest,
                 price: report.observation().price(),
                 observed_at: report.observation().observed_at(),
@@ -551,6 +562,8 @@ impl Simulation {
 
     fn last_record(&self) -> Option<LastRecord> {
         self.records.last().map(|record| LastRecord {
+            sequence: record.link.sequence(),
+            previous: record.link.previous(),
             digest: record.digest,
             age: self.now - record.written,
             price: record.price,
@@ -558,6 +571,12 @@ impl Simulation {
             written_by: record.writer,
             signatures: record.signers.len(),
         })
+    }
+
+    /// What may be written next.
+    pub(crate) fn next(&self) -> Link {
+        let last = self.records.last();
+        last.map_or(Link::FIRST, |last| Link::after(last.link.sequence(), last.digest))
     }
 
     fn is_down(&self) -> bool {
