@@ -95,7 +95,7 @@ enum Declared {
             quorate devnet --simulate\n  \
             quorate devnet --simulate --nodes 10 --quorum-fraction 2/3 --write-interval 5s\n  \
             quorate devnet --source coinbase --source kraken --log-dir ./logs\n\n\
-            Look at next: the APIs that it names, and SELECT * FROM eth_prices ORDER BY timestamp DESC in the psql that it \
+            Look at next: the APIs that it names, and SELECT * FROM eth_prices_readable in the psql that it \
             names."
     )]
     Devnet(Box<DevnetConfig>),

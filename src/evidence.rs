@@ -170,7 +170,9 @@ fn object(statement: &Statement) -> Value {
 mod tests {
     use std::time::Duration;
 
-    use quorate_protocol::{Digest, Evidence, Network, NodeKey, Observation, Quote, Signature, UnixMillis};
+    use quorate_protocol::{
+        Digest, Evidence, Link, Network, NodeKey, Observation, Quote, Signature, UnixMillis,
+    };
 
     use super::*;
     use crate::show::Output;
@@ -189,6 +191,7 @@ mod tests {
             let observed_at = UnixMillis::new(millis);
             let observation = Observation::new(
                 "ETH/USD".parse().unwrap(),
+                Link::FIRST,
                 observed_at,
                 key.address(),
                 evidence.clone(),
@@ -205,6 +208,8 @@ mod tests {
         let proof = Equivocation {
             observer: key.address(),
             feed: "ETH/USD".parse().unwrap(),
+            sequence: Link::FIRST.sequence(),
+            previous: Link::FIRST.previous(),
             network: network.to_string(),
             first: statement("3012.45", 1_769_860_829_235),
             second: statement("998.5", 1_769_860_829_935),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use quorate_protocol::{
-    Evidence, Network, NodeKey, Observation, ProvenEquivocation, Quote, UnixMillis, VerifiedReport,
+    Evidence, Link, Network, NodeKey, Observation, ProvenEquivocation, Quote, UnixMillis, VerifiedReport,
 };
 use quorate_store::{
     DatabaseUrl, MigrateOptions, PrivateOptions, PrivatePostgres, Store, StoreConfig, migrate,
@@ -21,7 +21,8 @@ fn report(price: &str, observed_at: UnixMillis, network: &Network, key: &NodeKey
         at: observed_at,
     };
     let evidence = Evidence::new(vec![quote]).unwrap();
-    let observation = Observation::new("ETH/USD".parse().unwrap(), observed_at, key.address(), evidence);
+    let feed = "ETH/USD".parse().unwrap();
+    let observation = Observation::new(feed, Link::FIRST, observed_at, key.address(), evidence);
     VerifiedReport::sign_own(observation, network, key).unwrap()
 }
 

@@ -142,7 +142,7 @@ fn banner(plan: &Plan, folder: &Folder, exchange: Option<&Exchange>) -> String {
     }
     text += &format!("logs      {}\n", folder.logs().display());
     text += &format!("psql      {}\n", folder.psql());
-    text += "          then: SELECT * FROM eth_prices ORDER BY timestamp DESC;\n";
+    text += "          then: SELECT * FROM eth_prices_readable;\n";
     text + "Ctrl-C stops it all. A line for each record follows.\n\n"
 }
 
@@ -150,7 +150,7 @@ fn banner(plan: &Plan, folder: &Folder, exchange: Option<&Exchange>) -> String {
 struct Follower {
     store: Store,
     nodes: Vec<Address>,
-    last: Option<(i64, UnixMillis)>,
+    last: Option<(u64, UnixMillis)>,
 }
 
 impl Follower {
@@ -170,10 +170,10 @@ impl Follower {
 
     /// What was written since the last call; nothing while the database is away.
     async fn news(&mut self) -> Vec<String> {
-        let after = self.last.map(|(id, _)| id);
+        let after = self.last.map(|(sequence, _)| sequence);
         let query = RecordQuery {
             after,
-            order: Order::AsWritten,
+            order: Order::BySequence,
             ..RecordQuery::default()
         };
         let records = self.store.records(query).await.unwrap_or_default();
@@ -185,10 +185,11 @@ impl Follower {
             Some((_, last)) => format!("{:.3} s after the last", seconds(record.written_at.since(last))),
             None => "the first".to_owned(),
         };
-        self.last = Some((record.id, record.written_at));
+        self.last = Some((record.sequence, record.written_at));
         let writer = self.nodes.iter().position(|node| *node == record.written_by);
         format!(
-            "record {}  {} {}  {} signatures  written by {}  price {:.2} s old  {spacing}\n",
+            "record {} {}  {} {}  {} signatures  written by {}  price {:.2} s old  {spacing}\n",
+            record.sequence,
             record.digest.short(),
             record.feed,
             record.price,

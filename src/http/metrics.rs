@@ -95,7 +95,7 @@ const OF_ACTORS: [Metric<ActorStatus>; 5] = [
     ),
 ];
 
-const OF_FEEDS: [Metric<FeedStatus>; 8] = [
+const OF_FEEDS: [Metric<FeedStatus>; 9] = [
     counter(
         "observations_total",
         "Prices that this node had of its own",
@@ -113,6 +113,11 @@ const OF_FEEDS: [Metric<FeedStatus>; 8] = [
     counter("superseded_total", "Certificates replaced unwritten", |feed| {
         feed.tally.superseded
     }),
+    counter(
+        "forks_total",
+        "Records that stood in the database and are gone for good",
+        |feed| feed.tally.forks,
+    ),
     gauge("live_nodes", "Nodes known to be alive", |feed| feed.live as u64),
     gauge("required_signatures", "Signatures of a quorum", |feed| {
         feed.required as u64

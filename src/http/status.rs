@@ -8,6 +8,7 @@ use std::{
 use actix_web::{HttpResponse, web};
 use quorate_actors::aggregator::AggregatorMessage;
 use quorate_protocol::{
+    UnixMillis,
     readiness::{Condition, Readiness, problems},
     rounds::FeedStatus,
 };
@@ -136,12 +137,26 @@ fn warnings(views: &Views, feeds: &[FeedStatus]) -> Vec<String> {
     let names = Named::new(&views.names.borrow());
     let faults = faults.unwrap_or_default().iter().map(ToString::to_string);
     warnings.extend(faults.map(|fault| names.in_text(&fault).into_owned()));
+    let now = views.clock.unix_now();
+    warnings.extend(feeds.iter().filter_map(|feed| forked(feed, now)));
     for (label, warning) in WARNINGS {
         if views.bridge.messages.with_label_values(&[label]).get() > 0 {
             warnings.push(warning.to_owned());
         }
     }
     warnings
+}
+
+/// For how long a fork is a warning: until somebody who looks once a day has seen it.
+const FORK_IS_NEWS: Duration = Duration::from_hours(24);
+
+fn forked(feed: &FeedStatus, now: UnixMillis) -> Option<String> {
+    let at = feed.tally.forked_at.filter(|at| now.since(*at) < FORK_IS_NEWS)?;
+    Some(format!(
+        "the history of {} was forked at {}: the database has lost a record for good (see table eth_prices_lost)",
+        feed.feed,
+        rfc3339(at)
+    ))
 }
 
 /// Findings that are the operator's to put right, and what they mean.

@@ -42,7 +42,7 @@ pub struct Neighbours {
     pub signer: Mailbox<SignerMessage>,
     /// Publishes what needs no signature of this node.
     pub gossip_bridge: Mailbox<BridgeMessage>,
-    /// Writes certificates and proofs, and knows the last record.
+    /// Writes certificates, keeps proofs and lost records, and knows the last record.
     pub db_writer: Mailbox<DbWriterMessage>,
 }
 
@@ -125,7 +125,9 @@ impl Aggregator {
     fn store(&mut self, feed: &Feed, request: StoreRequest) {
         let certificate = match &request {
             StoreRequest::Write(certificate) => Some(certificate.digest()),
-            StoreRequest::LastRecord(_) | StoreRequest::KeepEquivocation(_) => None,
+            StoreRequest::LastRecord(_) | StoreRequest::KeepEquivocation(_) | StoreRequest::KeepLost(_) => {
+                None
+            }
         };
         let is_passed_on = self
             .to

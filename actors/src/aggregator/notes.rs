@@ -122,6 +122,7 @@ pub(super) fn log(feed: &Feed, note: &Note) {
             }
         }
         Note::Written {
+            sequence,
             digest,
             writer,
             price,
@@ -129,7 +130,7 @@ pub(super) fn log(feed: &Feed, note: &Note) {
             age,
             ..
         } => log::info!(
-            "record written: feed={feed} record={} price={price} signatures={signatures} by={} age_ms={}",
+            "record written: feed={feed} sequence={sequence} record={} price={price} signatures={signatures} by={} age_ms={}",
             digest.short(),
             writer.short(),
             age.as_millis()
@@ -182,6 +183,34 @@ pub(super) fn log(feed: &Feed, note: &Note) {
             };
             log::info!("{what}: feed={feed} after_ms={}", outage.as_millis());
         }
+        Note::HistoryRewound {
+            sequence,
+            digest,
+            is_held,
+        } => {
+            let next = match is_held {
+                true => "it is written again before anything else",
+                false => "a node that has its certificate writes it again",
+            };
+            log::warn!(
+                "the database has lost its last record: feed={feed} sequence={sequence} record={} next=\"{next}\"",
+                digest.short()
+            );
+        }
+        Note::HistoryHealed { sequence, digest } => log::info!(
+            "the lost record stands again: feed={feed} sequence={sequence} record={}",
+            digest.short()
+        ),
+        Note::Forked {
+            sequence,
+            digest,
+            last_record,
+            is_held,
+        } => log::error!(
+            "history forked: feed={feed} sequence={sequence} lost={digest} goes_on_from={} kept={is_held} \
+             reason=\"the database no longer has a record that it had, as after a failover to a replica that lagged\"",
+            last_record.short()
+        ),
         Note::FalseWritten { digest, writer } => log::warn!(
             "false news: feed={feed} record={} writer={writer} reason=\"the database does not have it\"",
             digest.short()

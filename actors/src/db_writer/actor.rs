@@ -222,6 +222,7 @@ impl Handler<DbWriterMessage> for DbWriter {
             DbWriterMessage::Request(StoreRequest::Write(certificate)) => self.write(certificate, ctx),
             DbWriterMessage::Request(StoreRequest::LastRecord(feed)) => self.ask_last_record(feed, ctx),
             DbWriterMessage::Request(StoreRequest::KeepEquivocation(proof)) => self.keep(*proof, ctx),
+            DbWriterMessage::Request(StoreRequest::KeepLost(certificate)) => self.keep_lost(certificate, ctx),
             DbWriterMessage::CommitteeIs(committee) => {
                 self.committee = committee;
                 // To be compared with the database's list anew.
@@ -288,6 +289,19 @@ impl DbWriter {
             Err(error) => {
                 log::warn!("proof of equivocation not kept: observer={observer} reason=\"{error}\"")
             }
+        }));
+    }
+
+    fn keep_lost(&self, certificate: Certificate, ctx: &mut Context<Self>) {
+        let (store, network, me) = (self.store.clone(), self.network.clone(), self.me);
+        let validators = self.committee.rule.validators.clone();
+        let record = certificate.digest();
+        let kept = async move { store.keep_lost(&certificate, &network, me, &validators).await };
+        ctx.spawn(kept.into_actor(self).map(move |kept, _, _| match kept {
+            Ok(true) => log::info!("lost record kept: record={record}"),
+            // Every node that had it brings it.
+            Ok(false) => log::debug!("lost record known: record={record}"),
+            Err(error) => log::warn!("lost record not kept: record={record} reason=\"{error}\""),
         }));
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Supervised};
 use quorate_protocol::{
-    AgreedPrice, Message, Network, NodeKey, RefusalNotice, VerifiedReport, Written, cosign::SigningJournal,
-    rounds::SignRequest,
+    AgreedPrice, Link, Message, Network, NodeKey, RefusalNotice, VerifiedReport, Written,
+    cosign::SigningJournal, rounds::SignRequest,
 };
 use quorate_supervisor::{Mailbox, SupervisedActor};
 
@@ -45,9 +45,9 @@ impl Signer {
         }
     }
 
-    fn state(&mut self, price: AgreedPrice) {
+    fn state(&mut self, link: Link, price: AgreedPrice) {
         let feed = price.feed.clone();
-        match self.journal.state(price, &self.network, &self.key) {
+        match self.journal.state(link, price, &self.network, &self.key) {
             Ok(report) => {
                 self.publish(Message::Report(report.to_report()));
                 self.to
@@ -88,7 +88,7 @@ impl Handler<SignerMessage> for Signer {
 
     fn handle(&mut self, SignerMessage(request): SignerMessage, _: &mut Context<Self>) {
         match request {
-            SignRequest::State(price) => self.state(price),
+            SignRequest::State { link, price } => self.state(link, price),
             SignRequest::CoSign(report) => self.cosign(report),
             SignRequest::Written {
                 certificate,

@@ -10,15 +10,15 @@ use quorate_actors::{
     db_writer::DbWriterMessage,
 };
 use quorate_protocol::{
-    Address, AgreedPrice, Certificate, Committee, Digest, Feed, Heartbeat, LastRecord, Members, Message,
-    NodeKey, Observation, ProvenEquivocation, QuorumRule, RefusalNotice, Signature, UnixMillis,
+    Address, AgreedPrice, Certificate, Committee, Digest, Feed, Heartbeat, LastRecord, Link, Members,
+    Message, NodeKey, Observation, ProvenEquivocation, QuorumRule, RefusalNotice, Signature, UnixMillis,
     VerifiedReport, WriteOutcome,
     cosign::CosignPolicy,
     judge::Verified,
     rounds::{FeedStatus, Settings, StoreRequest, Timing},
 };
 use quorate_supervisor::{ActorSpec, Mailbox, Supervisor};
-use quorate_testkit::builders::{certify, evidence, feed, key, network, observation, open, report, sign};
+use quorate_testkit::builders::{certify, evidence, feed, key, network, observation_for, open, report, sign};
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep},
@@ -43,9 +43,20 @@ fn anchor() -> Digest {
     Digest::new([7; 32])
 }
 
+/// What an observer states for the record that follows `anchor()`.
+fn observation(observer: &NodeKey, price: &str, at: UnixMillis) -> Observation {
+    observation_for(behind_the_anchor(), observer, price, at)
+}
+
+fn behind_the_anchor() -> Link {
+    Link::after(1, anchor())
+}
+
 /// What the database says of its last record.
 fn aged(digest: Digest, age: Duration) -> LastRecord {
     LastRecord {
+        sequence: 1,
+        previous: Digest::new([0; 32]),
         digest,
         age,
         price: "3000".parse().unwrap(),
@@ -146,7 +157,13 @@ impl Bench {
     async fn state_price(&self, feed: Feed, price: &str) {
         self.see_price_of(feed.clone(), price).await;
         let now = self.clock.unix_now();
-        let own = Observation::new(feed, now, self.me.address(), evidence(price, now));
+        let own = Observation::new(
+            feed,
+            behind_the_anchor(),
+            now,
+            self.me.address(),
+            evidence(price, now),
+        );
         self.tell(AggregatorMessage::OwnReport(sign(own, &self.me, &[])))
             .await;
     }
@@ -415,7 +432,15 @@ fn each_feed_has_its_own_window_and_one_timer_serves_them_all() {
         bench.state_price(eth.clone(), "3000").await;
         bench.state_price(btc.clone(), "60000").await;
         let [b, c] = &bench.peers;
-        let of_btc = |at| Observation::new(btc.clone(), at, b.address(), evidence("60000", at));
+        let of_btc = |at| {
+            Observation::new(
+                btc.clone(),
+                behind_the_anchor(),
+                at,
+                b.address(),
+                evidence("60000", at),
+            )
+        };
         let others = [b.address(), c.address()];
         let in_btc = whose_turn_is(&bench.me, &others, bench.clock.unix_now(), of_btc);
         bench
@@ -584,6 +609,7 @@ fn what_belongs_to_no_feed_of_its_own_is_ignored() {
         let [b, c] = &bench.peers;
         let doge = Observation::new(
             "DOGE/USD".parse().unwrap(),
+            behind_the_anchor(),
             NOON,
             b.address(),
             evidence("3000", NOON),

@@ -108,7 +108,7 @@ impl Handler<SignerMessage> for Recorder {
 
     fn handle(&mut self, SignerMessage(request): SignerMessage, _: &mut Context<Self>) {
         self.note(match request {
-            SignRequest::State(price) => Said::State(State(price)),
+            SignRequest::State { price, .. } => Said::State(State(price)),
             SignRequest::CoSign(report) => Said::CoSign(CoSign(report)),
             SignRequest::Written {
                 certificate,

@@ -62,7 +62,8 @@ impl Bench {
             observed_at: self.clock.unix_now(),
             observed: self.clock.now(),
         };
-        self.ask(SignRequest::State(price)).await;
+        let link = Link::FIRST;
+        self.ask(SignRequest::State { link, price }).await;
     }
 
     /// Asks for a co-signature under an observation of one of these keys, and waits for the answer.

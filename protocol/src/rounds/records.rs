@@ -28,6 +28,8 @@ impl Rounds {
             // There is a record, and it could not be read: without its age, trying again at once would be a guess.
             WriteOutcome::Duplicate { last: None } | WriteOutcome::TooSoon { last: None } => {
                 self.on_database_failure("the last record cannot be read".to_owned(), now);
+                self.writer
+                    .ask_last_record(&self.settings, now.instant, &mut self.out);
             }
             WriteOutcome::Written { written_at } => {
                 self.writer.on_success(now.instant, &mut self.out);

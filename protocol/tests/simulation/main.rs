@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the verdict")]
 
+mod history;
 mod network;
 
 use std::time::Duration;

@@ -13,7 +13,9 @@ use quorate_protocol::{
     cosign::{CosignPolicy, SigningJournal},
     judge::{Finding, Judge, JudgeConfig, Verified},
     one_window,
-    rounds::{Effect, FetchRequest, Note, Now, Rounds, Settings, SignRequest, StoreRequest, Timing},
+    rounds::{
+        Effect, FeedStatus, FetchRequest, Note, Now, Rounds, Settings, SignRequest, StoreRequest, Timing,
+    },
 };
 use quorate_testkit::builders::{self, attest, certify, feed, key};
 
@@ -43,6 +45,10 @@ pub(crate) struct Scenario {
     /// To how much of itself, in percent, all sources' price changes at which moment.
     pub(crate) moves: Vec<(Duration, u64)>,
     pub(crate) message_delay_ms: (u64, u64),
+    /// How many of a hundred messages are lost.
+    pub(crate) lost_percent: u64,
+    /// Nodes that hear nobody and are not heard, from when to when.
+    pub(crate) cut_off: Vec<(usize, Duration, Duration)>,
     /// How long exchanges take to answer.
     pub(crate) fetch_ms: (u64, u64),
 }
@@ -63,6 +69,8 @@ impl Scenario {
             sources: 1,
             moves: vec![],
             message_delay_ms: (2, 40),
+            lost_percent: 0,
+            cut_off: vec![],
             fetch_ms: (80, 600),
         }
     }
@@ -115,31 +123,19 @@ pub(crate) struct Simulation {
     pub(crate) attempts: usize,
     pub(crate) notes: Vec<(Duration, usize, Note)>,
     pub(crate) evidence: Vec<(usize, ProvenEquivocation)>,
-    /// Records whose loss nodes gave the database to keep.
+    /// Questions for the last record.
+    pub(crate) questions: usize,
+    /// Every record that was ever written, by its number, also if the database has lost it since.
+    pub(crate) ever: BTreeMap<u64, BTreeSet<Digest>>,
+    /// Records that nodes gave the database to keep, as lost.
     pub(crate) lost: Vec<(usize, Digest)>,
 }
 
 impl Simulation {
     pub(crate) fn new(scenario: Scenario) -> Self {
-        let keys: Vec<NodeKey> = (0..scenario.nodes)
-            .map(|n| key(u8::try_from(n).unwrap() + 1))
-            .collect();
-        let members = match scenario.open {
-            true => Members::Open,
-            false => Members::Closed(keys.iter().map(NodeKey::address).collect()),
-        };
-        let committee = Committee {
-            members,
-            rule: QuorumRule {
-                fraction: scenario.fraction,
-                validators: keys[..scenario.validators].iter().map(NodeKey::address).collect(),
-                ..QuorumRule::at_least(scenario.min_signatures)
-            },
-        };
-        let network: Network = "simulated".parse().unwrap();
         let mut simulation = Self {
             now: Duration::ZERO,
-            network: network.clone(),
+            network: "simulated".parse().unwrap(),
             nodes: vec![],
             queue: BinaryHeap::new(),
             events: BTreeMap::new(),
@@ -150,57 +146,117 @@ impl Simulation {
             attempts: 0,
             notes: vec![],
             evidence: vec![],
+            questions: 0,
+            ever: BTreeMap::new(),
             lost: vec![],
             scenario: scenario.clone(),
         };
         let alive = scenario.nodes - scenario.dead;
-        for (index, key) in keys.into_iter().take(alive).enumerate() {
-            let settings = Settings {
-                feed: feed(),
-                me: key.address(),
-                committee: committee.clone(),
-                write_interval: WINDOW,
-                fetch_interval: WINDOW,
-                // Whoever lies does not hold itself back.
-                max_move_bps: if index < scenario.liars { u32::MAX } else { 1000 },
-                policy: CosignPolicy {
-                    max_deviation_bps: 50,
-                    max_age: Settings::max_age(WINDOW),
-                    future_tolerance: Duration::from_secs(5),
-                },
-                timing: Timing::for_interval(WINDOW),
-                quarantine: Duration::from_secs(600),
-                predecessor_ended: None,
-            };
-            let config = JudgeConfig::new(
-                network.clone(),
-                [feed()].into(),
-                key.address(),
-                committee.clone(),
-                WINDOW,
-            );
-            let now = simulation.clocks();
-            let (machine, effects) = Rounds::start(settings, now);
-            simulation.nodes.push(Node {
-                key,
-                machine,
-                judge: Judge::new(config, now.unix),
-                journal: SigningJournal::new(now.unix, one_window(WINDOW)),
-                next_fetch: Duration::ZERO,
-                lies: index < scenario.liars,
-            });
-            simulation.carry_out(index, effects);
+        for index in 0..alive {
+            simulation.start(index, None);
             simulation.start_fetch(index);
         }
-        // All are connected at once.
         for index in 0..alive {
-            for peer in (0..alive).filter(|peer| *peer != index) {
-                let (address, now) = (simulation.nodes[peer].key.address(), simulation.clocks());
-                let effects = simulation.nodes[index].machine.on_peer_up(address, now);
-                simulation.carry_out(index, effects);
-            }
+            simulation.connect(index);
         }
         simulation
+    }
+
+    /// Starts a node anew: it knows nothing of what it said and heard before.
+    pub(crate) fn restart(&mut self, index: usize) {
+        self.start(index, Some(self.clocks().instant));
+        self.connect(index);
+    }
+
+    fn start(&mut self, index: usize, predecessor_ended: Option<Instant>) {
+        let (now, is_liar) = (self.clocks(), index < self.scenario.liars);
+        let (key, committee) = (member(index), self.committee());
+        let settings = Settings {
+            feed: feed(),
+            me: key.address(),
+            committee: committee.clone(),
+            write_interval: WINDOW,
+            fetch_interval: WINDOW,
+            // Whoever lies does not hold itself back.
+            max_move_bps: if is_liar { u32::MAX } else { 1000 },
+            policy: CosignPolicy {
+                max_deviation_bps: 50,
+                max_age: Settings::max_age(WINDOW),
+                future_tolerance: Duration::from_secs(5),
+            },
+            timing: Timing::for_interval(WINDOW),
+            quarantine: Duration::from_secs(600),
+            predecessor_ended,
+        };
+        let feeds = [feed()].into();
+        let config = JudgeConfig::new(self.network.clone(), feeds, key.address(), committee, WINDOW);
+        let (machine, effects) = Rounds::start(settings, now);
+        let node = Node {
+            key,
+            machine,
+            judge: Judge::new(config, now.unix),
+            journal: SigningJournal::new(now.unix, one_window(WINDOW)),
+            next_fetch: Duration::ZERO,
+            lies: is_liar,
+        };
+        match self.nodes.get_mut(index) {
+            Some(before) => {
+                *before = Node {
+                    next_fetch: before.next_fetch,
+                    ..node
+                };
+            }
+            None => self.nodes.push(node),
+        }
+        self.carry_out(index, effects);
+    }
+
+    /// A node's peers are connected to it, all at once.
+    fn connect(&mut self, index: usize) {
+        for peer in (0..self.nodes.len()).filter(|peer| *peer != index) {
+            let (address, now) = (self.nodes[peer].key.address(), self.clocks());
+            let effects = self.nodes[index].machine.on_peer_up(address, now);
+            self.carry_out(index, effects);
+        }
+    }
+
+    fn committee(&self) -> Committee {
+        let scenario = &self.scenario;
+        let first = |count: usize| (0..count).map(|index| member(index).address()).collect();
+        Committee {
+            members: match scenario.open {
+                true => Members::Open,
+                false => Members::Closed(first(scenario.nodes)),
+            },
+            rule: QuorumRule {
+                fraction: scenario.fraction,
+                validators: first(scenario.validators),
+                ..QuorumRule::at_least(scenario.min_signatures)
+            },
+        }
+    }
+
+    /// The database goes back by so many records, as one does that fails over to a replica that lagged.
+    pub(crate) fn lose_records(&mut self, count: usize) -> Vec<Record> {
+        self.records.split_off(self.records.len() - count)
+    }
+
+    /// The database is away from now on for so long.
+    pub(crate) fn outage(&mut self, length: Duration) {
+        self.scenario.outages.push((self.now, self.now + length));
+    }
+
+    /// Lets a node state its price for a place of its own choice.
+    pub(crate) fn state_for(&mut self, liar: usize, link: Link) {
+        let honest = self.observation(liar);
+        let evidence = honest.evidence().clone();
+        let stated = Observation::new(feed(), link, honest.observed_at(), honest.observer(), evidence);
+        let report = VerifiedReport::sign_own(stated, &self.network, &self.nodes[liar].key).unwrap();
+        self.gossip(liar, &Message::Report(report.to_report()));
+    }
+
+    pub(crate) fn status(&self, index: usize) -> FeedStatus {
+        self.nodes[index].machine.status(self.clocks())
     }
 
     pub(crate) fn run_until(&mut self, end: Duration) {
@@ -352,6 +408,7 @@ impl Simulation {
                 self.nodes[index].machine.on_write_outcome(digest, outcome, now),
             ),
             Event::AskArrives(index) => {
+                self.questions += 1;
                 let answer = if self.is_down() {
                     Err("down".to_owned())
                 } else {
@@ -520,8 +577,19 @@ impl Simulation {
         for index in (0..self.nodes.len()).filter(|index| *index != from) {
             let (least, most) = self.scenario.message_delay_ms;
             let delay = self.between(least, most);
-            self.after(delay, Event::Deliver(index, bytes.clone()));
+            if !self.is_lost(from, index) {
+                self.after(delay, Event::Deliver(index, bytes.clone()));
+            }
         }
+    }
+
+    fn is_lost(&mut self, from: usize, to: usize) -> bool {
+        let is_cut_off = |(node, begin, end): &(usize, Duration, Duration)| {
+            (*node == from || *node == to) && (*begin..*end).contains(&self.now)
+        };
+        let percent = self.scenario.lost_percent;
+        self.scenario.cut_off.iter().any(is_cut_off)
+            || percent > 0 && self.between(0, 100) < Duration::from_millis(percent)
     }
 
     fn write_arrives(&mut self, index: usize, certificate: Certificate) {
@@ -542,6 +610,8 @@ impl Simulation {
             }
         } else {
             let report = certificate.report();
+            let sequence = report.observation().link().sequence();
+            self.ever.entry(sequence).or_default().insert(digest);
             self.records.push(Record {
                 written: self.now,
                 link: report.observation().link(),
@@ -610,6 +680,11 @@ impl Simulation {
         self.random ^= self.random << 17;
         Duration::from_micros(least * 1000 + self.random % ((most - least) * 1000 + 1))
     }
+}
+
+/// The key of the node with this index.
+fn member(index: usize) -> NodeKey {
+    key(u8::try_from(index).unwrap() + 1)
 }
 
 pub(crate) fn millis(duration: Duration) -> u64 {

@@ -1,7 +1,7 @@
 //! Messages that no honest node sends.
 
 use quorate_protocol::{
-    Address, Attestation, Evidence, Feed, Message, Network, NodeKey, Observation, Quote, UnixMillis,
+    Address, Attestation, Evidence, Feed, Link, Message, Network, NodeKey, Observation, Quote, UnixMillis,
     VerifiedReport,
 };
 
@@ -27,7 +27,7 @@ pub(crate) fn report(observer: &NodeKey, at: u64) -> Vec<u8> {
     };
     let feed: Feed = "ETH/USD".parse().unwrap();
     let evidence = Evidence::new(vec![quote]).unwrap();
-    let observation = Observation::new(feed, at, observer.address(), evidence);
+    let observation = Observation::new(feed, Link::FIRST, at, observer.address(), evidence);
     let report = VerifiedReport::sign_own(observation, &network(), observer).unwrap();
     Message::Report(report.to_report()).encode(&network())
 }

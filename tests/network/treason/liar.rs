@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use quorate_protocol::{
-    Address, Attestation, Committee, Digest, Evidence, Feed, Members, Message, Network as Name, NodeKey,
-    Observation, Price, QuorumRule, Quote, UnixMillis, VerifiedReport, Written,
+    Address, Attestation, Committee, Digest, Evidence, Feed, Link, Members, Message, Network as Name,
+    NodeKey, Observation, Price, QuorumRule, Quote, UnixMillis, VerifiedReport, Written,
 };
 
 use crate::harness::{Hostile, NETWORK_NAME, Network, WINDOW, dial, meet, unix_now};
@@ -72,7 +72,7 @@ impl Liar {
                     .saturating_sub(self.heard_of.get());
                 if is_honest && u128::from(since) > WINDOW.as_millis() / 2 {
                     self.heard_of = observation.observed_at();
-                    self.state();
+                    self.state(observation.link());
                 }
                 let signature = self.key.sign(digest);
                 let _ = report.add(Attestation { signer, signature });
@@ -91,18 +91,18 @@ impl Liar {
         }
     }
 
-    fn state(&mut self) {
+    fn state(&self, link: Link) {
         let prices: &[&str] = if self.contradicts {
             &[FALSE_PRICE, "3149"]
         } else {
             &[FALSE_PRICE]
         };
         for price in prices {
-            self.say(&Message::Report(self.statement(price).to_report()));
+            self.say(&Message::Report(self.statement(link, price).to_report()));
         }
     }
 
-    fn statement(&self, price: &str) -> VerifiedReport {
+    fn statement(&self, link: Link, price: &str) -> VerifiedReport {
         let (at, price): (_, Price) = (unix_now(), price.parse().unwrap());
         let quote = Quote {
             source: "coinbase".parse().unwrap(),
@@ -111,7 +111,7 @@ impl Liar {
         };
         let feed: Feed = "ETH/USD".parse().unwrap();
         let evidence = Evidence::new(vec![quote]).unwrap();
-        let observation = Observation::new(feed, at, self.key.address(), evidence);
+        let observation = Observation::new(feed, link, at, self.key.address(), evidence);
         VerifiedReport::sign_own(observation, &name(), &self.key).unwrap()
     }
 
