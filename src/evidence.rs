@@ -77,6 +77,8 @@ impl Row for Verified {
         "found_at",
         "observer",
         "feed",
+        "sequence",
+        "previous",
         "network",
         "first_observed_at",
         "first_price",
@@ -115,6 +117,8 @@ impl Row for Verified {
             rfc3339(proof.found_at),
             proof.observer.to_string(),
             proof.feed.to_string(),
+            proof.sequence.to_string(),
+            proof.previous.to_string(),
             proof.network.clone(),
         ];
         for statement in [&proof.first, &proof.second] {
@@ -137,6 +141,8 @@ impl Row for Verified {
             "found_by": proof.found_by.to_string(),
             "observer": proof.observer.to_string(),
             "feed": proof.feed.as_str(),
+            "sequence": proof.sequence,
+            "previous": proof.previous.to_string(),
             "network": proof.network,
             "moment_ms": u64::try_from(proof.moment.as_millis()).unwrap_or(u64::MAX),
             "first": object(&proof.first),
@@ -148,20 +154,12 @@ impl Row for Verified {
 }
 
 fn object(statement: &Statement) -> Value {
-    let quotes: Vec<Value> = statement
-        .evidence
-        .quotes()
-        .iter()
-        .map(|quote| {
-            json!({ "source": quote.source.as_str(), "price": quote.price.to_string(), "at": quote.at.get() })
-        })
-        .collect();
     json!({
         "digest": statement.digest.to_string(),
         "price": statement.price.to_string(),
         "observed_at": rfc3339(statement.observed_at),
         "observed_at_ms": statement.observed_at.get(),
-        "evidence": quotes,
+        "evidence": show::quotes(&statement.evidence),
         "signature": statement.signature.to_string(),
     })
 }
@@ -181,6 +179,7 @@ mod tests {
     fn proofs() -> [Verified; 2] {
         let key = NodeKey::from_bytes([1; 32]).unwrap();
         let network: Network = "local".parse().unwrap();
+        let link = Link::after(1041, Digest::new([7; 32]));
         let statement = |price: &str, millis| {
             let quote = Quote {
                 source: "kraken".parse().unwrap(),
@@ -191,7 +190,7 @@ mod tests {
             let observed_at = UnixMillis::new(millis);
             let observation = Observation::new(
                 "ETH/USD".parse().unwrap(),
-                Link::FIRST,
+                link,
                 observed_at,
                 key.address(),
                 evidence.clone(),
@@ -208,8 +207,8 @@ mod tests {
         let proof = Equivocation {
             observer: key.address(),
             feed: "ETH/USD".parse().unwrap(),
-            sequence: Link::FIRST.sequence(),
-            previous: Link::FIRST.previous(),
+            sequence: link.sequence(),
+            previous: link.previous(),
             network: network.to_string(),
             first: statement("3012.45", 1_769_860_829_235),
             second: statement("998.5", 1_769_860_829_935),

@@ -46,7 +46,7 @@ pub(crate) async fn run(config: PricesConfig) -> Result<(), Box<dyn Error>> {
         problems.extend(config.max_age.and_then(judged));
         records.extend(found);
     }
-    records.sort_by_key(|record| std::cmp::Reverse((record.written_at, record.id)));
+    records.sort_by_key(|record| std::cmp::Reverse((record.written_at, record.sequence)));
     records.truncate(config.limit as usize);
     output::print(&show::format(&records, config.output)?)?;
     if problems.is_empty() {
@@ -77,8 +77,9 @@ fn staleness(
 impl Row for Record {
     const NONE: &'static str = "no records";
     const TABLE: &'static [Column] = &[
-        Column::Text("written_at"),
         Column::Text("feed"),
+        Column::Number("sequence"),
+        Column::Text("written_at"),
         Column::Number("price"),
         Column::Text("observed_at"),
         Column::Text("signatures"),
@@ -88,12 +89,14 @@ impl Row for Record {
     const CSV: &'static [&'static str] = &[
         "written_at",
         "feed",
+        "sequence",
         "price",
         "observed_at",
         "observer",
         "signatures",
         "signers",
         "written_by",
+        "previous",
         "digest",
     ];
 
@@ -104,8 +107,9 @@ impl Row for Record {
             .map(|attestation| show::address(attestation.signer, full))
             .collect();
         vec![
-            rfc3339(self.written_at),
             self.feed.to_string(),
+            self.sequence.to_string(),
+            rfc3339(self.written_at),
             self.price.to_string(),
             rfc3339(self.observed_at),
             format!("{} {}", signers.len(), signers.join(" ")),
@@ -123,12 +127,14 @@ impl Row for Record {
         vec![
             rfc3339(self.written_at),
             self.feed.to_string(),
+            self.sequence.to_string(),
             self.price.to_string(),
             rfc3339(self.observed_at),
             self.observer.to_string(),
             signers.len().to_string(),
             signers.join(" "),
             self.written_by.to_string(),
+            self.previous.to_string(),
             self.digest.to_string(),
         ]
     }
@@ -144,13 +150,18 @@ impl Row for Record {
         json!({
             "written_at": rfc3339(self.written_at),
             "feed": self.feed.as_str(),
+            "sequence": self.sequence,
+            "previous": self.previous.to_string(),
             "price": self.price.to_string(),
             "observed_at": rfc3339(self.observed_at),
             "observed_at_ms": self.observed_at.get(),
             "observer": self.observer.to_string(),
             "written_by": self.written_by.to_string(),
             "digest": self.digest.to_string(),
+            "network": self.network,
+            "evidence": show::quotes(&self.evidence),
             "signatures": signatures,
+            "validators": self.validators.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     }
 }
@@ -170,7 +181,7 @@ mod tests {
 
     fn records() -> Vec<Record> {
         let digest = Digest::new([0xab; 32]);
-        let record = |millis, price: &str, signers: &[u8]| {
+        let record = |sequence, millis, price: &str, signers: &[u8]| {
             let observed_at = UnixMillis::new(millis - 1015);
             let quote = Quote {
                 source: "kraken".parse().unwrap(),
@@ -182,7 +193,8 @@ mod tests {
                 signature: key(*byte).sign(digest),
             };
             Record {
-                id: 1,
+                sequence,
+                previous: Digest::new([0xcd; 32]),
                 digest,
                 feed: "ETH/USD".parse().unwrap(),
                 price: price.parse().unwrap(),
@@ -197,8 +209,8 @@ mod tests {
             }
         };
         vec![
-            record(1_769_860_830_250, "3012.45", &[1, 2, 3]),
-            record(1_769_860_800_248, "998.5", &[2, 3]),
+            record(1042, 1_769_860_830_250, "3012.45", &[1, 2, 3]),
+            record(1041, 1_769_860_800_248, "998.5", &[2, 3]),
         ]
     }
 
@@ -207,9 +219,9 @@ mod tests {
         assert_eq!(
             show::format(&records(), Output::Table { full: false }).unwrap(),
             "\
-written_at                feed       price  observed_at               signatures                          written_by  digest
-2026-01-31T12:00:30.250Z  ETH/USD  3012.45  2026-01-31T12:00:29.235Z  3 0x1a642f0E 0x5050A4F4 0x3325a784  0x1a642f0E  0xabababab
-2026-01-31T12:00:00.248Z  ETH/USD    998.5  2026-01-31T11:59:59.233Z  2 0x5050A4F4 0x3325a784             0x1a642f0E  0xabababab
+feed     sequence  written_at                  price  observed_at               signatures                          written_by  digest
+ETH/USD      1042  2026-01-31T12:00:30.250Z  3012.45  2026-01-31T12:00:29.235Z  3 0x1a642f0E 0x5050A4F4 0x3325a784  0x1a642f0E  0xabababab
+ETH/USD      1041  2026-01-31T12:00:00.248Z    998.5  2026-01-31T11:59:59.233Z  2 0x5050A4F4 0x3325a784             0x1a642f0E  0xabababab
 "
         );
     }
@@ -232,10 +244,13 @@ written_at                feed       price  observed_at               signatures
             .collect();
         assert_eq!(lines.len(), 3);
         assert!(lines.iter().all(|line| line.len() == Record::CSV.len()), "{text}");
-        assert_eq!(lines[1][..3], ["2026-01-31T12:00:30.250Z", "ETH/USD", "3012.45"]);
-        assert_eq!(lines[2][5], "2");
-        assert_eq!(lines[2][6].split(' ').count(), 2);
-        assert_eq!(lines[2][8], records()[1].digest.to_string());
+        assert_eq!(
+            lines[1][..4],
+            ["2026-01-31T12:00:30.250Z", "ETH/USD", "1042", "3012.45"]
+        );
+        assert_eq!(lines[2][6], "2");
+        assert_eq!(lines[2][7].split(' ').count(), 2);
+        assert_eq!(lines[2][10], records()[1].digest.to_string());
     }
 
     #[test]
@@ -246,6 +261,9 @@ written_at                feed       price  observed_at               signatures
         assert_eq!(value.as_array().unwrap().len(), 2);
         let first = &value[0];
         assert_eq!(first["price"], "3012.45");
+        assert_eq!(first["sequence"], 1042);
+        assert_eq!(first["evidence"][0]["price"], "3012.45");
+        assert_eq!(first["previous"], records[0].previous.to_string());
         assert_eq!(first["written_at"], "2026-01-31T12:00:30.250Z");
         assert_eq!(first["observed_at_ms"], records[0].observed_at.get());
         assert_eq!(first["digest"], records[0].digest.to_string());

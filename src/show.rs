@@ -6,8 +6,8 @@ use std::error::Error;
 use chrono::{DateTime, SecondsFormat};
 use comfy_table::{CellAlignment, Table, presets};
 use csv::{Terminator, WriterBuilder};
-use quorate_protocol::{Address, Digest, UnixMillis};
-use serde_json::Value;
+use quorate_protocol::{Address, Digest, Evidence, UnixMillis};
+use serde_json::{Value, json};
 
 /// The form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,16 @@ pub(crate) fn format<R: Row>(rows: &[R], output: Output) -> Result<String, Box<d
         Output::Json => Ok(format!("{:#}\n", rows.iter().map(Row::json).collect::<Value>())),
         Output::Csv => csv(rows),
     }
+}
+
+/// The quotes behind a price, for programs.
+pub(crate) fn quotes(evidence: &Evidence) -> Value {
+    let quotes = evidence.quotes().iter();
+    quotes
+        .map(|quote| {
+            json!({ "source": quote.source.as_str(), "price": quote.price.to_string(), "at": quote.at.get() })
+        })
+        .collect()
 }
 
 /// Columns two blanks apart, without frames, so that `awk` and `cut` can take a table too.

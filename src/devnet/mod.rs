@@ -150,6 +150,7 @@ fn banner(plan: &Plan, folder: &Folder, exchange: Option<&Exchange>) -> String {
 struct Follower {
     store: Store,
     nodes: Vec<Address>,
+    /// Number and time of the last record; a devnet has one feed.
     last: Option<(u64, UnixMillis)>,
 }
 

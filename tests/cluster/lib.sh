@@ -65,7 +65,7 @@ has_further() { # HOW_MANY SECONDS NAME
   before=$(count "${3:-$release}") || return 1
   within "$2" has_records $((before + $1)) "${3:-$release}" && now=$(count "${3:-$release}") && echo "$before, then $now records"
 }
-digests() { sql 'SELECT digest FROM eth_prices ORDER BY id'; }
+digests() { sql 'SELECT digest FROM eth_prices_hex ORDER BY feed, sequence'; }
 remember() { digests >>"$work/known" && sort -u -o "$work/known" "$work/known"; }
 nothing_lost() { # what was read before the loss, and what a node ever said to be written, is there
   local lost
@@ -78,7 +78,7 @@ nothing_lost() { # what was read before the loss, and what a node ever said to b
   echo "$(grep -c . "$work/known") read, $(grep -c . "$work/said-written") in logs"
 }
 verified() { # by a library that is not ours
-  sql 'SELECT row_to_json(r) FROM eth_prices_signed r' >"$work/records" || return 1
+  sql 'SELECT row_to_json(r) FROM eth_prices_hex r' >"$work/records" || return 1
   "$work/venv/bin/python" tests/end-to-end/verify.py 3 "$WINDOW" <"$work/records" >"$work/verdict" || return 1
   sed -n 's/^\([0-9]*\) records.*, \([0-9.]* to [0-9.]* s\) apart$/\1 records, \2 apart/p' "$work/verdict"
 }

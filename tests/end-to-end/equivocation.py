@@ -20,18 +20,22 @@ def propose(key_file, network, is_genuine):
     key = pathlib.Path(key_file).read_text().strip()
     observer = Account.from_key(key).address
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+    nothing = "0x" + 64 * "0"
     statements = []
     for price, signing_key in (("3000.5", key), ("4000", key if is_genuine else Account.create().key)):
         evidence = [{"source": "coinbase", "price": price, "at": millis(now)}]
-        message = typed(network, "ETH/USD", price, now, observer, evidence)
+        message = typed(network, "ETH/USD", 1, nothing, price, now, observer, evidence)
         statements.append({
-            "digest": digest(message), "timestamp": now, "price": price, "evidence": json.dumps(evidence),
+            "digest": digest(message), "timestamp": now, "price": price,
+            "evidence": "".join(f"{quote['source']} {quote['price']} {quote['at']}\n" for quote in evidence),
             "signature": sign(message, signing_key),
         })
-    row = {"observer": observer, "feed": "ETH/USD", "network": network, "found_by": observer}
+    row = {
+        "observer": observer, "feed": "ETH/USD", "sequence": 1, "previous": nothing, "network": network, "found_by": observer,
+    }
     for order, statement in zip(("first", "second"), sorted(statements, key=lambda one: one["digest"])):
         row |= {f"{order}_{name}": value for name, value in statement.items()}
-    values = ", ".join(f"'{value}'" for value in row.values())
+    values = ", ".join(f"'{value}'" if not str(value).startswith("0x") else f"decode('{value[2:]}', 'hex')" for value in row.values())
     print(f"INSERT INTO eth_price_equivocations ({', '.join(row)}) VALUES ({values});")
 
 
@@ -39,7 +43,11 @@ def verify(row):
     digests = []
     for order in ("first", "second"):
         half = {name: row[f"{order}_{name}"] for name in ("digest", "timestamp", "price", "evidence", "signature")}
-        message = typed(row["network"], row["feed"], half["price"], half["timestamp"], row["observer"], half["evidence"])
+        evidence = [dict(zip(("source", "price", "at"), line.split(" "))) for line in half["evidence"].splitlines()]
+        message = typed(
+            row["network"], row["feed"], row["sequence"], row["previous"], half["price"], half["timestamp"], row["observer"],
+            evidence,
+        )
         assert digest(message) == half["digest"], f"the {order} digest is another"
         assert signer(message, half["signature"]) == row["observer"], f"the observer did not sign the {order} statement"
         digests.append(half["digest"])
@@ -51,7 +59,9 @@ def verify(row):
 
 
 def check(evidence_file):
-    rows = [json.loads(line, parse_float=Decimal) for line in sys.stdin if line.strip()]
+    # What is bytes there is `\\x…` here.
+    lines = [line.replace("\\\\x", "0x") for line in sys.stdin if line.strip()]
+    rows = [json.loads(line, parse_float=Decimal) for line in lines]
     assert rows, "there is no proof"
     proven = sorted(verify(row) for row in rows)
     shown = json.loads(pathlib.Path(evidence_file).read_text())

@@ -32,7 +32,7 @@ def millis(text):
     return (moment - epoch) // datetime.timedelta(milliseconds=1)
 
 
-def typed(network, feed, price, observed_at, observer, evidence):
+def typed(network, feed, sequence, previous, price, observed_at, observer, evidence):
     """What is signed. Fails if the price is not the median of the evidence."""
     quotes = sorted(evidence, key=lambda quote: quote["source"].encode())
     assert len({quote["source"] for quote in quotes}) == len(quotes), "a source stands twice"
@@ -47,6 +47,8 @@ def typed(network, feed, price, observed_at, observer, evidence):
             ],
             "PriceObservation": [
                 {"name": "feed", "type": "string"},
+                {"name": "sequence", "type": "uint64"},
+                {"name": "previous", "type": "bytes32"},
                 {"name": "price", "type": "uint256"},
                 {"name": "observedAt", "type": "uint64"},
                 {"name": "observer", "type": "address"},
@@ -57,6 +59,8 @@ def typed(network, feed, price, observed_at, observer, evidence):
         "domain": {"name": "quorate", "version": "1", "salt": keccak(text=network)},
         "message": {
             "feed": feed,
+            "sequence": sequence,
+            "previous": bytes.fromhex(previous.removeprefix("0x")),
             "price": scaled(price),
             "observedAt": millis(observed_at),
             "observer": observer,
@@ -70,7 +74,8 @@ def digest(message):
 
 
 def signer(message, signature):
-    return Account.recover_message(message, signature=signature)
+    """In small letters, as the database's views have addresses."""
+    return Account.recover_message(message, signature=signature).lower()
 
 
 def sign(message, key):

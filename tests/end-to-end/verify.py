@@ -1,8 +1,8 @@
 """Verifies every record in the database with eth-account, which shares no code with quorate.
 
-Reads the output of `psql -At -c "SELECT row_to_json(r) FROM eth_prices_signed r"` on standard input: a JSON object a line.
+Reads the output of `psql -At -c "SELECT row_to_json(r) FROM eth_prices_hex r"` on standard input: a JSON object a line.
 Checks the evidence's hash, the price as its median, the EIP-712 digest, every signer, their number, that the validators named
-are signers, and the spacing.
+are signers, that each record names the one before it, and the spacing.
 usage: verify.py MIN_SIGNATURES WRITE_INTERVAL_SECONDS
 """
 
@@ -15,7 +15,7 @@ from statement import digest, signer, typed
 
 
 def verify(record, min_signatures):
-    message = typed(*(record[of] for of in ("network", "feed", "price", "timestamp", "observer", "evidence")))
+    message = typed(*(record[of] for of in ("network", "feed", "sequence", "previous", "price", "timestamp", "observer", "evidence")))
     assert digest(message) == record["digest"], "the digest is another"
     signers = set()
     for claimed, signature in record["signatures"].items():
@@ -33,7 +33,8 @@ def verify(record, min_signatures):
 
 def main():
     min_signatures, interval = int(sys.argv[1]), float(sys.argv[2])
-    records = sorted((json.loads(line, parse_float=Decimal) for line in sys.stdin if line.strip()), key=lambda r: r["written_at"])
+    records = [json.loads(line, parse_float=Decimal) for line in sys.stdin if line.strip()]
+    records.sort(key=lambda record: record["sequence"])
     assert records, "there is no record"
     written = [datetime.datetime.fromisoformat(record["written_at"]) for record in records]
     validated = 0
@@ -42,6 +43,10 @@ def main():
             validated += verify(record, min_signatures)
         except AssertionError as error:
             sys.exit(f"record {record['digest']}: {error}")
+    nothing = {"sequence": 0, "digest": "0x" + 64 * "0"}
+    for last, record in zip([nothing, *records], records):
+        if (record["sequence"], record["previous"]) != (last["sequence"] + 1, last["digest"]):
+            sys.exit(f"record {record['sequence']} {record['digest']} does not follow record {last['sequence']} {last['digest']}")
     gaps = [(b - a).total_seconds() for a, b in zip(written, written[1:])]
     if gaps and min(gaps) < interval:
         sys.exit(f"two records within {min(gaps)} s")

@@ -105,7 +105,8 @@ fn later_than(certificate: &Certificate) -> Certificate {
 
 /// How many records there are, and how many signatures.
 async fn rows(database: &Database) -> (i64, i64) {
-    let counts = "SELECT (SELECT count(*) FROM eth_prices), (SELECT count(*) FROM eth_price_signatures)";
+    let counts = "SELECT (SELECT count(*) FROM eth_prices), \
+                  (SELECT coalesce(sum(cardinality(signers)), 0)::bigint FROM eth_prices)";
     let row = connect(&database.owner)
         .await
         .query_one(counts, &[])

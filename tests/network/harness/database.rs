@@ -88,10 +88,10 @@ impl Database {
         });
     }
 
-    /// All records, in the order in which they were written.
+    /// All records, feed by feed in the order in which they were written.
     pub(crate) fn records(&self) -> Result<Vec<Record>, StoreError> {
         let query = RecordQuery {
-            order: Order::AsWritten,
+            order: Order::BySequence,
             limit: MAX_RECORDS,
             ..RecordQuery::default()
         };
