@@ -187,7 +187,6 @@ pub(super) async fn statuses(views: &Views) -> Option<Vec<FeedStatus>> {
 
 #[cfg(test)]
 mod tests {
-    use quorate_protocol::UnixMillis;
 
     use super::*;
 
