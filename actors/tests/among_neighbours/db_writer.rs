@@ -178,6 +178,34 @@ fn a_proof_of_equivocation_is_kept_once_whoever_brings_it() {
 }
 
 #[test]
+fn a_record_that_is_lost_for_good_is_kept() {
+    in_real_time(async {
+        let database = Database::migrated(LONG).await;
+        let bench = Bench::new(&database.node);
+        let lost = certificate();
+        for _ in 0..2 {
+            let request = StoreRequest::KeepLost(lost.clone());
+            bench
+                .writer
+                .send(DbWriterMessage::Request(request))
+                .await
+                .unwrap();
+        }
+        let owner = connect(&database.owner).await;
+        let kept = eventually("the record is kept", async || {
+            let kept = owner.query("SELECT digest, found_by FROM eth_prices_lost", &[]);
+            Some(kept.await.unwrap()).filter(|kept| !kept.is_empty())
+        })
+        .await;
+        let bytes = |column: usize| kept[0].get::<_, Vec<u8>>(column);
+        assert_eq!(bytes(0), lost.digest().as_bytes());
+        assert_eq!(bytes(1), key(1).address().as_bytes());
+        // It is a record like any other until another one takes its place.
+        assert_eq!(rows(&database).await, (0, 0));
+    });
+}
+
+#[test]
 fn the_record_tells_whose_signatures_are_validators() {
     in_real_time(async {
         let database = Database::migrated(LONG).await;

@@ -68,6 +68,7 @@ told! {
     Write(Certificate)
     AskLastRecord(Feed)
     KeepEvidence(ProvenEquivocation)
+    KeepLost(Certificate)
     OwnReport(VerifiedReport)
     CoSigned { feed: Feed, digest: Digest, answer: Result<VerifiedReport, Refusal> }
     Wrote { feed: Feed, digest: Digest, outcome: WriteOutcome }
@@ -153,6 +154,9 @@ impl Handler<DbWriterMessage> for Recorder {
             }
             DbWriterMessage::Request(StoreRequest::KeepEquivocation(proof)) => {
                 Said::KeepEvidence(KeepEvidence(*proof))
+            }
+            DbWriterMessage::Request(StoreRequest::KeepLost(certificate)) => {
+                Said::KeepLost(KeepLost(certificate))
             }
             other @ DbWriterMessage::CommitteeIs(_) => panic!("no actor says this: {other:?}"),
         });

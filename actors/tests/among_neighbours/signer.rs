@@ -8,7 +8,7 @@ use quorate_actors::{
     signer::{self, Signer, SignerMessage},
 };
 use quorate_protocol::{
-    Address, AgreedPrice, Digest, Heartbeat, Message, NodeKey, Observation, Signature, UnixMillis,
+    Address, AgreedPrice, Digest, Heartbeat, Link, Message, NodeKey, Observation, Signature, UnixMillis,
     cosign::Refusal, rounds::SignRequest,
 };
 use quorate_supervisor::{ActorSpec, Supervisor};
