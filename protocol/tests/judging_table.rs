@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use quorate_protocol::{
     Address, Committee, Digest, Heartbeat, Link, Members, Message, NodeKey, Observation, ProvenEquivocation,
     QuorumRule, RefusalNotice, Signature, UnixMillis, VerifiedReport, Written,
+    cosign::Refusal,
     judge::{Finding, Judge, JudgeConfig, Verdict, Verified},
     seal::{self, Keyring},
 };
@@ -350,6 +351,22 @@ fn cases() -> Vec<Case> {
         news(&[1, 2, 3], 9, at(0)),
     );
 
+    let mut place = builders::after(&fresh);
+    let statements: Vec<Vec<u8>> = (0..16)
+        .map(|_| {
+            let statement = builders::report_for(place, &[1], "3000", at(0));
+            place = builders::after(&statement);
+            bytes(&statement)
+        })
+        .collect();
+    case(
+        "overload",
+        Ignore,
+        "the 17th observation of one node within three windows",
+        &statements,
+        bytes(&builders::report_for(place, &[1], "3000", at(0))),
+    );
+
     let refusals: Vec<Vec<u8>> = (0..32).map(|n| refusal(1, 2, at(-n))).collect();
     case(
         "overload",
@@ -626,6 +643,29 @@ fn every_row_of_the_table_is_as_documented() {
     }
     covered.extend(sealing_rows());
     assert_eq!(covered, documented);
+}
+
+#[test]
+fn every_refusal_is_documented() {
+    let text = include_str!("../../docs/protocol.md");
+    let table = text
+        .split("## Refusing")
+        .nth(1)
+        .unwrap()
+        .split("\n## ")
+        .next()
+        .unwrap();
+    let documented: Vec<&str> = table
+        .lines()
+        .filter_map(|line| {
+            line.split('|')
+                .nth(1)?
+                .trim()
+                .strip_prefix('`')?
+                .strip_suffix('`')
+        })
+        .collect();
+    assert_eq!(documented, Refusal::LABELS);
 }
 
 #[test]

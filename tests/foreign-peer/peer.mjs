@@ -1,5 +1,6 @@
 // A co-signing node in JavaScript, written from docs/protocol.md alone: it joins, judges, signs and passes on.
-// It has no price of its own, so it vouches for what members have signed and is young: for tests only.
+// It has no price and no database, so it vouches for what members have signed, is young and can follow the last record that it
+// has heard of: for tests only.
 // usage: node --import ./polyfill.mjs peer.mjs KEY_FILE MEMBERS_FILE NETWORK WINDOW_SECONDS SECRET_FILE|clear MULTIADDR...
 import { readFileSync } from 'node:fs'
 import { privateKeyFromRaw } from '@libp2p/crypto/keys'
@@ -34,7 +35,7 @@ const sealing = secretFile === 'clear' ? undefined : sealKey(network, hexToBytes
 const say = (...words) => console.log(new Date().toISOString(), ...words)
 const started = Date.now()
 const signed = new Map()
-let lastRecord = new Uint8Array(32)
+const last = { sequence: 0, digest: new Uint8Array(32) }
 
 const isMember = (address) => members.includes(bytesToHex(address))
 const age = (at) => Date.now() - Number(at)
@@ -46,19 +47,25 @@ function publish (kind, body) {
 }
 
 async function beat () {
-  const body = [me, 'foreign/1', ['ETH/USD'], Date.now(), 0, lastRecord, Math.floor((Date.now() - started) / 1000)]
+  const body = [me, 'foreign/1', ['ETH/USD'], Date.now(), 0, last.digest, Math.floor((Date.now() - started) / 1000)]
   await publish(KIND.heartbeat, [...body, await sign(heartbeatDigest(network, body), secretKey)])
 }
 
+/** Whether a record may have this place. Before it has heard of one, and if it has missed some, it cannot tell. */
+const mayFollow = (sequence, previous) => last.sequence === 0 || sequence > last.sequence + 1 ||
+  (sequence === last.sequence + 1 && order(previous, last.digest) === 0)
+
 async function cosign ([observation, attestations]) {
-  const [, price, at, observer] = observation
+  const [, sequence, previous, price, at, observer] = observation
   const digest = observationDigest(network, observation)
   if (attestations.some(([signer]) => order(signer, me) === 0)) return
   if (!isTimely(at, MOMENT_MS)) return
-  // One statement of an observer for a moment, and each once.
-  const last = signed.get(bytesToHex(observer))
-  if (last !== undefined && (last.digest === digest || Math.abs(Number(at) - last.at) < MOMENT_MS)) return
-  signed.set(bytesToHex(observer), { digest, at: Number(at) })
+  if (!mayFollow(sequence, previous)) return say(`refused: reason=other_history sequence=${sequence}`)
+  // One statement of an observer for a record and a moment, and each once.
+  const key = [bytesToHex(observer), sequence, bytesToHex(previous)].join()
+  const before = signed.get(key)
+  if (before !== undefined && (before.digest === digest || Math.abs(Number(at) - before.at) < MOMENT_MS)) return
+  signed.set(key, { digest, at: Number(at) })
   const all = [...attestations, [me, await sign(digest, secretKey)]].sort(([a], [b]) => order(a, b))
   await publish(KIND.report, [observation, all])
   say(`co-signed: price=${decimal(price)} signatures=${all.length} sealed=${sealing !== undefined}`)
@@ -67,19 +74,23 @@ async function cosign ([observation, attestations]) {
 /** What is found in a message, by the words of the table of findings, and what is to be done if it is valid. */
 const JUDGES = {
   async [KIND.report] (report) {
-    const [[, , at], attestations] = report
+    const [[, , , , at], attestations] = report
     if (!isTimely(at, WINDOW_MS)) return ['stale']
     if (!attestations.every(([signer]) => isMember(signer))) return ['unknown_signer']
     return [await faultOf(network, report) ?? 'accepted', () => cosign(report)]
   },
   async [KIND.written] (written) {
     const [[observation, attestations], writer, , signature] = written
-    if (!isTimely(observation[2], 3 * WINDOW_MS)) return ['stale']
+    if (!isTimely(observation[4], 3 * WINDOW_MS)) return ['stale']
     if (![writer, ...attestations.map(([signer]) => signer)].every(isMember)) return ['unknown_signer']
     if (!await isBy(writer, writtenDigest(network, written), signature)) return ['bad_signature']
     return [await faultOf(network, written[0]) ?? 'accepted', () => {
-      lastRecord = hexToBytes(observationDigest(network, observation))
-      say(`record written: by=${bytesToHex(writer)} signatures=${attestations.length}`)
+      const [, sequence] = observation
+      if (sequence > last.sequence) {
+        Object.assign(last, { sequence, digest: hexToBytes(observationDigest(network, observation)) })
+        signed.clear()
+      }
+      say(`record written: sequence=${sequence} by=${bytesToHex(writer)} signatures=${attestations.length}`)
     }]
   },
   async [KIND.heartbeat] (heartbeat) {
@@ -92,7 +103,7 @@ const JUDGES = {
     return ['accepted', () => say(`refused by another: node=${bytesToHex(refusal[3])} reason=${refusal[2]}`)]
   },
   async [KIND.equivocation] (proof) {
-    if (!isMember(proof[0][0][3])) return ['unknown_signer']
+    if (!isMember(proof[0][0][5])) return ['unknown_signer']
     return [await isProof(network, proof, MOMENT_MS) ? 'accepted' : 'no_proof']
   }
 }

@@ -8,7 +8,9 @@ const fields = (text) => text.split(',').map((field) => {
   return { name, type }
 })
 const TYPES = {
-  PriceObservation: fields('string feed,uint256 price,uint64 observedAt,address observer,bytes32 evidence'),
+  PriceObservation: fields(
+    'string feed,uint64 sequence,bytes32 previous,uint256 price,uint64 observedAt,address observer,bytes32 evidence'
+  ),
   Written: fields('bytes32 record,address writer,uint64 writtenAt'),
   Heartbeat: fields('address node,string version,string[] feeds,uint64 sentAt,uint64 lastObservation,bytes32 lastRecord,uint64 uptime'),
   Refusal: fields('bytes32 observation,address observer,string reason,address node,uint64 sentAt')
@@ -40,9 +42,15 @@ export function median (quotes) {
   return prices.length % 2 === 1 ? prices[middle] : (prices[middle - 1] + prices[middle]) / 2n
 }
 
-export const observationDigest = (network, [feed, price, observedAt, observer, quotes]) =>
+export const observationDigest = (network, [feed, sequence, previous, price, observedAt, observer, quotes]) =>
   digest(network, 'PriceObservation', {
-    feed, price: BigInt(price), observedAt: BigInt(observedAt), observer: bytesToHex(observer), evidence: evidenceHash(quotes)
+    feed,
+    sequence: BigInt(sequence),
+    previous: bytesToHex(previous),
+    price: BigInt(price),
+    observedAt: BigInt(observedAt),
+    observer: bytesToHex(observer),
+    evidence: evidenceHash(quotes)
   })
 
 export const writtenDigest = (network, [[observation], writer, writtenAt]) =>
@@ -78,10 +86,12 @@ export async function isBy (address, hash, signature) {
   return recovered.toLowerCase() === bytesToHex(address)
 }
 
-/** What is wrong with a report, whoever signed it: its order, its price, or a signature. `undefined`: nothing. */
+/** What is wrong with a report, whoever signed it: its place, its order, its price, or a signature. `undefined`: nothing. */
 export async function faultOf (network, [observation, attestations]) {
-  const [, price, , observer, quotes] = observation
+  const [, sequence, previous, price, , observer, quotes] = observation
   const ascending = (list) => list.every((item, at) => at === 0 || order(list[at - 1], item) < 0)
+  // Records are numbered from 1, and the first one alone follows nothing.
+  if (sequence < 1 || (sequence === 1) !== previous.every((byte) => byte === 0)) return 'malformed'
   if (BigInt(price) !== median(quotes)) return 'malformed'
   if (!ascending(quotes.map(([source]) => Buffer.from(source)))) return 'malformed'
   if (!ascending(attestations.map(([signer]) => signer))) return 'malformed'
@@ -92,12 +102,14 @@ export async function faultOf (network, [observation, attestations]) {
   }
 }
 
-/** Whether two statements of one observer, each signed by it alone and the lower digest first, contradict each other. */
+/** Whether two statements of one observer for one record, each signed by it alone and the lower digest first, contradict each other. */
 export async function isProof (network, [one, other], momentMs) {
   for (const report of [one, other]) {
     if (report[1].length !== 1 || await faultOf(network, report) !== undefined) return false
   }
-  const [[feed, , at, observer], [otherFeed, , otherAt, otherObserver]] = [one[0], other[0]]
+  const [feed, sequence, previous, , at, observer] = one[0]
+  const [otherFeed, otherSequence, otherPrevious, , otherAt, otherObserver] = other[0]
   return observationDigest(network, one[0]) < observationDigest(network, other[0]) && feed === otherFeed &&
+    sequence === otherSequence && order(previous, otherPrevious) === 0 &&
     order(observer, otherObserver) === 0 && Math.abs(Number(at) - Number(otherAt)) < momentMs
 }

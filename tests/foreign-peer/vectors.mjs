@@ -32,7 +32,8 @@ for (const { name, observation, ...expected } of vectors.cases) {
   assert.equal(evidenceText(quotes), expected.evidence_text, name)
   assert.equal(evidenceHash(quotes), expected.evidence, name)
   assert.equal(median(quotes), BigInt(observation.price_scaled), name)
-  const observed = [observation.feed, median(quotes), observation.observed_at, bytes(observation.observer), quotes]
+  const { feed, sequence, previous, observed_at: at, observer } = observation
+  const observed = [feed, sequence, bytes(previous), median(quotes), at, bytes(observer), quotes]
   const digest = observationDigest(network, observed)
   assert.equal(digest, expected.digest, name)
   const attestations = []
@@ -62,8 +63,9 @@ refusal[2] = 'price_agrees'
 assert(!await isBy(keys[2].address, refusalDigest(network, refusal), refusal[5]), 'a refusal for another reason')
 
 const statements = []
+const { sequence, previous } = vectors.cases[1].observation
 for (const price of ['3000', '3001']) {
-  const observed = ['ETH/USD', scaled(price), AT, keys[0].address, [['coinbase', scaled(price), AT]]]
+  const observed = ['ETH/USD', sequence, bytes(previous), scaled(price), AT, keys[0].address, [['coinbase', scaled(price), AT]]]
   statements.push([observed, [[keys[0].address, await sign(observationDigest(network, observed), keys[0].secret)]]])
 }
 const digestOf = ([observed]) => observationDigest(network, observed)
@@ -73,6 +75,10 @@ const [kind, claim] = open(bytes(vectors.equivocation.cbor), network)
 assert(kind === KIND.equivocation && await isProof(network, claim, 15_000), 'the proof does not hold')
 assert(!await isProof(network, [claim[0], claim[0]], 15_000), 'a proof of one statement')
 assert(!await isProof(network, [claim[1], claim[0]], 15_000), 'a proof in the wrong order')
+// The same observer's, at nearly the same time, and for another record.
+const elsewhere = open(bytes(vectors.cases[0].own_report_cbor), network)[1]
+const ofTwo = [elsewhere, claim[0]].sort((a, b) => (digestOf(a) < digestOf(b) ? -1 : 1))
+assert(!await isProof(network, ofTwo, 15_000), 'a proof of statements for two records')
 
 const { secret, key_id: keyId, nonce, plaintext, cbor } = vectors.sealed
 const key = sealKey(network, bytes(secret))

@@ -61,8 +61,8 @@ pub enum Finding {
         /// Required here.
         required: usize,
     },
-    /// A second observation by the same node for the same window.
-    #[error("{} made two statements for one window: {} and {}", .0.observer(), .0.statements().0.digest(),
+    /// A second observation by the same node for the same record and window.
+    #[error("{} made two statements for one record: {} and {}", .0.observer(), .0.statements().0.digest(),
         .0.statements().1.digest())]
     Equivocation(Box<ProvenEquivocation>),
     /// A claim that somebody equivocated, which its contents do not bear out.

@@ -14,6 +14,9 @@ use crate::{
 const MAX_DIGESTS: usize = 1024;
 /// Nodes whose last words are remembered; in an open network, strangers could make up more.
 const MAX_NODES: usize = 1024;
+/// Observations of one observer that are remembered at a time, for three windows: an honest one makes two a window, and some more
+/// if the database goes back. One that makes up places in the history could make any number.
+const MAX_STATEMENTS: usize = 16;
 /// Refusals taken from one node within a window. An honest one sends one for each observer that it refuses, and few are refused.
 const MAX_REFUSALS: u32 = 32;
 
@@ -55,7 +58,7 @@ impl Memory {
         })
     }
 
-    /// The proof that the observer of this report has said something else for the same window.
+    /// The proof that the observer of this report has said something else for the same record.
     pub(super) fn contradiction(
         &self,
         report: &VerifiedReport,
@@ -63,6 +66,11 @@ impl Memory {
     ) -> Option<ProvenEquivocation> {
         self.of_observer(report.observation())
             .find_map(|known| ProvenEquivocation::of(&known.report, report, one_window))
+    }
+
+    /// Whether an observer has said so much lately that one more observation is too much.
+    pub(super) fn is_full_of(&self, observation: &Observation) -> bool {
+        self.of_observer(observation).count() >= MAX_STATEMENTS
     }
 
     fn of_observer(&self, observation: &Observation) -> impl Iterator<Item = &Known> {

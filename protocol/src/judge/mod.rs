@@ -36,7 +36,7 @@ pub struct JudgeConfig {
     pub committee: Committee,
     /// How long a replaced committee stays good for what was in flight.
     pub overlap: Duration,
-    /// How far apart two observations of one observer do not contradict each other.
+    /// How far apart two observations of one observer for one record do not contradict each other.
     pub one_window: Duration,
     /// Oldest observation worth a signature. Older ones come from replays or lame clocks.
     pub max_age: Duration,
@@ -176,6 +176,9 @@ impl Judge {
             return Err(Finding::Duplicate);
         }
         self.check_members(&report, seen_at)?;
+        if !self.memory.knows(&digest) && self.memory.is_full_of(report.observation()) {
+            return Err(Finding::Overload);
+        }
         let is_ours = report.observation().observer() == self.config.me;
         let verified = self.verify(report)?;
         if is_ours && !self.memory.knows(&digest) && verified.observation().observed_at() > self.since {
@@ -296,7 +299,7 @@ impl Judge {
                 EquivocationError::NoContradiction => Finding::NoProof(error.to_string()),
             })?;
         self.memory.record_accused(proof.observer(), seen_at);
-        // The signer makes one statement for a window, so somebody else made the other.
+        // The signer makes one statement for a record and window, so somebody else made the other.
         if proof.observer() == self.config.me {
             return Err(Finding::OurKey);
         }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the verdict")]
 
+mod history;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use quorate_protocol::{
