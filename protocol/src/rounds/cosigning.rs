@@ -270,7 +270,10 @@ impl Cosigning {
         if view.is_price_coming {
             return None;
         }
-        let open = view.candidates.open(view.next).map(|(_, candidate)| candidate.report());
+        let open = view
+            .candidates
+            .open(view.next)
+            .map(|(_, candidate)| candidate.report());
         let closest = open.max_by_key(|report| report.signatures().len())?;
         let signers = closest.signatures();
         Some(Note::Waiting {
