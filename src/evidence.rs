@@ -272,8 +272,8 @@ mod tests {
         assert_eq!(read.len(), 2);
         for (cells, proof) in read.iter().zip(proofs()) {
             assert_eq!(cells.len(), Verified::CSV.len());
-            assert_eq!(cells[13], proof.verdict());
-            assert_eq!(cells[10], proof.proof.second.digest.to_string());
+            assert_eq!(cells[15], proof.verdict());
+            assert_eq!(cells[12], proof.proof.second.digest.to_string());
         }
     }
 
