@@ -1,6 +1,7 @@
 //! Behind PgBouncer in transaction mode, which gives each transaction another session of the server.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::TcpStream,
     os::unix::process::CommandExt,
@@ -9,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-use futures::future::join_all;
-use quorate_protocol::WriteOutcome;
+use futures::{TryStreamExt, future::join_all};
+use quorate_protocol::{Link, WriteOutcome};
 use quorate_store::{
     DatabaseUrl, MigrateOptions, PrivateOptions, PrivatePostgres, RecordQuery, Store, StoreConfig, migrate,
 };
@@ -20,7 +21,10 @@ use quorate_testkit::{
 };
 use tempfile::TempDir;
 
-use crate::support::{LONG, NODE_PASSWORD, certificate, connect, database_of, now, options, write};
+use crate::support::{
+    LONG, NODE_PASSWORD, after, certificate, certificate_at, connect, database_of, key, network, now,
+    options, write,
+};
 
 /// A server, PgBouncer before it, and how to get to a database through it.
 struct Pooled {
@@ -108,6 +112,7 @@ async fn nodes_read_and_write_through_a_transaction_pooler_that_gives_each_quest
         .map(|_| Store::new(StoreConfig::new(pooled.through(&database.node))))
         .collect();
     // All at once, so that the pooler has several sessions to deal out.
+    let mut link = Link::FIRST;
     for round in 0..5 {
         let answers = stores
             .iter()
@@ -115,7 +120,8 @@ async fn nodes_read_and_write_through_a_transaction_pooler_that_gives_each_quest
         for answer in join_all(answers).await {
             answer.unwrap_or_else(|error| panic!("round {round}: {error}"));
         }
-        let certificate = certificate("3012.45", now(), &[1, 2, 3]);
+        let certificate = certificate_at(link, "ETH/USD", "3012.45", now(), &[1, 2, 3]);
+        link = after(&certificate);
         let outcomes = join_all(stores.iter().map(|store| write(store, &certificate))).await;
         let written = |outcome: &&WriteOutcome| matches!(outcome, WriteOutcome::Written { .. });
         let duplicate = |outcome: &&WriteOutcome| matches!(outcome, WriteOutcome::Duplicate { .. });
@@ -123,8 +129,8 @@ async fn nodes_read_and_write_through_a_transaction_pooler_that_gives_each_quest
         assert_eq!(outcomes.iter().filter(duplicate).count(), 3, "{outcomes:?}");
         tokio::time::sleep(Duration::from_millis(110)).await;
     }
-    // A refusal comes at the commit, and is told as one.
-    let too_few = certificate("3012.45", now(), &[1, 2]);
+    // A refusal is told as one.
+    let too_few = certificate_at(link, "ETH/USD", "3012.45", now(), &[1, 2]);
     let refused = write(&stores[0], &too_few).await;
     assert!(
         matches!(&refused, WriteOutcome::Refused { reason } if reason.contains("eth_prices_min_signatures")),
@@ -132,6 +138,21 @@ async fn nodes_read_and_write_through_a_transaction_pooler_that_gives_each_quest
     );
     let records = stores[0].records(RecordQuery::default()).await.unwrap();
     assert_eq!(records.len(), 5);
+    let streamed: Vec<_> = stores[0]
+        .stream(RecordQuery::default())
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(streamed.len(), 5);
+    let lost = stores[0]
+        .keep_lost(
+            &certificate("3013", now(), &[1, 2, 3]),
+            network(),
+            key(1).address(),
+            &BTreeSet::new(),
+        )
+        .await;
+    assert_eq!(lost, Ok(true));
     let sessions = connect(&database.owner)
         .await
         .query_one(
