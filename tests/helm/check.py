@@ -253,7 +253,7 @@ def notes(*options, **more):
 
 
 NOTED = with_notes()
-for values in sorted((HERE / "values").glob("*.yaml")):
+for values in [*sorted((HERE / "values").glob("*.yaml")), CHART / "values-cnpg.yaml"]:
     title = values.stem
     current_values = yaml.safe_load(values.read_text())
     code, out, err = helm("lint", "--strict", "--quiet", CHART, "--values", values)
@@ -475,6 +475,18 @@ check("selectors are the same whatever changes", "" if [d["spec"]["selector"] fo
       == [d["spec"]["selector"] for d in of_kind(changed, "StatefulSet", "Service")] else "    they differ")
 check("a migration that is switched off is not there", lines(name(d) for d in only(objects(render("--set", "migrate.enabled=false")), "Job")))
 external = objects(render("--values", HERE / "values" / "external.yaml"))
+cnpg = yaml.safe_load((CHART / "values-cnpg.yaml").read_text())["postgres"]["external"]
+secret, cluster = yaml.safe_load_all((CHART / "cnpg-cluster.yaml").read_text())
+url = secret["stringData"]["url"]
+check("what CloudNativePG is told to make is what the chart asks for", lines(problem for problem, ok in {
+    "the owner's Secret": cnpg["ownerUrl"] == {"secret": f"{cluster['metadata']['name']}-app", "key": "uri"},
+    "the authority": cnpg["caSecret"] == f"{cluster['metadata']['name']}-ca",
+    "the nodes' Secret": cnpg["nodeUrl"] == {"secret": secret["metadata"]["name"], "key": "url"},
+    "the role and its password": [(role["name"], role["passwordSecret"]["name"]) for role in cluster["spec"]["managed"]["roles"]]
+        == [("quorate_node", secret["metadata"]["name"])],
+    "the password in the URL": f"//{secret['stringData']['username']}:{secret['stringData']['password']}@" in url,
+    "the service of the primary": f"@{cluster['metadata']['name']}-rw:5432/{cluster['spec']['bootstrap']['initdb']['database']}?" in url,
+}.items() if not ok))
 check("with an external database there is no Postgres", lines(name(d) for d in external if "postgres" in d["metadata"]["name"]))
 
 def names_fit(documents):
