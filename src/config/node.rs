@@ -1,6 +1,6 @@
 //! `quorate node`: the parts together, and the rules between them.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, num::NonZeroU32};
 
 use clap::Args;
 use quorate_protocol::Members;
@@ -13,7 +13,7 @@ use super::{
     keys::{KeyConfig, NodeKeyArgs},
     pricing::PricingConfig,
     problems::Problems,
-    values::{listen_address, wrong},
+    values::{Wrong, listen_address, number, wrong},
 };
 
 /// Everything that a node can be told, in the order of the help.
@@ -44,6 +44,11 @@ pub(crate) struct ApiConfig {
     /// Where API, health and metrics listen; `off` for none, 0.0.0.0:8080 in a container
     #[arg(id = "api-listen", long, value_name = "IP:PORT", default_value = "127.0.0.1:8080", value_parser = listen_address)]
     pub(crate) listen: std::option::Option<SocketAddr>,
+
+    /// Requests a second that one address may send to the API, probes and metrics apart; `off` for any number: behind a proxy, which is
+    /// one address for all
+    #[arg(id = "api-rate-limit", long, value_name = "N", default_value = "100", value_parser = rate)]
+    pub(crate) rate_limit: std::option::Option<NonZeroU32>,
 
     /// Let the API make actors fail, to see them recover. For tests: only with an API on a loopback address
     #[arg(long)]
@@ -90,6 +95,14 @@ impl NodeArgs {
             api: self.api,
             stop_with_stdin: self.stop_with_stdin,
         })
+    }
+}
+
+/// A number of requests, or `off`.
+fn rate(text: &str) -> Result<Option<NonZeroU32>, Wrong> {
+    match text {
+        "off" => Ok(None),
+        _ => number(1..=100_000)(text).map(NonZeroU32::new),
     }
 }
 
@@ -192,8 +205,10 @@ mod tests {
     fn the_api_is_local_unless_it_is_opened() {
         let local = ApiConfig {
             listen: "127.0.0.1:8080".parse().ok(),
+            rate_limit: NonZeroU32::new(100),
             fault_injection: false,
         };
+        assert_eq!(read(&["--api-rate-limit", "off"]).unwrap().0.api.rate_limit, None);
         assert_eq!(read(&[]).unwrap().0.api, local);
         assert_eq!(read(&["--api-listen", "off"]).unwrap().0.api.listen, None);
     }

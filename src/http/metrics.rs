@@ -127,6 +127,10 @@ const OF_FEEDS: [Metric<FeedStatus>; 9] = [
     }),
 ];
 
+/// Every metric, in the text format of Prometheus; docs/metrics.md says what each means.
+#[utoipa::path(get, path = "/metrics", tag = "node", responses(
+    (status = 200, description = "The metrics", body = String, content_type = "text/plain"),
+))]
 pub(super) async fn metrics(views: web::Data<Views>, shared: Shared) -> HttpResponse {
     let feeds = statuses(&views).await;
     let readiness = status::look(&views, feeds.as_deref(), &shared);

@@ -1,18 +1,48 @@
-//! The node's HTTP API: for probes, metrics and people with curl. It shows, and decides nothing.
+//! The node's HTTP API: for people with curl, programs that use the prices, probes and metrics. It shows, and decides nothing. A file is
+//! a resource: its parameters, its answer and its handler; [`ROUTES`] has them all.
 
+mod candles;
+mod feeds;
+mod limit;
+mod live;
 mod metrics;
+mod nodes;
+mod openapi;
+mod probes;
+mod problem;
+mod query;
+mod reader;
+mod records;
+mod reply;
 mod status;
+mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::{io, net::SocketAddr};
 
-use actix_web::{App, FromRequest, Handler, HttpResponse, HttpServer, Resource, Responder, dev::Server, web};
+use actix_web::{
+    App, Error, FromRequest, Handler, HttpResponse, HttpServer, Resource, Responder, ResponseError,
+    body::MessageBody,
+    dev::{Server, ServiceRequest, ServiceResponse},
+    http::{
+        Method,
+        header::{self, HeaderName, HeaderValue},
+    },
+    middleware::{Compress, Next, from_fn},
+    web,
+};
 use prometheus::Registry;
 use quorate_actors::{Clock, aggregator::AggregatorMessage, gossip_bridge::BridgeMetrics};
 use quorate_protocol::{Address, Network};
-use quorate_supervisor::{Fault, InjectError, Mailbox, Supervisor};
-use serde_json::json;
+use quorate_supervisor::{Mailbox, Supervisor};
 use tokio::sync::watch;
 
+pub(crate) use self::{
+    limit::Limiter,
+    live::Live,
+    reader::{Reader, Rules},
+};
 use crate::config::members::Names;
 
 /// What the handlers look at.
@@ -44,12 +74,21 @@ pub(crate) struct Views {
 ///
 /// # Errors
 /// The address cannot be listened on.
-pub(crate) fn serve(listen: SocketAddr, views: Views) -> io::Result<Server> {
+pub(crate) fn serve(
+    listen: SocketAddr,
+    views: Views,
+    reader: Reader,
+    limiter: Limiter,
+) -> io::Result<Server> {
     let readiness = status::keep_looking(views.clone());
+    let (reader, limiter) = (web::Data::new(reader), web::Data::new(limiter));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::new(views.clone()))
             .app_data(readiness.clone())
+            .app_data(reader.clone())
+            .app_data(limiter.clone())
+            .wrap(Compress::default())
             .configure(routes)
     })
     .workers(1)
@@ -59,13 +98,120 @@ pub(crate) fn serve(listen: SocketAddr, views: Views) -> io::Result<Server> {
     Ok(server.run())
 }
 
+/// One path.
+struct Route {
+    path: &'static str,
+    resource: fn(&str) -> Resource,
+    access: Access,
+}
+
+/// Who may ask, and how often.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// Records, which are everybody's: pages of other origins may show them. As often as the limit allows.
+    Public,
+    /// The node itself. As often as the limit allows.
+    Limited,
+    /// Probes, which must be answered when everybody else is told to wait.
+    Probe,
+}
+
+/// Every path that is served.
+const ROUTES: &[Route] = &[
+    route("/api/v1/feeds", |path| shown(path, feeds::feeds), Access::Public),
+    route(
+        "/api/v1/records",
+        |path| shown(path, records::list),
+        Access::Public,
+    ),
+    route(
+        "/api/v1/records/latest",
+        |path| shown(path, records::latest),
+        Access::Public,
+    ),
+    route(
+        "/api/v1/records/at",
+        |path| shown(path, records::at),
+        Access::Public,
+    ),
+    route(
+        "/api/v1/records/{id}",
+        |path| shown(path, records::one_of),
+        Access::Public,
+    ),
+    route(
+        "/api/v1/candles",
+        |path| shown(path, candles::candles),
+        Access::Public,
+    ),
+    route("/api/v1/twap", |path| shown(path, candles::twap), Access::Public),
+    route(
+        "/api/v1/stream",
+        |path| web::resource(path).get(stream::stream),
+        Access::Public,
+    ),
+    route(
+        "/openapi.json",
+        |path| shown(path, openapi::openapi),
+        Access::Public,
+    ),
+    route(
+        "/api/v1/members",
+        |path| shown(path, nodes::members),
+        Access::Limited,
+    ),
+    route("/api/v1/peers", |path| shown(path, nodes::peers), Access::Limited),
+    route(
+        "/api/v1/actors",
+        |path| shown(path, nodes::actors),
+        Access::Limited,
+    ),
+    route(
+        "/api/v1/status",
+        |path| shown(path, status::status),
+        Access::Limited,
+    ),
+    route(
+        "/api/v1/actors/{name}/fault/{fault}",
+        |path| web::resource(path).post(probes::inject),
+        Access::Limited,
+    ),
+    route("/healthz", |path| shown(path, probes::healthz), Access::Probe),
+    route("/readyz", |path| shown(path, status::readyz), Access::Probe),
+    route("/metrics", |path| shown(path, metrics::metrics), Access::Probe),
+];
+
+const fn route(path: &'static str, resource: fn(&str) -> Resource, access: Access) -> Route {
+    Route {
+        path,
+        resource,
+        access,
+    }
+}
+
 fn routes(app: &mut web::ServiceConfig) {
-    app.service(shown("/healthz", healthz))
-        .service(shown("/readyz", status::readyz))
-        .service(shown("/metrics", metrics::metrics))
-        .service(shown("/api/v1/status", status::status))
-        .service(shown("/api/v1/actors", actors))
-        .route("/api/v1/actors/{name}/fault/{fault}", web::post().to(inject));
+    for Route {
+        path,
+        resource,
+        access,
+    } in ROUTES
+    {
+        let resource = resource(path);
+        match access {
+            Access::Public => {
+                let preflight = web::route().method(Method::OPTIONS).to(preflight);
+                app.service(
+                    resource
+                        .route(preflight)
+                        .wrap(from_fn(limit::limited))
+                        .wrap(from_fn(for_all_origins)),
+                )
+            }
+            Access::Limited => app.service(resource.wrap(from_fn(limit::limited))),
+            Access::Probe => app.service(resource),
+        };
+    }
+    app.default_service(web::to(unknown));
 }
 
 /// What is read: by GET, and by HEAD, which is GET without a body (RFC 9110, 9.3.2) and what uptime monitors ask with.
@@ -80,42 +226,37 @@ where
         .route(web::head().to(handler))
 }
 
-/// Whether the process can still help itself.
-async fn healthz(views: web::Data<Views>) -> HttpResponse {
-    if views.supervisor.is_live() {
-        HttpResponse::Ok().body("alive\n")
-    } else {
-        HttpResponse::ServiceUnavailable()
-            .body("a thread is blocked or an actor was given up: see /api/v1/actors\n")
-    }
+async fn unknown() -> HttpResponse {
+    problem::Problem::not_found("there is nothing here", "see /openapi.json").error_response()
 }
 
-/// The actors as the supervisor sees them.
-async fn actors(views: web::Data<Views>) -> HttpResponse {
-    HttpResponse::Ok()
-        .json(json!({ "live": views.supervisor.is_live(), "actors": views.supervisor.statuses() }))
+/// What a browser asks before a page of another origin may send more than the usual headers.
+async fn preflight() -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD"))
+        .insert_header((
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "Accept, If-None-Match, Last-Event-ID",
+        ))
+        .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
+        .finish()
 }
 
-/// Makes an actor panic, stop, hang or block, if the node was started with `--fault-injection`.
-async fn inject(views: web::Data<Views>, path: web::Path<(String, String)>) -> HttpResponse {
-    let (name, fault) = path.into_inner();
-    let fault: Fault = match fault.parse() {
-        Ok(fault) => fault,
-        Err(error) => return HttpResponse::BadRequest().json(json!({ "error": format!("{error}") })),
-    };
-    match views.supervisor.inject(&name, fault) {
-        Ok(()) => HttpResponse::Accepted().json(json!({ "actor": name, "fault": format!("{fault:?}") })),
-        Err(error) => {
-            let remedy = match error {
-                InjectError::Disabled => ": start the node with --fault-injection",
-                InjectError::UnknownActor { .. } | InjectError::NotRunning { .. } => "",
-            };
-            let body = json!({ "error": format!("{error}{remedy}") });
-            match error {
-                InjectError::Disabled => HttpResponse::Forbidden().json(body),
-                InjectError::UnknownActor { .. } => HttpResponse::NotFound().json(body),
-                InjectError::NotRunning { .. } => HttpResponse::Conflict().json(body),
-            }
-        }
+/// Lets pages of every origin read an answer: there is nothing in it that is not everybody's, and no cookie that says who asks.
+async fn for_all_origins<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    const EXPOSED: &str = "ETag, Link, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset";
+    let mut response = next.call(request).await?;
+    let headers: [(HeaderName, &'static str); 2] = [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED),
+    ];
+    for (name, value) in headers {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
     }
+    Ok(response)
 }

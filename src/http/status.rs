@@ -49,7 +49,11 @@ pub(super) fn look(views: &Views, feeds: Option<&[FeedStatus]>, shared: &Shared)
     readiness.clone()
 }
 
-/// `/readyz`: 200 when it is ready, else 503.
+/// Whether this node can help to bring records about, and if not, why.
+#[utoipa::path(get, path = "/readyz", tag = "node", responses(
+    (status = 200, description = "It can", body = Object),
+    (status = 503, description = "It cannot; `conditions` and `reasons` say what is missing", body = Object),
+))]
 pub(super) async fn readyz(views: web::Data<Views>, shared: Shared) -> HttpResponse {
     let feeds = statuses(&views).await;
     let readiness = look(&views, feeds.as_deref(), &shared);
@@ -79,7 +83,11 @@ fn shown(condition: &Condition, names: &Named) -> Value {
     })
 }
 
-/// `/api/v1/status`.
+/// The figures behind `/readyz`: each feed, its nodes, and what was counted.
+#[utoipa::path(get, path = "/api/v1/status", tag = "node", responses(
+    (status = 200, description = "How this node is", body = Object),
+    (status = 503, description = "The Aggregator is being restarted", body = Object),
+))]
 pub(super) async fn status(views: web::Data<Views>) -> HttpResponse {
     let Some(feeds) = statuses(&views).await else {
         return HttpResponse::ServiceUnavailable().json(json!({ "error": "the Aggregator does not answer" }));

@@ -14,12 +14,13 @@ use quorate_actors::{
     gossip_bridge::{BridgeMessage, BridgeMetrics},
 };
 use quorate_protocol::{Address, Network};
+use quorate_store::History;
 use quorate_supervisor::{Mailbox, SHUTDOWN_GRACE, Supervisor};
 use tokio::sync::{oneshot, watch};
 
 use crate::{
     config::{members::Names, node::NodeConfig},
-    http::{self, Views},
+    http::{self, Limiter, Live, Reader, Rules, Views},
     logging,
 };
 
@@ -53,6 +54,9 @@ struct Node {
     names: watch::Receiver<Names>,
     is_sealed: bool,
     standing_warnings: Vec<String>,
+    rules: Rules,
+    history: History,
+    written: watch::Receiver<u64>,
 }
 
 impl Node {
@@ -70,11 +74,28 @@ impl Node {
             standing_warnings: self.standing_warnings.clone(),
         }
     }
+
+    /// What the API answers from; it keeps up with the database from now on.
+    fn reader(&self) -> Reader {
+        let live = Live::new(&self.rules.feeds);
+        let (history, written) = (self.history.clone(), self.written.clone());
+        actix_rt::spawn(
+            live.clone()
+                .keep_up(history, self.clock, self.rules.write_interval, written),
+        );
+        Reader::new(
+            self.rules.clone(),
+            self.history.clone(),
+            live,
+            self.names.clone(),
+            self.clock,
+        )
+    }
 }
 
 /// Runs a node until a signal, the end of its standard input (if it was told so) or a failure ends it.
 pub(crate) async fn run(config: NodeConfig) -> Result<ExitCode, Box<dyn Error>> {
-    let (listen, stop_with_stdin) = (config.api.listen, config.stop_with_stdin);
+    let (api, stop_with_stdin) = (config.api, config.stop_with_stdin);
     let (misfit, mut told_misfit) = watch::channel(None);
     let (network, secret) = (config.gossip.network.clone(), config.gossip.secret.clone());
     log_start(&config);
@@ -82,9 +103,10 @@ pub(crate) async fn run(config: NodeConfig) -> Result<ExitCode, Box<dyn Error>> 
     if let Some(secret) = secret {
         sealing::watch_secret(secret, network, node.gossip_bridge.clone());
     }
-    let api = match listen {
+    let server = match api.listen {
         Some(listen) => {
-            let server = http::serve(listen, node.views()).map_err(|error| {
+            let limiter = Limiter::new(api.rate_limit);
+            let server = http::serve(listen, node.views(), node.reader(), limiter).map_err(|error| {
                 format!("--api-listen: {listen} cannot be listened on ({error}): use another port")
             })?;
             let handle = server.handle();
@@ -112,8 +134,8 @@ pub(crate) async fn run(config: NodeConfig) -> Result<ExitCode, Box<dyn Error>> 
             ExitCode::SUCCESS
         }
     };
-    if let Some(api) = api {
-        let _late = tokio::time::timeout(API_GRACE, api.stop(true)).await;
+    if let Some(server) = server {
+        let _late = tokio::time::timeout(API_GRACE, server.stop(true)).await;
     }
     Ok(ending)
 }

@@ -17,10 +17,13 @@ use quorate_protocol::{
     judge::JudgeConfig,
     rounds::{Settings, Timing},
 };
-use quorate_store::{Store, StoreConfig};
+use quorate_store::{History, Store, StoreConfig};
 use quorate_supervisor::Mailbox;
 
-use crate::config::{members::MemberList, node::NodeConfig};
+use crate::{
+    config::{members::MemberList, node::NodeConfig},
+    http::Rules,
+};
 
 /// The way to the database, under a name by which its sessions are found in `pg_stat_activity`.
 pub(super) fn store(config: &NodeConfig) -> Store {
@@ -29,6 +32,30 @@ pub(super) fn store(config: &NodeConfig) -> Store {
         statement_timeout: statement_timeout(config.agreement.write_interval),
         ..StoreConfig::new(config.database_url.clone())
     })
+}
+
+/// The API's own way there, so that whoever asks it keeps no record from being written.
+pub(super) fn history(config: &NodeConfig) -> History {
+    History::new(StoreConfig {
+        application_name: format!("quorate api {}", config.key.key.address().short()),
+        ..StoreConfig::new(config.database_url.clone())
+    })
+}
+
+/// What the API tells of the feeds.
+pub(super) fn rules(config: &NodeConfig) -> Rules {
+    Rules {
+        network: config.gossip.network.clone(),
+        feeds: config.pricing.feeds.clone(),
+        write_interval: config.agreement.write_interval,
+        sources: config
+            .pricing
+            .sources
+            .iter()
+            .map(|source| source.kind().name())
+            .collect(),
+        min_sources: config.pricing.min_sources(),
+    }
 }
 
 /// What the database's own settings must be.

@@ -55,6 +55,11 @@ pub(super) fn wire(
     let (names, known_names) =
         watch::channel(listed.as_ref().map(|(_, list)| list.names()).unwrap_or_default());
 
+    let (rules, history, written) = (
+        settings::rules(&config),
+        settings::history(&config),
+        measures.written(),
+    );
     let standing_warnings = config.pricing.minority_warning().into_iter().collect();
 
     let (store, terms) = (settings::store(&config), settings::terms(&config));
@@ -117,5 +122,8 @@ pub(super) fn wire(
         names: known_names,
         is_sealed,
         standing_warnings,
+        rules,
+        history,
+        written,
     })
 }

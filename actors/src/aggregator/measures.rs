@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prometheus::{HistogramVec, Registry};
 use quorate_protocol::{Feed, rounds::Note};
+use tokio::sync::watch;
 
 use crate::histogram;
 
@@ -21,6 +22,8 @@ pub struct AggregatorMeasures {
     record: HistogramVec,
     price_age: HistogramVec,
     lateness: HistogramVec,
+    /// How many records were seen written: whoever shows them looks at the database when it changes.
+    written: watch::Sender<u64>,
 }
 
 impl AggregatorMeasures {
@@ -62,11 +65,17 @@ impl AggregatorMeasures {
                 ),
                 &LATENESS,
             )?,
+            written: watch::Sender::new(0),
         };
         for feed in feeds {
             measures.start(feed);
         }
         Ok(measures)
+    }
+
+    /// Tells when a record of any feed was seen written, by this node or by another.
+    pub fn written(&self) -> watch::Receiver<u64> {
+        self.written.subscribe()
     }
 
     /// Has a feed shown before there is anything to show.
@@ -85,6 +94,7 @@ impl AggregatorMeasures {
         match note {
             Note::Quorum { took, .. } => measure(&self.quorum, *took),
             Note::Written { age, took, late, .. } => {
+                self.written.send_modify(|count| *count += 1);
                 measure(&self.price_age, *age);
                 if let Some(took) = took {
                     measure(&self.record, *took);

@@ -1,0 +1,283 @@
+//! The newest records of each feed, in memory as the database has them. Whoever follows a feed is woken when there are more, and one look
+//! at the database serves all of them.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use actix_web::web::Bytes;
+use quorate_actors::Clock;
+use quorate_protocol::{Feed, Record, UnixMillis};
+use quorate_store::{History, StoreError};
+use tokio::sync::watch;
+
+use super::stream;
+use crate::config::members::Names;
+
+/// Records of a feed that are kept: half an hour at a window of 30 s, for those who come back after a node's restart. 200 kB.
+pub(super) const KEPT: usize = 64;
+
+/// Records that one look takes over at most; there is another look at once if there are more.
+const LOOK: u32 = 256;
+
+/// After the news of a record the database is asked until it has it: at once, and on a replica that lags, later.
+const AFTER_NEWS: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_millis(50),
+    Duration::from_millis(150),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+];
+
+/// Without news the database is asked this often: a node that is alone hears of no record.
+const WITHOUT_NEWS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// While the database is away.
+const AWAY: Duration = Duration::from_secs(2);
+
+/// The newest records of all feeds. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Live(Arc<BTreeMap<Feed, Tail>>);
+
+/// The newest records of one feed.
+struct Tail {
+    state: Mutex<State>,
+    head: watch::Sender<Head>,
+}
+
+/// How far a feed is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Head {
+    /// The newest record's number; 0 before the first.
+    pub(super) sequence: u64,
+    /// How often the database had other records than before: after a failover that lost some.
+    pub(super) rewinds: u64,
+    /// From which number on they were others, the last time.
+    pub(super) rewound_to: u64,
+}
+
+/// What is known of a feed's last record.
+#[derive(Debug, Default)]
+pub(super) struct Newest {
+    /// As the database told it last.
+    pub(super) record: Option<Arc<Kept>>,
+    /// If the database does not answer now.
+    pub(super) away: Option<Away>,
+    /// Whether it has answered at all.
+    pub(super) is_known: bool,
+}
+
+/// A record in memory, and as everybody who follows the feed is sent it: made once.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) record: Record,
+    event: OnceLock<Bytes>,
+}
+
+impl Kept {
+    /// The event that tells it.
+    pub(super) fn event(&self, names: &watch::Receiver<Names>) -> Bytes {
+        self.event
+            .get_or_init(|| stream::event(&self.record, &names.borrow()))
+            .clone()
+    }
+
+    fn sequence(&self) -> u64 {
+        self.record.sequence
+    }
+}
+
+#[derive(Default)]
+struct State {
+    records: VecDeque<Arc<Kept>>,
+    /// Since when the database has not answered, and what it said.
+    away: Option<Away>,
+    /// Whether it has answered at all.
+    is_known: bool,
+}
+
+/// The database does not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Away {
+    /// Since when.
+    pub(super) since: UnixMillis,
+    /// Why, in its words.
+    pub(super) reason: String,
+}
+
+impl Live {
+    /// Nothing is known yet of these feeds.
+    pub(crate) fn new(feeds: &[Feed]) -> Self {
+        let tail = || Tail {
+            state: Mutex::default(),
+            head: watch::Sender::default(),
+        };
+        Self(Arc::new(
+            feeds.iter().map(|feed| (feed.clone(), tail())).collect(),
+        ))
+    }
+
+    /// The newest record, and what it is worth.
+    pub(super) fn newest(&self, feed: &Feed) -> Newest {
+        self.0.get(feed).map_or_else(Newest::default, |tail| {
+            let state = tail.state();
+            Newest {
+                record: state.records.back().cloned(),
+                away: state.away.clone(),
+                is_known: state.is_known,
+            }
+        })
+    }
+
+    /// The record with this number, if it is among the newest.
+    pub(super) fn numbered(&self, feed: &Feed, sequence: u64) -> Option<Arc<Kept>> {
+        let state = self.0.get(feed)?.state();
+        let first = state.records.front()?.sequence();
+        let index = usize::try_from(sequence.checked_sub(first)?).ok()?;
+        // They are consecutive, but for what somebody removed from the database.
+        let found = state
+            .records
+            .get(index)
+            .filter(|record| record.sequence() == sequence);
+        found
+            .or_else(|| state.records.iter().find(|record| record.sequence() >= sequence))
+            .cloned()
+    }
+
+    /// The least number that is kept.
+    pub(super) fn least(&self, feed: &Feed) -> Option<u64> {
+        Some(self.0.get(feed)?.state().records.front()?.sequence())
+    }
+
+    /// Tells how far the feed is, and when it is farther.
+    pub(super) fn follow(&self, feed: &Feed) -> Option<watch::Receiver<Head>> {
+        Some(self.0.get(feed)?.head.subscribe())
+    }
+
+    /// Keeps up with the database for as long as it runs. `written` changes when a record was seen written.
+    pub(crate) async fn keep_up(
+        self,
+        history: History,
+        clock: Clock,
+        write_interval: Duration,
+        mut written: watch::Receiver<u64>,
+    ) {
+        let idle = write_interval.clamp(WITHOUT_NEWS.0, WITHOUT_NEWS.1);
+        loop {
+            let before = self.heads();
+            for wait in AFTER_NEWS {
+                tokio::time::sleep(wait).await;
+                self.look_at_all(&history, &clock).await;
+                if self.heads() != before {
+                    break;
+                }
+            }
+            let is_away = self.0.values().any(|tail| tail.state().away.is_some());
+            let patience = if is_away { AWAY } else { idle };
+            if let Ok(Err(_)) = tokio::time::timeout(patience, written.changed()).await {
+                // The Aggregator is gone for good: the process ends.
+                tokio::time::sleep(patience).await;
+            }
+        }
+    }
+
+    fn heads(&self) -> Vec<Head> {
+        self.0.values().map(|tail| *tail.head.borrow()).collect()
+    }
+
+    async fn look_at_all(&self, history: &History, clock: &Clock) {
+        for (feed, tail) in self.0.iter() {
+            let looked = tail.look(feed, history).await;
+            let mut state = tail.state();
+            match looked {
+                Ok(()) => (state.away, state.is_known) = (None, true),
+                Err(error) => {
+                    let since = state
+                        .away
+                        .as_ref()
+                        .map_or_else(|| clock.unix_now(), |away| away.since);
+                    let reason = error.to_string();
+                    state.away = Some(Away { since, reason });
+                }
+            }
+        }
+    }
+
+    /// Takes records over as if the database had told them.
+    #[cfg(test)]
+    pub(super) fn told(&self, feed: &Feed, records: Vec<Record>) {
+        self.0[feed].state().is_known = true;
+        self.0[feed].take(records);
+    }
+}
+
+impl Tail {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over what the database has more, or otherwise, than is known here.
+    async fn look(&self, feed: &Feed, history: &History) -> Result<(), StoreError> {
+        loop {
+            let last = self.state().records.back().cloned();
+            let mut found = match &last {
+                None => vec![],
+                Some(last) => history.onwards(feed.clone(), last.sequence(), LOOK).await?,
+            };
+            // It begins with our last record, or history is not what it was.
+            let goes_on = last.is_some_and(|last| {
+                found
+                    .first()
+                    .is_some_and(|first| first.digest == last.record.digest)
+            });
+            if !goes_on {
+                found = history
+                    .newest(feed.clone(), KEPT.try_into().unwrap_or(u32::MAX))
+                    .await?;
+            }
+            let is_all = !goes_on || found.len() < LOOK as usize;
+            self.take(found);
+            if is_all {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes over the newest records of the database, in their order.
+    fn take(&self, found: Vec<Record>) {
+        let mut state = self.state();
+        let records = &mut state.records;
+        let newest = found.last().map_or(0, |record| record.sequence);
+        let mut rewound_to = None;
+        let mut forget_from = |records: &mut VecDeque<Arc<Kept>>, sequence: u64| {
+            while records.back().is_some_and(|last| last.sequence() >= sequence) {
+                records.pop_back();
+                rewound_to = Some(sequence);
+            }
+        };
+        for record in found {
+            if records.iter().any(|known| known.record.digest == record.digest) {
+                continue;
+            }
+            forget_from(records, record.sequence);
+            records.push_back(Arc::new(Kept {
+                record,
+                event: OnceLock::new(),
+            }));
+        }
+        forget_from(records, newest.saturating_add(1));
+        records.drain(..records.len().saturating_sub(KEPT));
+        drop(state);
+        self.head.send_if_modified(|head| {
+            let before = *head;
+            head.sequence = newest;
+            if let Some(sequence) = rewound_to {
+                head.rewinds += 1;
+                head.rewound_to = sequence;
+            }
+            *head != before
+        });
+    }
+}
