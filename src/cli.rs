@@ -3,6 +3,7 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use quorate_protocol::UnixMillis;
 
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
         logging::LogConfig,
         migrate::{MigrateArgs, MigrateConfig},
         node::{NodeArgs, NodeConfig},
+        packaging::{CompletionsArgs, ManArgs},
         prices::{PricesArgs, PricesConfig},
         problems::{Problems, report},
         values::path,
@@ -156,6 +158,26 @@ enum Declared {
             quorate keys members node-*.key > members.toml\n  quorate keys secret --out network.secret"
     )]
     Keys(DeclaredKeys),
+
+    #[command(
+        about = "Print completions for a shell",
+        long_about = "Prints the script by which a shell completes quorate's commands and options: for bash, elvish, fish, \
+            powershell or zsh.",
+        after_help = "Examples:\n  \
+            quorate completions bash > /etc/bash_completion.d/quorate\n  \
+            quorate completions zsh > \"${fpath[1]}/_quorate\"\n  \
+            quorate completions fish > ~/.config/fish/completions/quorate.fish"
+    )]
+    Completions(CompletionsArgs),
+
+    #[command(
+        about = "Print man pages",
+        long_about = "Prints quorate's man page, or writes a page for each command into a folder: what their --help says.",
+        after_help = "Examples:\n  \
+            quorate man | man -l -\n  \
+            quorate man --out /usr/local/share/man/man1"
+    )]
+    Man(ManArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -233,6 +255,10 @@ pub(crate) enum Command {
     KeysMembers(Vec<Listed>),
     /// `quorate keys secret`
     KeysSecret(KeysSecretConfig),
+    /// `quorate completions`
+    Completions(Shell),
+    /// `quorate man`, into a folder or printed.
+    Man(Option<PathBuf>),
 }
 
 impl Declared {
@@ -245,6 +271,8 @@ impl Declared {
             Self::Evidence(args) => args.resolve(problems).map(Command::Evidence),
             Self::Migrate(args) => args.resolve(problems).map(Command::Migrate),
             Self::Exchange(args) => Some(Command::Exchange(args)),
+            Self::Completions(args) => args.resolve(problems).map(Command::Completions),
+            Self::Man(args) => Some(Command::Man(args.out)),
             Self::Keys(DeclaredKeys::New(args)) => args.resolve(has_terminal, problems).map(Command::KeysNew),
             Self::Keys(DeclaredKeys::Show(args)) => args.resolve(problems).map(Command::KeysShow),
             Self::Keys(DeclaredKeys::Members(args)) => args.resolve(problems).map(Command::KeysMembers),
@@ -299,6 +327,11 @@ pub(crate) fn parse(
         }),
         Err(problems) => Err(Refusal::Wrong(report(&words.join(" "), &problems))),
     }
+}
+
+/// Everything that can be written behind `quorate`, as its help tells it.
+pub(crate) fn described() -> clap::Command {
+    layers::with_conventions(declaration(), true)
 }
 
 fn declaration() -> clap::Command {
@@ -376,7 +409,7 @@ mod tests {
 
     /// README's table of a node's options, as the declaration says it.
     fn options_table() -> String {
-        let root = layers::with_conventions(declaration(), true);
+        let root = described();
         let node = root.find_subcommand("node").unwrap();
         let own = node.get_arguments();
         let global = root

@@ -14,6 +14,7 @@ mod migrate;
 mod names;
 mod node;
 mod output;
+mod packaging;
 mod prices;
 mod ready;
 mod secret;
@@ -120,6 +121,12 @@ fn execute(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             let id = keys::network_secret::create(&config.out, &config.network)
                 .map_err(|error| format!("--out: {} cannot be made ({error})", secret::shown(&config.out)))?;
             output::print(&format!("key_id   {id}\nnetwork  {}\n", config.network))?;
+        }
+        Command::Completions(shell) => output::print(&packaging::completions(cli::described(), shell)?)?,
+        Command::Man(None) => output::print(&packaging::page(cli::described())?)?,
+        Command::Man(Some(folder)) => {
+            packaging::pages(cli::described(), &folder)
+                .map_err(|error| format!("--out: {} cannot be written ({error})", folder.display()))?;
         }
     }
     Ok(ExitCode::SUCCESS)

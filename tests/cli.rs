@@ -21,6 +21,8 @@ const COMMANDS: [&[&str]; 10] = [
     &["keys", "show"],
     &["keys", "members"],
     &["keys", "secret"],
+    &["completions"],
+    &["man"],
 ];
 
 fn quorate(arguments: &[&str]) -> Command {
@@ -45,6 +47,32 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 
 fn path(folder: &Path, name: &str) -> String {
     folder.join(name).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn completions_and_man_pages_know_every_command() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let (code, script, _) = run(&["completions", shell]);
+        assert_eq!(code, Some(0), "{shell}");
+        assert!(
+            script.contains("min-sources") && script.contains("migrate"),
+            "{shell}: {script}"
+        );
+    }
+    let (code, _, told) = run(&["completions", "tcsh"]);
+    assert_eq!(code, Some(2));
+    assert!(
+        told.contains("write bash, elvish, fish, powershell, zsh"),
+        "{told}"
+    );
+    assert!(run(&["completions"]).2.contains("SHELL: is missing"));
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(run(&["man", "--out", &path(folder.path(), "man1")]).0, Some(0));
+    for command in COMMANDS {
+        let page = path(folder.path(), &format!("man1/quorate-{}.1", command.join("-")));
+        assert!(fs::read_to_string(&page).unwrap().contains(".SH SYNOPSIS"));
+    }
+    assert!(run(&["man"]).1.starts_with(".ie"), "a page in roff");
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub(crate) mod logging;
 pub(crate) mod members;
 pub(crate) mod migrate;
 pub(crate) mod node;
+pub(crate) mod packaging;
 pub(crate) mod prices;
 pub(crate) mod pricing;
 pub(crate) mod problems;

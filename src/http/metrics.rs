@@ -19,7 +19,7 @@ use quorate_protocol::{
 use quorate_supervisor::{ActorStatus, Phase};
 
 use super::{
-    Views,
+    Reader, Views,
     status::{self, Shared, statuses},
 };
 use crate::logging;
@@ -131,10 +131,14 @@ const OF_FEEDS: [Metric<FeedStatus>; 9] = [
 #[utoipa::path(get, path = "/metrics", tag = "node", responses(
     (status = 200, description = "The metrics", body = String, content_type = "text/plain"),
 ))]
-pub(super) async fn metrics(views: web::Data<Views>, shared: Shared) -> HttpResponse {
+pub(super) async fn metrics(
+    views: web::Data<Views>,
+    shared: Shared,
+    reader: web::Data<Reader>,
+) -> HttpResponse {
     let feeds = statuses(&views).await;
     let readiness = status::look(&views, feeds.as_deref(), &shared);
-    match render(&views, &readiness, &feeds.unwrap_or_default()) {
+    match render(&views, &readiness, &feeds.unwrap_or_default(), &reader) {
         Ok(text) => HttpResponse::Ok().content_type(TEXT_FORMAT).body(text),
         // A defect: two metrics of one name, or a name that is none.
         Err(error) => {
@@ -144,11 +148,17 @@ pub(super) async fn metrics(views: web::Data<Views>, shared: Shared) -> HttpResp
     }
 }
 
-fn render(views: &Views, readiness: &Readiness, feeds: &[FeedStatus]) -> Result<String, Error> {
+fn render(
+    views: &Views,
+    readiness: &Readiness,
+    feeds: &[FeedStatus],
+    reader: &Reader,
+) -> Result<String, Error> {
     let page = Page::new(&views.registry);
     of_the_process(&page, views, readiness)?;
     of_actors(&page, &views.supervisor.statuses())?;
     of_feeds(&page, feeds)?;
+    of_records(&page, reader)?;
     page.text()
 }
 
@@ -261,6 +271,21 @@ fn of_feeds(page: &Page, feeds: &[FeedStatus]) -> Result<(), Error> {
         "When a record was last seen written",
         ["feed"],
         last,
+    )
+}
+
+/// As the API tells them, which has them from the database.
+fn of_records(page: &Page, reader: &Reader) -> Result<(), Error> {
+    let ages = reader.rules.feeds.iter().filter_map(|feed| {
+        let newest = reader.live.newest(feed).record?;
+        let age = reader.now().since(newest.record.observed_at);
+        Some(([feed.to_string()], age.as_secs_f64()))
+    });
+    page.gauges(
+        "record_age_seconds",
+        "How long ago the price of the newest record was observed",
+        ["feed"],
+        ages,
     )
 }
 

@@ -49,7 +49,7 @@ pub(super) enum Problems {
         probes::inject,
         openapi,
     ),
-    components(schemas(stream::EndBody, records::RecordBody)),
+    components(schemas(Problem, records::RecordBody, stream::EndBody)),
     tags(
         (name = "records", description = "Prices and their proofs"),
         (name = "summaries", description = "What the prices of a while come to"),

@@ -13,9 +13,12 @@ use super::Views;
 ))]
 pub(super) async fn healthz(views: web::Data<Views>) -> HttpResponse {
     if views.supervisor.is_live() {
-        HttpResponse::Ok().body("alive\n")
+        HttpResponse::Ok()
+            .content_type("text/plain; charset=utf-8")
+            .body("alive\n")
     } else {
         HttpResponse::ServiceUnavailable()
+            .content_type("text/plain; charset=utf-8")
             .body("a thread is blocked or an actor was given up: see /api/v1/actors\n")
     }
 }
