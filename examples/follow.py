@@ -101,7 +101,8 @@ def follow(nodes, feed, after):
                     last_id = event_id
                     yield data
                 else:
-                    print(f"{node} ends the stream: {data['reason']}", file=sys.stderr)
+                    print(f"{node} says: {data['reason']}", file=sys.stderr)
+            print(f"{node}: the stream has ended", file=sys.stderr)
         except OSError as error:
             print(f"{node}: {error}", file=sys.stderr)
         time.sleep(1)

@@ -68,7 +68,8 @@ impl Told {
         let quotes = self.evidence.into_iter();
         let quotes = quotes.map(|ToldQuote { source, price, at }| Quote { source, price, at });
         let signatures = self.signatures.into_iter();
-        let signatures = signatures.map(|ToldSignature { signer, signature }| Attestation { signer, signature });
+        let signatures =
+            signatures.map(|ToldSignature { signer, signature }| Attestation { signer, signature });
         Ok(Record {
             feed: self.feed,
             sequence: self.sequence,
@@ -123,14 +124,18 @@ impl Follower {
     }
 
     fn take(&mut self, event: &str) -> Result<(), Box<dyn Error>> {
-        let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        let field = |name: &str| {
+            event
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        };
         match (field("event"), field("id"), field("data")) {
             (Some("record"), Some(id), Some(data)) if self.left > 0 => {
                 self.verify(serde_json::from_str::<Told>(data)?.into_record()?);
                 self.last_id = Some(id.to_owned());
                 self.left -= 1;
             }
-            (Some("end"), _, Some(data)) => eprintln!("the stream ends: {data}"),
+            (Some("end"), _, Some(data)) => eprintln!("the node says: {data}"),
             _ => {}
         }
         Ok(())
@@ -159,16 +164,28 @@ impl Follower {
 
 #[actix_rt::main]
 async fn main() {
-    let Arguments { feed, count, after, nodes } = Arguments::parse();
+    let Arguments {
+        feed,
+        count,
+        after,
+        nodes,
+    } = Arguments::parse();
     let last_id = after.map(|after| format!("{feed}:{after}"));
-    let mut follower = Follower { feed, last_id, last: None, left: count };
+    let mut follower = Follower {
+        feed,
+        last_id,
+        last: None,
+        left: count,
+    };
     for node in nodes.iter().cycle() {
-        if let Err(error) = follower.read(node).await {
-            eprintln!("{node}: {error}");
-        }
+        let end = follower.read(node).await;
         if follower.left == 0 {
             return;
         }
+        let reason = end
+            .err()
+            .map_or("the stream has ended".to_owned(), |error| error.to_string());
+        eprintln!("{node}: {reason}");
         sleep(Duration::from_secs(1)).await;
     }
 }

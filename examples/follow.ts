@@ -104,9 +104,10 @@ async function * follow (nodes: string[], feed: string, after?: string): AsyncGe
           lastId = event.get('id')
           yield JSON.parse(data)
         } else {
-          console.error(`${node} ends the stream: ${JSON.parse(data).reason}`)
+          console.error(`${node} says: ${JSON.parse(data).reason}`)
         }
       }
+      console.error(`${node}: the stream has ended`)
     } catch (error) {
       console.error(`${node}: ${error}`)
     }
