@@ -10,7 +10,7 @@ use std::{
 
 use quorate_testkit::wait::{DEADLINE, eventually_within};
 
-const COMMANDS: [&[&str]; 10] = [
+const COMMANDS: [&[&str]; 12] = [
     &["node"],
     &["devnet"],
     &["prices"],

@@ -19,7 +19,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::{io, net::SocketAddr};
+use std::{any::Any, io, net::SocketAddr};
 
 use actix_web::{
     App, Error, FromRequest, Handler, HttpResponse, HttpServer, Resource, Responder, ResponseError,
@@ -91,11 +91,24 @@ pub(crate) fn serve(
             .wrap(Compress::default())
             .configure(routes)
     })
+    .on_connect(|connection, _| give_up_on_the_dead(connection))
     .workers(1)
     .disable_signals()
     .shutdown_timeout(1)
     .bind(listen)?;
     Ok(server.run())
+}
+
+/// Has a connection ended whose other end takes nothing for a minute: it would keep its place among the stream's readers.
+fn give_up_on_the_dead(connection: &dyn Any) {
+    const SILENCE_MS: u32 = 60_000;
+    #[cfg(target_os = "linux")]
+    if let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() {
+        // A system that does not know the option gives up after a quarter of an hour.
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, SILENCE_MS);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (connection, SILENCE_MS);
 }
 
 /// One path.
