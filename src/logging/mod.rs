@@ -103,7 +103,7 @@ fn filters(level: LevelFilter) -> String {
 }
 
 /// Beginnings of the names of libraries whose lines are the network's to provoke.
-const OF_THE_NETWORK: [&str; 4] = ["libp2p", "multistream_select", "yamux", "hickory"];
+const OF_THE_NETWORK: [&str; 5] = ["actix_http", "libp2p", "multistream_select", "yamux", "hickory"];
 
 /// As <https://no-color.org> has it.
 fn wants_colour() -> bool {
