@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn libraries_log_warnings_and_those_of_the_network_nothing_whatever_our_level_is() {
-        let silent = "libp2p=OFF,multistream_select=OFF,yamux=OFF,hickory=OFF";
+        let silent = "actix_http=OFF,libp2p=OFF,multistream_select=OFF,yamux=OFF,hickory=OFF";
         for (level, libraries) in [
             (LevelFilter::Debug, "WARN"),
             (LevelFilter::Error, "ERROR"),
