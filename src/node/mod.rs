@@ -56,6 +56,8 @@ struct Node {
     standing_warnings: Vec<String>,
     rules: Rules,
     history: History,
+    /// A connection for what is new: it never waits behind questions.
+    news: History,
     written: watch::Receiver<u64>,
 }
 
@@ -78,10 +80,10 @@ impl Node {
     /// What the API answers from; it keeps up with the database from now on.
     fn reader(&self) -> Reader {
         let live = Live::new(&self.rules.feeds);
-        let (history, written) = (self.history.clone(), self.written.clone());
+        let (news, written) = (self.news.clone(), self.written.clone());
         actix_rt::spawn(
             live.clone()
-                .keep_up(history, self.clock, self.rules.write_interval, written),
+                .keep_up(news, self.clock, self.rules.write_interval, written),
         );
         Reader::new(
             self.rules.clone(),

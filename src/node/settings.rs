@@ -34,10 +34,11 @@ pub(super) fn store(config: &NodeConfig) -> Store {
     })
 }
 
-/// The API's own way there, so that whoever asks it keeps no record from being written.
-pub(super) fn history(config: &NodeConfig) -> History {
+/// The API's own way there, over so many connections: whoever asks it keeps no record from being written.
+pub(super) fn history(config: &NodeConfig, pool_size: usize) -> History {
     History::new(StoreConfig {
         application_name: format!("quorate api {}", config.key.key.address().short()),
+        pool_size,
         ..StoreConfig::new(config.database_url.clone())
     })
 }

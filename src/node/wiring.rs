@@ -25,6 +25,9 @@ use crate::config::node::NodeConfig;
 /// Messages of a busy network that may wait while the Aggregator restarts: some hundred nodes in one window.
 const AGGREGATOR_MAILBOX: usize = 1024;
 
+/// For questions to the API about the past. Each may take seconds, and more of them would only be slower together.
+const API_CONNECTIONS: usize = 3;
+
 /// Reserves all mailboxes, then starts the actors, the last in a price's life first: whoever is told something already runs.
 pub(super) fn wire(
     config: NodeConfig,
@@ -55,11 +58,9 @@ pub(super) fn wire(
     let (names, known_names) =
         watch::channel(listed.as_ref().map(|(_, list)| list.names()).unwrap_or_default());
 
-    let (rules, history, written) = (
-        settings::rules(&config),
-        settings::history(&config),
-        measures.written(),
-    );
+    let (rules, written) = (settings::rules(&config), measures.written());
+    let history = settings::history(&config, API_CONNECTIONS);
+    let news = settings::history(&config, 1);
     let standing_warnings = config.pricing.minority_warning().into_iter().collect();
 
     let (store, terms) = (settings::store(&config), settings::terms(&config));
@@ -124,6 +125,7 @@ pub(super) fn wire(
         standing_warnings,
         rules,
         history,
+        news,
         written,
     })
 }
