@@ -79,6 +79,13 @@ pub fn move_limit_bps(max_move_bps: u32, elapsed: Duration, window: Duration) ->
     u32::try_from(u128::from(max_move_bps) * elapsed / window).unwrap_or(u32::MAX)
 }
 
+/// The least time since the last record after which [`move_limit_bps`] lets a price be so far from it. Saturates.
+pub fn time_to_move(max_move_bps: u32, moved_bps: u32, window: Duration) -> Duration {
+    let millis = window.as_millis().saturating_mul(u128::from(moved_bps));
+    let millis = millis.div_ceil(u128::from(max_move_bps.max(1)));
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
 /// Why a node does not sign.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -281,6 +288,16 @@ mod tests {
             evidence: evidence(price, UnixMillis::new(NOON)),
             observed_at: UnixMillis::new(NOON),
             observed: at(100),
+        }
+    }
+
+    #[test]
+    fn the_time_after_which_a_move_is_allowed_is_the_first_at_which_its_limit_is_reached() {
+        let (window, ms) = (Duration::from_secs(30), Duration::from_millis(1));
+        for moved_bps in [1001, 1500, 2000, 3000, 9999, 29_999] {
+            let time = time_to_move(1000, moved_bps, window);
+            assert!(move_limit_bps(1000, time, window) >= moved_bps, "{moved_bps}");
+            assert!(move_limit_bps(1000, time - ms, window) < moved_bps, "{moved_bps}");
         }
     }
 

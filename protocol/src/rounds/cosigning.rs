@@ -40,6 +40,8 @@ pub(super) struct View<'a> {
     pub(super) conduct: &'a Conduct,
     /// When this machine began.
     pub(super) started: Instant,
+    /// When the window of the next record opens or opened, if that is known.
+    pub(super) opens: Option<Instant>,
     pub(super) now: Now,
 }
 
@@ -282,7 +284,8 @@ impl Cosigning {
             live: view.peers.live(),
             validators_missing: view.committee.rule.validators_missing(signers.keys()),
             missing: self.missing(closest, view),
-            is_early: view.now.instant < view.started + view.settings.write_interval,
+            is_early: view.now.instant < view.started + view.settings.write_interval
+                || view.opens.is_some_and(|opens| view.now.instant < opens),
         })
     }
 

@@ -230,7 +230,8 @@ pub enum Note {
         validators_missing: usize,
         /// Who has not signed it, and what is known of why: members, or live nodes where there are none; this one among them.
         missing: Vec<(Address, Missing)>,
-        /// Whether this machine has run for less than a window, so that others may just be starting.
+        /// Whether no record is late for it: the window is still to open, or this machine has run for less than one, so that
+        /// others may just be starting.
         is_early: bool,
     },
     /// A record was written.

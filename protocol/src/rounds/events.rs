@@ -148,7 +148,7 @@ impl Rounds {
     }
 
     /// There is a new price: what was taken on the members' word is held against it, and what was not taken is looked at again.
-    fn reconsider_certificates(&mut self, now: Now) {
+    pub(super) fn reconsider_certificates(&mut self, now: Now) {
         for digest in self.candidates.backed_by_others() {
             let Some(report) = self.candidates.get(&digest).map(Candidate::report) else {
                 continue;

@@ -119,6 +119,13 @@ impl Rounds {
         self.peers.expire(now.instant, self.settings.timing.roster_ttl);
         self.peers.count(now.instant, self.settings.write_interval);
         self.conduct.release(now.instant);
+        if self
+            .own_price
+            .is_no_more_doubted(&self.settings, now.instant, &mut self.out)
+        {
+            self.cosigning.reconsider();
+            self.reconsider_certificates(now);
+        }
         if self.committees.current().members.admit(&self.settings.me) {
             self.state(now);
             self.cosign(now);
@@ -185,6 +192,7 @@ impl Rounds {
             peers: &self.peers,
             conduct: &self.conduct,
             started: self.started,
+            opens: self.history.opens(),
             now,
         };
         let (refused, then) = self.cosigning.advance(&view, &mut self.out);

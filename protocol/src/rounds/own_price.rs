@@ -8,7 +8,7 @@ use super::{
     effect::{Effect, FetchRequest, Note, Outbox, SignRequest},
 };
 use crate::{
-    cosign::{AGREEING_SOURCES, PATIENT_WINDOWS, Refusal, move_limit_bps},
+    cosign::{AGREEING_SOURCES, PATIENT_WINDOWS, Refusal, move_limit_bps, time_to_move},
     evidence::AgreedPrice,
     link::Link,
     price::Price,
@@ -37,6 +37,8 @@ pub(super) struct OwnPrice {
     record: Option<(Price, Instant)>,
     /// While this node's prices lie far from the last record.
     away: Option<Away>,
+    /// Whether the latest was not believed for that when last looked at.
+    is_doubted: bool,
 }
 
 /// Prices that lie far from the last record, and near each other.
@@ -137,6 +139,21 @@ impl OwnPrice {
             limit_bps,
             sources: price.evidence.quotes().len(),
         })
+    }
+
+    /// Whether the last price was doubted for its distance from the last record, and is no more: time alone can bring that about, so
+    /// the machine is called when it does.
+    pub(super) fn is_no_more_doubted(&mut self, settings: &Settings, now: Instant, out: &mut Outbox) -> bool {
+        let moved_bps = match self.believed(settings, now) {
+            Err(Refusal::MovedTooFar { moved_bps, .. }) => Some(moved_bps),
+            _ => None,
+        };
+        if let (Some(moved_bps), Some((_, written)), Some(away)) = (moved_bps, self.record, self.away) {
+            let window = settings.write_interval;
+            let is_near = written + time_to_move(settings.max_move_bps, moved_bps, window);
+            out.wake_at(is_near.min(away.since + window * PATIENT_WINDOWS));
+        }
+        std::mem::replace(&mut self.is_doubted, moved_bps.is_some()) && moved_bps.is_none()
     }
 
     /// States the last price, once for a window, if it serves the coming one and somebody is there to hear it.

@@ -831,6 +831,23 @@ fn whose_signature_is_missing_is_said_with_what_is_known_of_why() {
     assert_eq!(of(2), None, "it has signed");
 }
 
+#[test]
+fn the_lack_of_a_quorum_is_early_until_the_window_opens() {
+    let (mut machine, _) = after_a_record_at("3000", &["a"], 60_000, 89_000);
+    let mut early = |observed: u64, until: u64| {
+        machine.on_own_price(agreed(observed), at(observed));
+        machine.on_report(report_for(behind_7(), &[2], observed), at(observed));
+        (observed..until).find_map(|ms| {
+            machine.on_tick(at(ms)).iter().find_map(|effect| match effect {
+                Effect::Note(Note::Waiting { is_early, .. }) => Some(*is_early),
+                _ => None,
+            })
+        })
+    };
+    assert_eq!(early(89_000, 90_000), Some(true));
+    assert_eq!(early(95_000, 97_000), Some(false));
+}
+
 /// Whether a machine asks for the last record at this moment.
 fn asks_at(machine: &mut Rounds, ms: u64) -> bool {
     machine.on_tick(at(ms)).contains(&asks_last_record())
@@ -990,8 +1007,13 @@ fn a_refusal_is_counted_each_time_and_told_once_a_window() {
 /// A machine that knows a record of 3000, written at the start, with two peers, and what it does about a price of that many
 /// sources at that moment.
 fn after_a_record(price: &str, sources: &[&str], ms: u64) -> (Rounds, Vec<Effect>) {
+    after_a_record_at(price, sources, 2, ms)
+}
+
+/// The same with a record of that moment.
+fn after_a_record_at(price: &str, sources: &[&str], written: u64, ms: u64) -> (Rounds, Vec<Effect>) {
     let mut machine = with_two_peers(ready(rule(3)), 1);
-    machine.on_last_record(Ok(Some(last_record(7, Duration::ZERO))), at(2));
+    machine.on_last_record(Ok(Some(last_record(7, Duration::ZERO))), at(written));
     let mut machine = with_two_peers(machine, ms);
     let effects = machine.on_own_price(agreed_by(price, sources, ms), at(ms));
     (machine, effects)
@@ -1042,6 +1064,27 @@ fn a_price_far_from_the_last_record_is_stated_when_three_sources_agree_or_enough
         assert_eq!(states(&effects), is_stated, "{price} of {sources:?} at {ms}");
         assert_eq!(withholds(&effects), !is_stated, "{price} of {sources:?} at {ms}");
     }
+}
+
+#[test]
+fn a_price_that_becomes_believed_by_time_alone_is_stated_at_that_moment() {
+    let (machine, effects) = after_a_record("9000", &["a"], 30_000);
+    assert!(withholds(&effects) && !states(&effects));
+    let mut machine = with_two_peers(machine, 119_000);
+    assert!(!states(
+        &machine.on_own_price(agreed_by("9001", &["a"], 119_000), at(119_000))
+    ));
+    assert!(machine.next_wakeup().unwrap() <= at(120_000).instant);
+    let stated = (119_001..=121_000).find(|ms| states(&machine.on_tick(at(*ms))));
+    assert_eq!(stated, Some(120_000), "three windows after the first such price");
+    // 30 % in three windows is as much as they allow.
+    let (machine, _) = after_a_record("3900", &["a"], 31_000);
+    let mut machine = with_two_peers(machine, 89_000);
+    assert!(!states(
+        &machine.on_own_price(agreed_by("3900", &["a"], 89_000), at(89_000))
+    ));
+    let stated = (89_001..=91_000).find(|ms| states(&machine.on_tick(at(*ms))));
+    assert_eq!(stated, Some(90_002));
 }
 
 #[test]
