@@ -371,6 +371,7 @@ impl Connections {
         let label: &str = fault.into();
         log::debug!("frame refused: peer={peer} reason={label}");
         if let Some(count) = self.refused_frames.count(self.clock.now()) {
+            let peer = identity::shown(peer);
             log::warn!("frames refused: count={count} last_peer={peer} last_reason={label}");
         }
         if fault == FrameFault::Unreadable {

@@ -36,6 +36,11 @@ pub fn address(peer: &PeerId) -> Result<Address, ForeignKey> {
     Ok(Address::new(bytes))
 }
 
+/// How the log names a peer: by its address, beside which a member's name stands; by its id if no node can have its key.
+pub(super) fn shown(peer: &PeerId) -> String {
+    address(peer).map_or_else(|_| peer.to_string(), |address| address.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -165,6 +165,7 @@ impl Inbound {
             _ => None,
         };
         if let Some(count) = count {
+            let from = identity::shown(from);
             log::warn!(
                 "messages refused: count={count} last_finding={label} last_peer={from} last_reason=\"{finding}\""
             );
