@@ -9,6 +9,7 @@ mod harness;
 
 mod database;
 mod ending;
+mod failover;
 mod hostility;
 mod logging;
 mod members;

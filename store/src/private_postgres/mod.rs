@@ -4,6 +4,7 @@
 mod fetch;
 mod find;
 mod process;
+mod standby;
 
 use std::{
     fs, io,
@@ -262,7 +263,8 @@ impl PrivatePostgres {
             }
             None => "host",
         };
-        let access = format!("local all all scram-sha-256\n{host} all all 127.0.0.1/32 scram-sha-256\n");
+        let access =
+            format!("local all all scram-sha-256\n{host} all,replication all 127.0.0.1/32 scram-sha-256\n");
         self.write("data/pg_hba.conf", &access)
     }
 

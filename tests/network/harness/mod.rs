@@ -12,6 +12,7 @@ mod wait;
 
 use std::time::Duration;
 
+pub(crate) use database::Replication;
 pub(crate) use hostile::{Hostile, dial, is_thrown_out, meet};
 pub(crate) use network::{NAME as NETWORK_NAME, Network, Plan, gaps};
 pub(crate) use node::{Findings, Node, figure};

@@ -19,7 +19,7 @@ use toml::{Table, Value};
 
 use super::{
     WINDOW,
-    database::Database,
+    database::{Database, Replication},
     exchange::Exchange,
     node::Node,
     process::read_log,
@@ -58,6 +58,8 @@ pub(crate) struct Plan {
     pub(crate) own_server: bool,
     /// That server is away, and empty, when the nodes start.
     pub(crate) server_absent: bool,
+    /// Its database has a server of its own with a replica, to fail over to.
+    pub(crate) replication: Option<Replication>,
 }
 
 impl Plan {
@@ -78,6 +80,7 @@ impl Plan {
             own_exchange: None,
             own_server: false,
             server_absent: false,
+            replication: None,
         }
     }
 }
@@ -105,10 +108,10 @@ impl Network {
         let turn = Turn::take();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
-        let mut database = if plan.own_server {
-            Database::own()
-        } else {
-            Database::shared()
+        let mut database = match plan.replication {
+            Some(replication) => Database::replicated(replication),
+            None if plan.own_server => Database::own(),
+            None => Database::shared(),
         };
         if plan.server_absent {
             database.stop();
