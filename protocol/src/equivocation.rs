@@ -22,7 +22,7 @@ pub fn one_window(write_interval: Duration) -> Duration {
 ///
 /// On the wire: `[report, report]`, each with the observer's attestation only, the lower digest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Equivocation(Report, Report);
+pub struct Equivocation(Box<(Report, Report)>);
 
 /// Why a claim proves nothing: whoever sends it broke the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,12 +38,12 @@ pub enum EquivocationError {
 impl Equivocation {
     /// The observer, whom the claim is about.
     pub fn observer(&self) -> Address {
-        self.0.observation().observer()
+        self.0.0.observation().observer()
     }
 
     /// The two reports, the lower digest first.
     pub fn reports(&self) -> (&Report, &Report) {
-        (&self.0, &self.1)
+        (&self.0.0, &self.0.1)
     }
 
     /// Checks both signatures (about 40 µs each), and that the two contradict each other: they follow the same record and are less
@@ -54,7 +54,7 @@ impl Equivocation {
         one_window: Duration,
     ) -> Result<ProvenEquivocation, EquivocationError> {
         let verify = |report: Report| report.verify(network, |_, _| false);
-        let (first, second) = (verify(self.0)?, verify(self.1)?);
+        let (first, second) = (verify(self.0.0)?, verify(self.0.1)?);
         if first.digest() < second.digest() && contradict(&first, &second, one_window) {
             Ok(ProvenEquivocation { first, second })
         } else {
@@ -73,7 +73,7 @@ impl<'de> Deserialize<'de> for Equivocation {
         {
             return Err(D::Error::custom("more than the observer's own signature"));
         }
-        Ok(Self(first, second))
+        Ok(Self(Box::new((first, second))))
     }
 }
 
@@ -119,7 +119,7 @@ impl ProvenEquivocation {
 
     /// As it travels.
     pub fn to_claim(&self) -> Equivocation {
-        Equivocation(self.first.to_report(), self.second.to_report())
+        Equivocation(Box::new((self.first.to_report(), self.second.to_report())))
     }
 }
 
@@ -184,7 +184,7 @@ mod tests {
             ),
         ] {
             assert_eq!(ProvenEquivocation::of(&one, &other, WINDOW), None, "{why}");
-            let claim = Equivocation(one.to_report(), other.to_report());
+            let claim = Equivocation(Box::new((one.to_report(), other.to_report())));
             assert_eq!(
                 claim.verify(&network(), WINDOW),
                 Err(EquivocationError::NoContradiction),
@@ -203,7 +203,7 @@ mod tests {
         let Ok(Message::Report(other)) = Message::decode(&forged, &network()) else {
             panic!("it has the form")
         };
-        let claim = Equivocation(one.to_report(), other);
+        let claim = Equivocation(Box::new((one.to_report(), other)));
         assert!(matches!(
             claim.verify(&network(), WINDOW),
             Err(EquivocationError::Signature(_))

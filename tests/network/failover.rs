@@ -29,7 +29,7 @@ struct Outcome {
     /// Those of them that stand again with their number and digest.
     healed: usize,
     /// Windows without a record, beyond those of the outage.
-    missed: u64,
+    missed: u128,
     /// From the last record before to the first new one.
     gap: Duration,
     after: Vec<Record>,
@@ -59,12 +59,12 @@ fn fail_over(network: &mut Network, away: Duration) -> Outcome {
     let is_new = |record: &&Record| !before.iter().any(|other| other.digest == record.digest);
     let first = after.iter().find(is_new).unwrap();
     let gap = first.written_at.since(last.written_at);
-    let windows = gap.saturating_sub(outage).as_secs_f64() / WINDOW.as_secs_f64();
+    let windows = (gap.saturating_sub(outage) + WINDOW / 2).as_millis() / WINDOW.as_millis();
     Outcome {
         lost: lost.clone().count(),
         healed: lost.filter(stands).count(),
         gap,
-        missed: (windows - 1.0).max(0.0).round() as u64,
+        missed: windows.saturating_sub(1),
         before,
         after,
     }

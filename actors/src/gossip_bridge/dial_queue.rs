@@ -192,7 +192,7 @@ impl DialQueue {
         let waits = |target: &&Target| {
             !target.dialling
                 && !target.peer().is_some_and(|peer| is_connected(&peer))
-                && !target.expected.is_some_and(|peer| !is_admitted(&peer))
+                && target.expected.is_none_or(|peer| is_admitted(&peer))
         };
         let waiting = self.targets.values().filter(waits);
         waiting.map(|target| target.next).min()

@@ -205,17 +205,14 @@ impl Rounds {
     }
 
     fn write(&mut self, now: Now) {
-        let able = self.able();
-        let best = self.history.next().and_then(|next| self.candidates.best(next));
-        self.writer.write(
-            &self.history,
-            best,
-            &able,
-            &self.peers,
-            &self.settings,
-            now.instant,
-            &mut self.out,
-        );
+        let view = writer::View {
+            history: &self.history,
+            best: self.history.next().and_then(|next| self.candidates.best(next)),
+            able: &self.able(),
+            peers: &self.peers,
+            settings: &self.settings,
+        };
+        self.writer.write(&view, now.instant, &mut self.out);
     }
 
     /// Who has shown in this round that it could sign what this node would.

@@ -222,7 +222,7 @@ impl Rounds {
     /// now.
     fn on_change(&mut self, change: Change, now: Now) {
         match change {
-            Change::None => return,
+            Change::None => {}
             Change::Moved => self.begin_round(now),
             Change::Rewound(lost) => {
                 self.begin_round(now);

@@ -24,6 +24,18 @@ pub(super) struct Writer {
     database: Database,
 }
 
+/// What a write depends on besides the database.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) history: &'a History,
+    /// The best certificate at hand.
+    pub(super) best: Option<&'a Certified>,
+    /// Who has stated a price near one's own in this round.
+    pub(super) able: &'a BTreeSet<Address>,
+    pub(super) peers: &'a Peers,
+    pub(super) settings: &'a Settings,
+}
+
 impl Writer {
     /// What the database, or the way to it, said last, if it does not answer.
     pub(super) fn database_problem(&self) -> Option<&str> {
@@ -35,18 +47,16 @@ impl Writer {
         self.in_flight.map(|(digest, _)| digest)
     }
 
-    /// Writes this certificate, the best at hand, when the window is open, the database is there and it is this node's turn:
+    /// Writes the best certificate at hand, when the window is open, the database is there and it is this node's turn:
     /// those who are `able`, having stated a price near its own, go first.
-    pub(super) fn write(
-        &mut self,
-        history: &History,
-        best: Option<&Certified>,
-        able: &BTreeSet<Address>,
-        peers: &Peers,
-        settings: &Settings,
-        now: Instant,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn write(&mut self, view: &View<'_>, now: Instant, out: &mut Outbox) {
+        let View {
+            history,
+            best,
+            able,
+            peers,
+            settings,
+        } = *view;
         let timing = &settings.timing;
         if let Some((digest, since)) = self.in_flight {
             let timeout = since + timing.write_timeout;
