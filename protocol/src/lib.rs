@@ -27,6 +27,7 @@ pub mod rounds;
 pub mod seal;
 mod signing;
 mod time;
+mod trace;
 mod written;
 
 pub use address::{Address, ParseAddressError};
@@ -46,4 +47,5 @@ pub use refusal_notice::RefusalNotice;
 pub use report::{Certificate, MAX_ATTESTATIONS, Report, VerifiedReport};
 pub use signing::{Attestation, KeyError, NodeKey, Signature, SignatureError, VerifyError};
 pub use time::{Instant, UnixMillis};
+pub use trace::{KEPT_ROUNDS, QuorumReached, RecordSeen, RefusedBy, RoundTrace, Signed, Statement, Trace};
 pub use written::Written;

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle, Supervised};
 use quorate_protocol::{
-    Address, Digest, Feed, Heartbeat, HeartbeatSchedule, Instant, ProvenEquivocation, Signature, UnixMillis,
-    VerifiedReport, WriteOutcome,
+    Address, Digest, Feed, Heartbeat, HeartbeatSchedule, Instant, ProvenEquivocation, Signature, Trace,
+    UnixMillis, VerifiedReport, WriteOutcome,
     judge::Verified,
     rounds::{Effect, Now, Rounds, Settings, SignRequest, StoreRequest},
 };
@@ -24,6 +24,8 @@ const WARN_OF_CLOCKS: Duration = Duration::from_secs(60);
 pub struct Aggregator {
     feeds: Vec<Settings>,
     rounds: BTreeMap<Feed, Rounds>,
+    /// What happened in the last rounds; it is kept when they begin anew.
+    traces: BTreeMap<Feed, Trace>,
     heartbeats: HeartbeatSchedule,
     clock: Clock,
     started: Instant,
@@ -49,7 +51,9 @@ pub struct Neighbours {
 impl Aggregator {
     /// An aggregator of these feeds.
     pub fn new(feeds: Vec<Settings>, clock: Clock, to: Neighbours, measures: AggregatorMeasures) -> Self {
+        let trace = |of: &Settings| (of.feed.clone(), Trace::new(of.me, of.write_interval));
         Self {
+            traces: feeds.iter().map(trace).collect(),
             feeds,
             rounds: BTreeMap::new(),
             heartbeats: HeartbeatSchedule::default(),
@@ -108,10 +112,18 @@ impl Aggregator {
                 }
                 Effect::Store(request) => self.store(feed, request),
                 Effect::Note(note) => {
+                    self.trace(feed, |trace, next, now| trace.on_note(&note, next, now));
                     self.measures.take_note(feed, &note);
                     notes::log(feed, &note);
                 }
             }
+        }
+    }
+
+    fn trace(&mut self, feed: &Feed, take: impl FnOnce(&mut Trace, Option<u64>, UnixMillis)) {
+        let next = self.rounds.get(feed).and_then(Rounds::next_sequence);
+        if let Some(trace) = self.traces.get_mut(feed) {
+            take(trace, next, self.clock.unix_now());
         }
     }
 
@@ -151,6 +163,9 @@ impl Aggregator {
                 certificate, writer, ..
             } => {
                 let feed = certificate.report().observation().feed().clone();
+                self.trace(&feed, |trace, next, now| {
+                    trace.on_report(certificate.report(), next, now);
+                });
                 self.decide(&feed, ctx, |rounds, now| {
                     rounds.on_written(certificate, writer, now)
                 });
@@ -167,6 +182,7 @@ impl Aggregator {
 
     fn take_report(&mut self, report: VerifiedReport, ctx: &mut Context<Self>) {
         let feed = report.observation().feed().clone();
+        self.trace(&feed, |trace, next, now| trace.on_report(&report, next, now));
         self.decide(&feed, ctx, |rounds, now| rounds.on_report(report, now));
     }
 
@@ -312,6 +328,11 @@ impl Handler<AggregatorMessage> for Aggregator {
                 let statuses = self.rounds.values().map(|rounds| rounds.status(now));
                 // Who asked may have gone away.
                 let _gone = asker.send(statuses.collect());
+            }
+            AggregatorMessage::AskRounds(feed, asker) => {
+                self.trace(&feed, |trace, next, now| {
+                    let _gone = asker.send(trace.rounds(next, now));
+                });
             }
         }
     }

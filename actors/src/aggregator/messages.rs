@@ -2,8 +2,8 @@
 
 use actix::Message;
 use quorate_protocol::{
-    Address, AgreedPrice, Committee, Digest, Feed, LastRecord, ProvenEquivocation, VerifiedReport,
-    WriteOutcome, cosign::Refusal, judge::Verified, rounds::FeedStatus,
+    Address, AgreedPrice, Committee, Digest, Feed, LastRecord, ProvenEquivocation, RoundTrace,
+    VerifiedReport, WriteOutcome, cosign::Refusal, judge::Verified, rounds::FeedStatus,
 };
 use tokio::sync::oneshot;
 
@@ -63,4 +63,6 @@ pub enum AggregatorMessage {
     CommitteeIs(Committee),
     /// The API: how are the feeds? An asker that has gone away is no failure.
     AskStatus(oneshot::Sender<Vec<FeedStatus>>),
+    /// The API: what happened in the last rounds of this feed, the newest first? Nobody answers for a feed that is none.
+    AskRounds(Feed, oneshot::Sender<Vec<RoundTrace>>),
 }

@@ -301,6 +301,11 @@ impl Rounds {
         self.history.last_record()
     }
 
+    /// The number of the next record; `None` until the last one is known.
+    pub fn next_sequence(&self) -> Option<u64> {
+        self.history.next().map(|next| next.sequence())
+    }
+
     /// How many observations are on their way to a quorum; never more than a fixed number.
     pub fn candidates(&self) -> usize {
         self.candidates.len()
