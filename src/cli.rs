@@ -21,6 +21,7 @@ use crate::{
         packaging::{CompletionsArgs, ManArgs},
         prices::{PricesArgs, PricesConfig},
         problems::{Problems, report},
+        rounds::{RoundsArgs, RoundsConfig},
         values::path,
     },
     exchange::ExchangeArgs,
@@ -112,6 +113,19 @@ enum Declared {
             quorate prices --from 2026-01-31 --to 2026-02-01 --output json"
     )]
     Prices(PricesArgs),
+
+    #[command(
+        about = "Show what happened in a node's last rounds",
+        long_about = "Shows a node's last rounds, as it saw them: how many prices were stated for a record, who signed, who refused \
+            and why, when it was quorate, who wrote it and how late, and for a window without a record the reason in one \
+            sentence. A round is the work on the next record; a node remembers a hundred. As a table for people, as JSON with \
+            every statement and time, or as CSV.",
+        after_help = "Examples:\n  \
+            quorate rounds\n  \
+            quorate rounds --api http://127.0.0.1:8080 --limit 101 --output json\n\n\
+            Look at next: the node's dashboard, at the address of its API."
+    )]
+    Rounds(RoundsArgs),
 
     #[command(
         about = "Show the proofs against nodes that signed two statements for one window",
@@ -241,6 +255,8 @@ pub(crate) enum Command {
     Devnet(Box<DevnetConfig>),
     /// `quorate prices`
     Prices(PricesConfig),
+    /// `quorate rounds`
+    Rounds(RoundsConfig),
     /// `quorate evidence`
     Evidence(EvidenceConfig),
     /// `quorate migrate`
@@ -268,6 +284,7 @@ impl Declared {
             Self::Node(args) => args.resolve(problems).map(Box::new).map(Command::Node),
             Self::Devnet(config) => Some(Command::Devnet(Box::new(config.resolve(problems)))),
             Self::Prices(args) => args.resolve(now, problems).map(Command::Prices),
+            Self::Rounds(args) => Some(Command::Rounds(args.resolve())),
             Self::Evidence(args) => args.resolve(problems).map(Command::Evidence),
             Self::Migrate(args) => args.resolve(problems).map(Command::Migrate),
             Self::Exchange(args) => Some(Command::Exchange(args)),

@@ -3,6 +3,7 @@
 
 mod cli;
 mod config;
+mod dashboard;
 mod devnet;
 mod evidence;
 mod exchange;
@@ -17,6 +18,7 @@ mod output;
 mod packaging;
 mod prices;
 mod ready;
+mod rounds;
 mod secret;
 mod show;
 mod watch;
@@ -104,6 +106,7 @@ fn execute(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Devnet(config) => system.block_on(devnet::run(*config))?,
         Command::Exchange(args) => system.block_on(exchange::run(args))?,
         Command::Migrate(config) => system.block_on(migrate::run(config))?,
+        Command::Rounds(config) => system.block_on(rounds::run(config))?,
         Command::Prices(config) => system.block_on(prices::run(config))?,
         Command::KeysNew(config) => {
             let key = NodeKey::generate();

@@ -20,7 +20,9 @@ use prometheus::Registry;
 use quorate_actors::{
     Clock,
     aggregator::AggregatorMessage,
-    price_fetcher::{FetcherMessage, PriceFetcher, PriceFetcherSettings, SourceMeasures, WaysOut},
+    price_fetcher::{
+        FetcherMessage, PriceFetcher, PriceFetcherSettings, SourceBoard, SourceMeasures, WaysOut,
+    },
 };
 use quorate_prices::{Agreement, FetchRules, LONGEST_LEAD, MIN_GAP, SourceKind};
 use quorate_protocol::{AgreedPrice, Feed, Instant, rounds::FetchRequest};
@@ -249,6 +251,7 @@ fn settings(rules: &Rules, url: &str, observer: &Observer) -> PriceFetcherSettin
         clock: Clock::system(),
         aggregator: observer.clone().start().recipient().into(),
         measures: SourceMeasures::new(&Registry::new(), &[]).unwrap(),
+        board: SourceBoard::new(&[], &[]),
     }
 }
 

@@ -105,6 +105,13 @@ impl Fetch {
             .map(|answer| (&answer.quote.source, answer.in_instant.since(self.began)))
     }
 
+    /// What came, whether it counts or not, and how long each took.
+    pub fn answers(&self) -> impl Iterator<Item = (&Quote, Duration)> {
+        self.answers
+            .iter()
+            .map(|answer| (&answer.quote, answer.in_instant.since(self.began)))
+    }
+
     /// The quotes that are about as old as the newest one.
     pub(crate) fn quotes(&self) -> Vec<Quote> {
         let is_current = |answer: &&Answer| self.behind(answer).is_none();

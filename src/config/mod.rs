@@ -20,6 +20,7 @@ pub(crate) mod packaging;
 pub(crate) mod prices;
 pub(crate) mod pricing;
 pub(crate) mod problems;
+pub(crate) mod rounds;
 #[cfg(test)]
 mod testing;
 pub(crate) mod values;

@@ -2,6 +2,7 @@
 
 use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
+use actix_web::http::Uri;
 use chrono::{DateTime, NaiveDate, NaiveTime};
 use humantime::format_duration;
 use libp2p::{Multiaddr, multiaddr::Protocol};
@@ -201,6 +202,18 @@ pub(crate) fn moment(text: &str) -> Result<Moment, Wrong> {
                 "write 2026-01-31T12:00:00Z, 2026-01-31, or how long ago, like 2h",
             )
         })
+}
+
+/// The address of a node's API.
+pub(crate) fn api_address(text: &str) -> Result<String, Wrong> {
+    let url = text.parse::<Uri>().ok();
+    let is_api =
+        url.is_some_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some());
+    let like = || {
+        let remedy = "write one like http://127.0.0.1:8080";
+        wrong("is not the address of an API", remedy)
+    };
+    is_api.then(|| text.to_owned()).ok_or_else(like)
 }
 
 /// An address to listen on: an IP address, then TCP. Port 0 lets the system choose.

@@ -31,7 +31,11 @@ const POLL: Duration = Duration::from_millis(200);
 /// Runs until a signal; leaves nothing behind but logs that were asked for.
 pub(crate) async fn run(config: DevnetConfig) -> Result<(), Box<dyn Error>> {
     let nodes = config.nodes;
-    output::print(&format!("starting Postgres and {nodes} nodes …\n"))?;
+    let api_ports = Ports::choose(config.api_base_port, nodes)?;
+    output::print(&format!(
+        "dashboard http://127.0.0.1:{}/\nstarting Postgres and {nodes} nodes …\n",
+        api_ports.numbers[0]
+    ))?;
     let exchange = match config.simulate {
         true => Some(exchange::start(&config.exchange()?)?),
         false => None,
@@ -54,11 +58,12 @@ pub(crate) async fn run(config: DevnetConfig) -> Result<(), Box<dyn Error>> {
     let plan = Plan {
         network,
         sources: sources(&config.sources, exchange.as_ref()),
-        ports: choose_ports(config.base_port, nodes)?,
-        api_ports: choose_ports(config.api_base_port, nodes)?,
+        ports: Ports::choose(config.base_port, nodes)?.numbers,
+        api_ports: api_ports.numbers.clone(),
         database_url: Secret::new(database.node_url().reveal()),
     };
     let folder = Folder::make(&config, &plan, &keys, &owner_url)?;
+    drop(api_ports);
     let mut processes = Processes::start(folder.node_configs(), folder.logs())?;
     output::print(&banner(&plan, &folder, exchange.as_ref()))?;
 
@@ -105,19 +110,32 @@ fn sources(choices: &[SourceSpec], exchange: Option<&Exchange>) -> Vec<String> {
         .collect()
 }
 
-/// `count` ports from `base` on, or free ones. A free port could be taken before its node listens there; then the node
-/// says so and is started again.
-fn choose_ports(base: Option<u16>, count: usize) -> io::Result<Vec<u16>> {
-    if let Some(base) = base {
-        return Ok((base..).take(count).collect());
+/// Ports that nobody else gets as long as this lives, unless they were chosen by the user. A free port could be taken between that and
+/// its node's start; then the node says so and is started again.
+struct Ports {
+    numbers: Vec<u16>,
+    /// All at once, so that none is chosen twice.
+    _held: Vec<TcpListener>,
+}
+
+impl Ports {
+    /// `count` ports from `base` on, or free ones.
+    fn choose(base: Option<u16>, count: usize) -> io::Result<Self> {
+        if let Some(base) = base {
+            return Ok(Self {
+                numbers: (base..).take(count).collect(),
+                _held: vec![],
+            });
+        }
+        let held: Vec<TcpListener> = (0..count)
+            .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+            .collect::<io::Result<_>>()?;
+        let number = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
+        Ok(Self {
+            numbers: held.iter().map(number).collect::<io::Result<_>>()?,
+            _held: held,
+        })
     }
-    // All are held until the last is chosen, so that none is chosen twice.
-    let held: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-        .collect::<io::Result<_>>()?;
-    held.iter()
-        .map(|listener| listener.local_addr().map(|address| address.port()))
-        .collect()
 }
 
 /// A name of its own for each devnet: two on one network segment leave each other alone.

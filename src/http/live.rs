@@ -69,6 +69,15 @@ pub(super) struct Newest {
     pub(super) is_known: bool,
 }
 
+/// The newest records of a feed, for people.
+#[derive(Default)]
+pub(crate) struct Recent {
+    /// The newest first.
+    pub(crate) records: Vec<Record>,
+    /// Why the database does not answer now.
+    pub(crate) problem: Option<String>,
+}
+
 /// A record in memory, and as everybody who follows the feed is sent it: made once.
 #[derive(Debug)]
 pub(super) struct Kept {
@@ -127,6 +136,22 @@ impl Live {
                 record: state.records.back().cloned(),
                 away: state.away.clone(),
                 is_known: state.is_known,
+            }
+        })
+    }
+
+    /// The newest records, and whether there may be newer ones.
+    pub(crate) fn recent(&self, feed: &Feed) -> Recent {
+        self.0.get(feed).map_or_else(Recent::default, |tail| {
+            let state = tail.state();
+            Recent {
+                records: state
+                    .records
+                    .iter()
+                    .rev()
+                    .map(|kept| kept.record.clone())
+                    .collect(),
+                problem: state.away.as_ref().map(|away| away.reason.clone()),
             }
         })
     }

@@ -14,7 +14,8 @@ mod query;
 mod reader;
 mod records;
 mod reply;
-mod status;
+pub(crate) mod rounds;
+pub(crate) mod status;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -33,17 +34,19 @@ use actix_web::{
     web,
 };
 use prometheus::Registry;
-use quorate_actors::{Clock, aggregator::AggregatorMessage, gossip_bridge::BridgeMetrics};
+use quorate_actors::{
+    Clock, aggregator::AggregatorMessage, gossip_bridge::BridgeMetrics, price_fetcher::SourceBoard,
+};
 use quorate_protocol::{Address, Network};
 use quorate_supervisor::{Mailbox, Supervisor};
 use tokio::sync::watch;
 
 pub(crate) use self::{
     limit::Limiter,
-    live::Live,
+    live::{Live, Recent},
     reader::{Reader, Rules},
 };
-use crate::config::members::Names;
+use crate::{config::members::Names, dashboard};
 
 /// What the handlers look at.
 #[derive(Clone)]
@@ -64,6 +67,8 @@ pub(crate) struct Views {
     pub(crate) bridge: BridgeMetrics,
     /// What members are called.
     pub(crate) names: watch::Receiver<Names>,
+    /// What sources said last.
+    pub(crate) sources: SourceBoard,
     /// Whether what nodes say to each other is sealed.
     pub(crate) is_sealed: bool,
     /// What its settings allow and an operator should know for as long as they do.
@@ -90,6 +95,7 @@ pub(crate) fn serve(
             .app_data(limiter.clone())
             .wrap(Compress::default())
             .configure(routes)
+            .configure(dashboard::routes)
     })
     .on_connect(|connection, _| give_up_on_the_dead(connection))
     .workers(1)
@@ -171,6 +177,11 @@ const ROUTES: &[Route] = &[
     route(
         "/api/v1/members",
         |path| shown(path, nodes::members),
+        Access::Limited,
+    ),
+    route(
+        "/api/v1/rounds",
+        |path| shown(path, rounds::rounds),
         Access::Limited,
     ),
     route("/api/v1/peers", |path| shown(path, nodes::peers), Access::Limited),

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use utoipa::{IntoResponses, OpenApi};
 
-use super::{candles, feeds, nodes, probes, problem::Problem, records, status, stream};
+use super::{candles, feeds, nodes, probes, problem::Problem, records, rounds, status, stream};
 
 /// What every question can be answered with.
 #[derive(IntoResponses)]
@@ -41,6 +41,7 @@ pub(super) enum Problems {
         stream::stream,
         nodes::members,
         nodes::peers,
+        rounds::rounds,
         nodes::actors,
         status::status,
         probes::healthz,

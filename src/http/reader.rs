@@ -40,11 +40,11 @@ impl Rules {
 
 /// What the node shows of its feeds' history.
 pub(crate) struct Reader {
-    pub(super) rules: Rules,
+    pub(crate) rules: Rules,
     /// The database.
     pub(super) history: History,
     /// The newest records.
-    pub(super) live: Live,
+    pub(crate) live: Live,
     /// What members are called.
     pub(super) names: watch::Receiver<Names>,
     clock: Clock,

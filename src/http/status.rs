@@ -19,13 +19,13 @@ use super::Views;
 use crate::{config::members::Names, names::Named, node::OPEN_AND_UNSEALED, show::rfc3339};
 
 /// The Aggregator answers within milliseconds, or it is being restarted.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Between two looks when nobody asks: how exact the times are since which conditions are as they are. Each wakes three threads.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// The readiness as it was last seen.
-pub(super) type Shared = web::Data<Mutex<Readiness>>;
+pub(crate) type Shared = web::Data<Mutex<Readiness>>;
 
 /// Looks now and then, for as long as the process runs, so that it is known since when something has been wrong.
 pub(super) fn keep_looking(views: Views) -> Shared {
@@ -42,7 +42,7 @@ pub(super) fn keep_looking(views: Views) -> Shared {
 }
 
 /// Brings the readiness up to date.
-pub(super) fn look(views: &Views, feeds: Option<&[FeedStatus]>, shared: &Shared) -> Readiness {
+pub(crate) fn look(views: &Views, feeds: Option<&[FeedStatus]>, shared: &Shared) -> Readiness {
     let problems = problems(views.bridge.listening_addresses.get(), feeds);
     let mut readiness: MutexGuard<'_, Readiness> = shared.lock().unwrap_or_else(PoisonError::into_inner);
     readiness.update(problems, views.clock.unix_now());
@@ -125,7 +125,7 @@ fn named(feed: &FeedStatus, names: &Names) -> Value {
 }
 
 /// What an operator should know, though the node works.
-fn warnings(views: &Views, feeds: &[FeedStatus]) -> Vec<String> {
+pub(crate) fn warnings(views: &Views, feeds: &[FeedStatus]) -> Vec<String> {
     let mut warnings = views.standing_warnings.clone();
     if feeds.iter().any(|feed| feed.open) {
         if views.is_sealed {
@@ -184,7 +184,7 @@ const WARNINGS: [(&str, &str); 4] = [
     ),
 ];
 
-pub(super) async fn statuses(views: &Views) -> Option<Vec<FeedStatus>> {
+pub(crate) async fn statuses(views: &Views) -> Option<Vec<FeedStatus>> {
     let (asker, answer) = oneshot::channel();
     views
         .aggregator

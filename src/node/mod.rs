@@ -12,6 +12,7 @@ use quorate_actors::{
     Clock,
     aggregator::AggregatorMessage,
     gossip_bridge::{BridgeMessage, BridgeMetrics},
+    price_fetcher::SourceBoard,
 };
 use quorate_protocol::{Address, Network};
 use quorate_store::History;
@@ -52,6 +53,7 @@ struct Node {
     clock: Clock,
     bridge: BridgeMetrics,
     names: watch::Receiver<Names>,
+    sources: SourceBoard,
     is_sealed: bool,
     standing_warnings: Vec<String>,
     rules: Rules,
@@ -72,6 +74,7 @@ impl Node {
             clock: self.clock,
             bridge: self.bridge.clone(),
             names: self.names.clone(),
+            sources: self.sources.clone(),
             is_sealed: self.is_sealed,
             standing_warnings: self.standing_warnings.clone(),
         }

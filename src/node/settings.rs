@@ -8,7 +8,7 @@ use quorate_actors::{
     aggregator::AggregatorMessage,
     db_writer::Terms,
     gossip_bridge::BridgeConfig,
-    price_fetcher::{PriceFetcherSettings, SourceMeasures, WaysOut},
+    price_fetcher::{PriceFetcherSettings, SourceBoard, SourceMeasures, WaysOut},
 };
 use quorate_prices::{Agreement, FetchRules};
 use quorate_protocol::{
@@ -114,11 +114,13 @@ pub(super) fn fetcher(
     config: &NodeConfig,
     clock: Clock,
     registry: &Registry,
+    board: SourceBoard,
     aggregator: Mailbox<AggregatorMessage>,
 ) -> Result<PriceFetcherSettings, prometheus::Error> {
     let pricing = &config.pricing;
     Ok(PriceFetcherSettings {
         measures: SourceMeasures::new(registry, &pricing.sources)?,
+        board,
         feeds: pricing.feeds.clone(),
         rules: FetchRules {
             sources: pricing.sources.clone(),

@@ -8,7 +8,7 @@ use quorate_actors::{
     aggregator::{self, Aggregator, AggregatorMeasures},
     db_writer::{self, DbWriter},
     gossip_bridge::{BridgeMetrics, GossipBridge},
-    price_fetcher::PriceFetcher,
+    price_fetcher::{PriceFetcher, SourceBoard},
     signer::{self, Signer},
 };
 use quorate_protocol::one_window;
@@ -98,7 +98,8 @@ pub(super) fn wire(
     };
     reserved_aggregator.run(move |_| Aggregator::new(feeds, clock, to, measures))?;
 
-    let settings = settings::fetcher(&config, clock, &registry, aggregator.clone())?;
+    let sources = SourceBoard::new(&config.pricing.feeds, &config.pricing.sources);
+    let settings = settings::fetcher(&config, clock, &registry, sources.clone(), aggregator.clone())?;
     reserved_fetcher.run(move |_| PriceFetcher::new(settings))?;
 
     if let Some((path, list)) = listed {
@@ -121,6 +122,7 @@ pub(super) fn wire(
         clock,
         bridge: bridge_metrics,
         names: known_names,
+        sources,
         is_sealed,
         standing_warnings,
         rules,

@@ -12,6 +12,7 @@ use quorate_protocol::{Feed, rounds::FetchRequest};
 use quorate_supervisor::{Mailbox, SupervisedActor};
 
 use super::{
+    board::SourceBoard,
     client::{self, ExchangeClient},
     messages::FetcherMessage,
     metrics::SourceMeasures,
@@ -36,6 +37,8 @@ pub struct PriceFetcherSettings {
     pub aggregator: Mailbox<AggregatorMessage>,
     /// What is measured.
     pub measures: SourceMeasures,
+    /// What sources said last.
+    pub board: SourceBoard,
 }
 
 /// Fetches every feed once an interval, in the phase that the Aggregator asks for, and tells the Aggregator what the
@@ -48,6 +51,7 @@ pub struct PriceFetcher {
     clock: Clock,
     aggregator: Mailbox<AggregatorMessage>,
     measures: SourceMeasures,
+    board: SourceBoard,
     coingecko_key_file: Option<PathBuf>,
     ways_out: WaysOut,
     client: Option<ExchangeClient>,
@@ -62,6 +66,7 @@ impl PriceFetcher {
             clock: settings.clock,
             aggregator: settings.aggregator,
             measures: settings.measures,
+            board: settings.board,
             coingecko_key_file: settings.coingecko_key_file,
             ways_out: settings.ways_out,
             client: None,
@@ -102,9 +107,12 @@ impl PriceFetcher {
         for (source, took) in fetch.answer_times() {
             self.measures.answered(source, took);
         }
+        let unix_now = self.clock.unix_now();
+        self.board.answered(&fetch, unix_now);
         let concluded = self.feeds.conclude(fetch, now, random);
         for event in &concluded.events {
             self.measures.take_event(event);
+            self.board.take_event(&feed, event, now, unix_now);
             match event {
                 SourceEvent::Back { .. } => log::info!("{event} feed={feed}"),
                 SourceEvent::Failed { .. } | SourceEvent::Outlier { .. } | SourceEvent::Warned { .. } => {

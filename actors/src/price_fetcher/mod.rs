@@ -2,6 +2,7 @@
 //! means, is decided in `quorate-prices`; here are the timers, the HTTP client and the log.
 
 mod actor;
+mod board;
 mod client;
 mod dial;
 mod messages;
@@ -9,6 +10,7 @@ mod metrics;
 mod ways_out;
 
 pub use actor::{PriceFetcher, PriceFetcherSettings};
+pub use board::{SourceBoard, SourceError, SourceStatus};
 pub use client::SIMULATED_HEADER;
 pub use messages::FetcherMessage;
 pub use metrics::SourceMeasures;
