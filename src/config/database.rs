@@ -1,5 +1,7 @@
 //! The database's address, which holds its password.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use quorate_store::DatabaseUrl;
 
@@ -27,46 +29,97 @@ pub(super) struct DatabaseArgs {
     database_password_file: Option<SecretFile>,
 }
 
+/// Where the API may read instead.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Database")]
+pub(super) struct ReadDatabaseArgs {
+    /// Where the API reads records, if not there where they are written: a replica. Like --database-url; --database-password-file holds
+    /// for it too
+    #[arg(long, value_name = "URL", value_parser = hidden)]
+    database_read_url: Option<Secret>,
+
+    /// A file that holds that URL
+    #[arg(long, value_name = "FILE", value_parser = secret_file)]
+    database_read_url_file: Option<SecretFile>,
+}
+
 impl DatabaseArgs {
     /// The one URL that is given, with the password that belongs to it. What comes from files is read anew when it lets nobody in.
     pub(super) fn resolve(self, problems: &mut Problems) -> Option<DatabaseUrl> {
-        let url_file = self.database_url_file.as_ref().map(|file| file.path.clone());
-        let (name, rule, text) = match (self.database_url, self.database_url_file) {
-            _ if !problems.are_right(&["database-url-file", "database-password-file"]) => return None,
-            (Some(_), Some(_)) => {
-                problems.reject_together("database-url", "database-url-file");
-                return None;
-            }
-            (Some(url), None) => ("database-url", "is not a Postgres URL", url),
-            (None, Some(file)) => ("database-url-file", "holds no Postgres URL", file.secret),
-            (None, None) => {
-                let remedy =
-                    "name a file that holds the URL with --database-url-file, or set QUORATE_DATABASE_URL";
+        if self.database_url.is_none() && self.database_url_file.is_none() {
+            if problems.are_right(&FILES) {
+                let remedy = "name a file that holds the URL with --database-url-file, or set QUORATE_DATABASE_URL";
                 problems.reject("database-url", wrong("is missing", remedy));
-                return None;
             }
-        };
-        let url = match text.reveal().parse::<DatabaseUrl>() {
-            Ok(url) => url,
-            Err(reason) => {
-                let remedy = "write postgres://USER:PASSWORD@HOST:5432/DATABASE";
-                problems.reject(name, wrong(format!("{rule} ({reason})"), remedy));
-                return None;
-            }
-        };
+            return None;
+        }
+        let names = ["database-url", "database-url-file"];
+        let (url, url_file) = one_of(names, self.database_url, self.database_url_file, problems)?;
         match self.database_password_file {
-            None => Some(url.from_files(url_file.as_deref(), None)),
-            Some(file) if url.password().is_none() => Some(
-                url.with_password(file.secret)
-                    .from_files(url_file.as_deref(), Some(&file.path)),
-            ),
-            Some(_) => {
+            Some(_) if url.password().is_some() => {
                 let rule = "is given for a URL that has a password";
                 let wrong = wrong(rule, "leave it out of the URL, or leave this out");
                 problems.reject_as("database-password-file", Shown::Nothing, wrong);
                 None
             }
+            password => Some(with_files(url, url_file, password)),
         }
+    }
+
+    /// The password that also serves the URL to read from.
+    pub(super) fn password(&self) -> Option<SecretFile> {
+        self.database_password_file.clone()
+    }
+}
+
+impl ReadDatabaseArgs {
+    /// The URL, if one is given; with the database's password, if it has none of its own.
+    pub(super) fn resolve(self, password: Option<SecretFile>, problems: &mut Problems) -> Option<DatabaseUrl> {
+        let names = ["database-read-url", "database-read-url-file"];
+        let (url, file) = one_of(names, self.database_read_url, self.database_read_url_file, problems)?;
+        let password = password.filter(|_| url.password().is_none());
+        Some(with_files(url, file, password))
+    }
+}
+
+/// What holds secrets. What cannot be read of it was rejected before.
+const FILES: [&str; 2] = ["database-url-file", "database-password-file"];
+
+/// The URL that is given, as a value or as a file; `None` for none, and for what is wrong.
+fn one_of(
+    [name, file_name]: [&str; 2],
+    url: Option<Secret>,
+    file: Option<SecretFile>,
+    problems: &mut Problems,
+) -> Option<(DatabaseUrl, Option<PathBuf>)> {
+    let path = file.as_ref().map(|file| file.path.clone());
+    let (name, rule, text) = match (url, file) {
+        _ if !problems.are_right(&[FILES[1], file_name]) => return None,
+        (Some(_), Some(_)) => {
+            problems.reject_together(name, file_name);
+            return None;
+        }
+        (Some(url), None) => (name, "is not a Postgres URL", url),
+        (None, Some(file)) => (file_name, "holds no Postgres URL", file.secret),
+        (None, None) => return None,
+    };
+    match text.reveal().parse::<DatabaseUrl>() {
+        Ok(url) => Some((url, path)),
+        Err(reason) => {
+            let remedy = "write postgres://USER:PASSWORD@HOST:5432/DATABASE";
+            problems.reject(name, wrong(format!("{rule} ({reason})"), remedy));
+            None
+        }
+    }
+}
+
+/// The URL with the password, and with the files that both came from.
+fn with_files(url: DatabaseUrl, url_file: Option<PathBuf>, password: Option<SecretFile>) -> DatabaseUrl {
+    match password {
+        None => url.from_files(url_file.as_deref(), None),
+        Some(file) => url
+            .with_password(file.secret)
+            .from_files(url_file.as_deref(), Some(&file.path)),
     }
 }
 
@@ -107,6 +160,29 @@ mod tests {
                 "--database-password-file: is given for a URL that has a password: leave it out of the URL, or leave this out"
             ]
         );
+    }
+
+    #[test]
+    fn the_url_to_read_from_takes_the_databases_password_unless_it_has_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        fs::write(&path, "secret\n").unwrap();
+        let password = SecretFile {
+            path: path.clone(),
+            secret: Secret::new("secret"),
+        };
+        let read = |words: &[&str], password: Option<SecretFile>| {
+            testing::read(words, |args: ReadDatabaseArgs, problems: &mut Problems| {
+                Some(args.resolve(password, problems))
+            })
+            .map(|(url, _)| url.map(|url| url.reveal().to_owned()))
+        };
+        assert_eq!(read(&[], Some(password.clone())), Ok(None));
+        let url = |url| read(&["--database-read-url", url], Some(password.clone())).unwrap().unwrap();
+        assert_eq!(url("postgres://q@replica/prices"), "postgres://q:secret@replica:5432/prices");
+        assert_eq!(url("postgres://q:own@replica/prices"), "postgres://q:own@replica:5432/prices");
+        let wrong = read(&["--database-read-url", "mysql://replica"], None).unwrap_err();
+        assert!(wrong[0].starts_with("--database-read-url: the hidden value is not a Postgres URL"), "{wrong:?}");
     }
 
     #[test]

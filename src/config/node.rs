@@ -8,7 +8,7 @@ use quorate_store::DatabaseUrl;
 
 use super::{
     agreement::{AgreementArgs, AgreementConfig},
-    database::DatabaseArgs,
+    database::{DatabaseArgs, ReadDatabaseArgs},
     gossip::{GossipArgs, GossipConfig},
     keys::{KeyConfig, NodeKeyArgs},
     pricing::PricingConfig,
@@ -29,6 +29,8 @@ pub(crate) struct NodeArgs {
     key: NodeKeyArgs,
     #[command(flatten)]
     database: DatabaseArgs,
+    #[command(flatten)]
+    read_database: ReadDatabaseArgs,
     #[command(flatten)]
     api: ApiConfig,
 
@@ -68,6 +70,8 @@ pub(crate) struct NodeConfig {
     pub(crate) agreement: AgreementConfig,
     /// Its database: `postgres://…`, with the password.
     pub(crate) database_url: DatabaseUrl,
+    /// Where its API reads, if elsewhere.
+    pub(crate) database_read_url: Option<DatabaseUrl>,
     /// Its API.
     pub(crate) api: ApiConfig,
     /// Whether it ends when its standard input does.
@@ -81,6 +85,7 @@ impl NodeArgs {
         let agreement = self.agreement.resolve(problems);
         let gossip = self.gossip.resolve(problems);
         let key = self.key.resolve(problems);
+        let database_read_url = self.read_database.resolve(self.database.password(), problems);
         let database_url = self.database.resolve(problems);
         self.api.check(problems);
         if let (Some(key), Some(agreement)) = (&key, &agreement) {
@@ -92,6 +97,7 @@ impl NodeArgs {
             pricing,
             agreement: agreement?,
             database_url: database_url?,
+            database_read_url,
             api: self.api,
             stop_with_stdin: self.stop_with_stdin,
         })

@@ -159,6 +159,9 @@ fn log_start(config: &NodeConfig) {
         feeds.join(","),
     );
     log::info!("records go to: database={}", config.database_url);
+    if let Some(url) = &config.database_read_url {
+        log::info!("the API reads from: database={url}");
+    }
     match (&config.agreement.members, &config.gossip.secret) {
         (Some(_), _) => {}
         (None, Some(_)) => log::info!("open network: whoever has the network secret counts"),

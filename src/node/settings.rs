@@ -34,12 +34,13 @@ pub(super) fn store(config: &NodeConfig) -> Store {
     })
 }
 
-/// The API's own way there, over so many connections: whoever asks it keeps no record from being written.
+/// The API's own way there, or to a replica, over so many connections: whoever asks it keeps no record from being written.
 pub(super) fn history(config: &NodeConfig, pool_size: usize) -> History {
+    let url = config.database_read_url.as_ref().unwrap_or(&config.database_url);
     History::new(StoreConfig {
         application_name: format!("quorate api {}", config.key.key.address().short()),
         pool_size,
-        ..StoreConfig::new(config.database_url.clone())
+        ..StoreConfig::new(url.clone())
     })
 }
 
