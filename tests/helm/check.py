@@ -482,6 +482,8 @@ check("what CloudNativePG is told to make is what the chart asks for", lines(pro
     "the owner's Secret": cnpg["ownerUrl"] == {"secret": f"{cluster['metadata']['name']}-app", "key": "uri"},
     "the authority": cnpg["caSecret"] == f"{cluster['metadata']['name']}-ca",
     "the nodes' Secret": cnpg["nodeUrl"] == {"secret": secret["metadata"]["name"], "key": "url"},
+    "the URL to read from": cnpg["readUrl"] == {"secret": secret["metadata"]["name"], "key": "read-url"}
+        and secret["stringData"]["read-url"] == url.replace("-rw:", "-ro:"),
     "the role and its password": [(role["name"], role["passwordSecret"]["name"]) for role in cluster["spec"]["managed"]["roles"]]
         == [("quorate_node", secret["metadata"]["name"])],
     "the password in the URL": f"//{secret['stringData']['username']}:{secret['stringData']['password']}@" in url,
