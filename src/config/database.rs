@@ -48,7 +48,8 @@ impl DatabaseArgs {
     pub(super) fn resolve(self, problems: &mut Problems) -> Option<DatabaseUrl> {
         if self.database_url.is_none() && self.database_url_file.is_none() {
             if problems.are_right(&FILES) {
-                let remedy = "name a file that holds the URL with --database-url-file, or set QUORATE_DATABASE_URL";
+                let remedy =
+                    "name a file that holds the URL with --database-url-file, or set QUORATE_DATABASE_URL";
                 problems.reject("database-url", wrong("is missing", remedy));
             }
             return None;
@@ -74,9 +75,18 @@ impl DatabaseArgs {
 
 impl ReadDatabaseArgs {
     /// The URL, if one is given; with the database's password, if it has none of its own.
-    pub(super) fn resolve(self, password: Option<SecretFile>, problems: &mut Problems) -> Option<DatabaseUrl> {
+    pub(super) fn resolve(
+        self,
+        password: Option<SecretFile>,
+        problems: &mut Problems,
+    ) -> Option<DatabaseUrl> {
         let names = ["database-read-url", "database-read-url-file"];
-        let (url, file) = one_of(names, self.database_read_url, self.database_read_url_file, problems)?;
+        let (url, file) = one_of(
+            names,
+            self.database_read_url,
+            self.database_read_url_file,
+            problems,
+        )?;
         let password = password.filter(|_| url.password().is_none());
         Some(with_files(url, file, password))
     }
@@ -178,11 +188,24 @@ mod tests {
             .map(|(url, _)| url.map(|url| url.reveal().to_owned()))
         };
         assert_eq!(read(&[], Some(password.clone())), Ok(None));
-        let url = |url| read(&["--database-read-url", url], Some(password.clone())).unwrap().unwrap();
-        assert_eq!(url("postgres://q@replica/prices"), "postgres://q:secret@replica:5432/prices");
-        assert_eq!(url("postgres://q:own@replica/prices"), "postgres://q:own@replica:5432/prices");
+        let url = |url| {
+            read(&["--database-read-url", url], Some(password.clone()))
+                .unwrap()
+                .unwrap()
+        };
+        assert_eq!(
+            url("postgres://q@replica/prices"),
+            "postgres://q:secret@replica:5432/prices"
+        );
+        assert_eq!(
+            url("postgres://q:own@replica/prices"),
+            "postgres://q:own@replica:5432/prices"
+        );
         let wrong = read(&["--database-read-url", "mysql://replica"], None).unwrap_err();
-        assert!(wrong[0].starts_with("--database-read-url: the hidden value is not a Postgres URL"), "{wrong:?}");
+        assert!(
+            wrong[0].starts_with("--database-read-url: the hidden value is not a Postgres URL"),
+            "{wrong:?}"
+        );
     }
 
     #[test]
