@@ -32,6 +32,8 @@ pub struct HttpAnswer {
     pub encoding: Option<String>,
     /// The header `Age`: for how many seconds a cache on the way has had the answer (RFC 9111, 5.1).
     pub age: Option<String>,
+    /// The header `Date`: when it was sent, by the exchange's clock and in whole seconds (RFC 9110, 6.6.1). No price depends on it.
+    pub date: Option<String>,
     /// At most [`MAX_BODY_BYTES`].
     pub body: Vec<u8>,
 }
@@ -44,6 +46,17 @@ impl HttpAnswer {
             body: body.into(),
             ..Self::default()
         }
+    }
+
+    /// The second in which it was sent, by the exchange's clock; `None`: it does not say, or a cache on the way has kept it.
+    pub fn sent_at(&self) -> Option<UnixMillis> {
+        let kept = self.age.as_deref().is_some_and(|age| age.trim() != "0");
+        let date = self.date.as_deref().filter(|_| !kept)?;
+        let since_epoch = httpdate::parse_http_date(date)
+            .ok()?
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .ok()?;
+        u64::try_from(since_epoch.as_millis()).ok().map(UnixMillis::new)
     }
 
     /// The body of an answer that says it is one; otherwise why it is none.
@@ -228,6 +241,23 @@ mod tests {
             let read = json::<Nothing>(body).map(|nothing| nothing.a);
             assert_eq!(read.map_err(|error| error.name()), Err(name), "{body:?}");
         }
+    }
+
+    #[test]
+    fn when_it_was_sent_is_what_the_exchange_says_and_not_what_a_cache_has_kept() {
+        let sent = |date: &str, age: Option<&str>| {
+            let (date, age) = (Some(date.to_owned()), age.map(str::to_owned));
+            HttpAnswer {
+                date,
+                age,
+                ..HttpAnswer::default()
+            }
+            .sent_at()
+        };
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        let at = Some(UnixMillis::new(784_111_777_000));
+        assert_eq!((sent(date, None), sent(date, Some("0"))), (at, at));
+        assert_eq!((sent(date, Some("7")), sent("yesterday", None)), (None, None));
     }
 
     #[test]

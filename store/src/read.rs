@@ -151,7 +151,7 @@ pub(crate) fn check_version(applied: &[String]) -> Result<(), StoreError> {
     }
 }
 
-fn known_versions() -> BTreeSet<String> {
+pub(crate) fn known_versions() -> BTreeSet<String> {
     MigrationSource::<Pg>::migrations(&MIGRATIONS)
         .unwrap_or_default()
         .iter()

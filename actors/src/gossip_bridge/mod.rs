@@ -39,6 +39,7 @@ pub use gossip::TOPIC;
 pub use messages::{BridgeMessage, BridgeStatus, ConnectedPeer};
 pub use metrics::{ACCEPTED, BridgeMetrics};
 pub use peers::Via;
+pub use swarm::protocol_version;
 
 /// The number that a table of docs/architecture.md has for this.
 #[cfg(test)]

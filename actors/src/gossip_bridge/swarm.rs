@@ -95,7 +95,7 @@ impl Behaviour {
 }
 
 /// What nodes of one network call their protocol when they introduce themselves.
-pub(super) fn protocol_version(network: &Network) -> String {
+pub fn protocol_version(network: &Network) -> String {
     format!(
         "{PROTOCOL_PREFIX}{}/{network}",
         quorate_protocol::PROTOCOL_VERSION

@@ -23,7 +23,7 @@ use rustls::{
 use tokio::time::{sleep, timeout};
 
 use super::{
-    dial::{Dialler, NotConnected, Progress, Stage},
+    dial::{Dialler, NotConnected, Progress, Stage, Step},
     ways_out::WaysOut,
 };
 use crate::Clock;
@@ -130,6 +130,7 @@ pub(super) async fn ask_all(
             let (client, rules, feed) = (&client, &rules, &feed);
             async move {
                 let answer = client.ask(spec, feed, rules.source_timeout).await;
+                let answer = answer.map_err(|(_, error)| error);
                 let (now, at, kind) = (clock.now(), clock.unix_now(), spec.kind());
                 let quote = answer.and_then(|answer| kind.read(&answer, feed, at, rules.max_quote_age));
                 (kind.source(), quote, now, at)
@@ -167,6 +168,15 @@ impl ExchangeClient {
         if let Some(summary) = ways_out.summary() {
             log::info!("ways out: {summary}");
         }
+        Self::silent(rules, ways_out, coingecko_key_file)
+    }
+
+    /// The same without a word in the log.
+    pub(super) fn silent(
+        rules: &FetchRules,
+        ways_out: &WaysOut,
+        coingecko_key_file: Option<PathBuf>,
+    ) -> Self {
         let progress = Progress::default();
         Self {
             http: build(rules, ways_out, &progress),
@@ -175,10 +185,18 @@ impl ExchangeClient {
         }
     }
 
-    /// An answer, within `limit` altogether.
-    async fn ask(&self, spec: &SourceSpec, feed: &Feed, limit: Duration) -> Result<HttpAnswer, QuoteError> {
+    /// An answer, within `limit` altogether; or how far it got, and why not farther.
+    pub(super) async fn ask(
+        &self,
+        spec: &SourceSpec,
+        feed: &Feed,
+        limit: Duration,
+    ) -> Result<HttpAnswer, (Step, QuoteError)> {
         let key = match (spec.key_header(), &self.coingecko_key_file) {
-            (Some(name), Some(path)) => Some((name, read_key(path.clone()).await?)),
+            (Some(name), Some(path)) => {
+                let key = read_key(path.clone()).await;
+                Some((name, key.map_err(|error| (Step::Key, error))?))
+            }
             _ => None,
         };
         let url = spec.url(feed);
@@ -198,48 +216,53 @@ impl ExchangeClient {
         Ok(answer)
     }
 
-    /// What a request failed of, with the stage that it had reached.
-    fn refusal(&self, failure: Failure, url: &str, limit: Duration) -> QuoteError {
+    /// What a request failed of, with the step at which it did.
+    fn refusal(&self, failure: Failure, url: &str, limit: Duration) -> (Step, QuoteError) {
         let stage = self.progress.of(url);
+        let step = stage.as_ref().map_or(Step::Name, Stage::step);
         let timed_out = |stage: Option<String>| QuoteError::Timeout {
             limit,
             stage: stage.unwrap_or_default(),
         };
         let error = match failure {
             Failure::TooLong => {
-                return QuoteError::TooLong {
-                    limit_bytes: MAX_BODY_BYTES,
-                };
+                let limit_bytes = MAX_BODY_BYTES;
+                return (Step::Answer, QuoteError::TooLong { limit_bytes });
             }
             Failure::BrokeOff(why) => {
-                return QuoteError::Unreachable(format!("the answer broke off: {why}"));
+                let error = QuoteError::Unreachable(format!("the answer broke off: {why}"));
+                return (Step::Answer, error);
             }
             Failure::Http(error) => error,
         };
         match (error, stage) {
-            (SendRequestError::Timeout, stage) => timed_out(stage.map(|stage| stage.to_string())),
+            (SendRequestError::Timeout, stage) => (step, timed_out(stage.map(|stage| stage.to_string()))),
             (SendRequestError::Connect(ConnectError::Timeout), Some(Stage::Connected(address))) => {
-                timed_out(Some(format!("waiting for {address} in the TLS handshake")))
+                let waiting = format!("waiting for {address} in the TLS handshake");
+                (Step::Tls, timed_out(Some(waiting)))
             }
             (SendRequestError::Connect(ConnectError::Timeout), stage) => {
-                timed_out(stage.map(|stage| stage.to_string()))
+                (step, timed_out(stage.map(|stage| stage.to_string())))
             }
             (SendRequestError::Connect(ConnectError::Io(error)), stage) => {
                 let is_ours = error.get_ref().is_some_and(|error| error.is::<NotConnected>());
                 match stage {
                     Some(Stage::Connected(address)) if !is_ours => {
-                        QuoteError::Unreachable(format!("TLS with {address}: {error}"))
+                        let error = QuoteError::Unreachable(format!("TLS with {address}: {error}"));
+                        (Step::Tls, error)
                     }
-                    _ => QuoteError::Unreachable(error.to_string()),
+                    _ => (step, QuoteError::Unreachable(error.to_string())),
                 }
             }
             (error, Some(Stage::Connected(address))) if is_broken_connection(&error) => {
-                QuoteError::Unreachable(format!("{address} closed the connection without an answer"))
+                let what = format!("{address} closed the connection without an answer");
+                (step, QuoteError::Unreachable(what))
             }
             (error, Some(Stage::Connected(address))) => {
-                QuoteError::Unreachable(format!("no answer of HTTP from {address}: {error}"))
+                let what = format!("no answer of HTTP from {address}: {error}");
+                (step, QuoteError::Unreachable(what))
             }
-            (error, _) => QuoteError::Unreachable(error.to_string()),
+            (error, _) => (step, QuoteError::Unreachable(error.to_string())),
         }
     }
 }
@@ -298,6 +321,7 @@ async fn get(request: impl Fn() -> ClientRequest, url: &str) -> Result<HttpAnswe
         location: header(header::LOCATION),
         encoding: header(header::CONTENT_ENCODING),
         age: header(header::AGE),
+        date: header(header::DATE),
         body: vec![],
     };
     if told.status != 200 {
@@ -365,7 +389,11 @@ mod tests {
         let ways_out = WaysOut::new(|name| file.clone().filter(|_| name == "SSL_CERT_FILE"));
         let client = ExchangeClient::new(&rules, &ways_out, None);
         let feed = "ETH/USD".parse().unwrap();
-        let answer = client.ask(&rules.sources[0], &feed, rules.source_timeout).await?;
+        let asked = client.ask(&rules.sources[0], &feed, rules.source_timeout).await;
+        let answer = asked.map_err(|(step, error)| {
+            assert_eq!(step, Step::Tls, "{error}");
+            error
+        })?;
         assert_eq!(rules.sources[0].kind(), SourceKind::Coinbase);
         Ok(String::from_utf8(answer.body).unwrap())
     }

@@ -48,6 +48,38 @@ pub(super) enum Stage {
     Connected(SocketAddr),
 }
 
+/// At which step a source was lost on the way to its price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Step {
+    /// Its API key cannot be read.
+    Key,
+    /// Its name was not found.
+    Name,
+    /// Nobody took the connection.
+    Connection,
+    /// The proxy made no tunnel.
+    Proxy,
+    /// The certificate was not taken, or there was no handshake.
+    Tls,
+    /// Nothing came back, or not all of it.
+    Answer,
+    /// The answer holds no price.
+    Price,
+}
+
+impl Stage {
+    /// The step that this stage is on the way to.
+    pub(super) fn step(&self) -> Step {
+        match self {
+            Self::Name(_) => Step::Name,
+            Self::Connecting(_) => Step::Connection,
+            Self::Tunnel(_) => Step::Proxy,
+            Self::Connected(_) => Step::Answer,
+        }
+    }
+}
+
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

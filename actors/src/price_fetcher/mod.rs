@@ -7,11 +7,14 @@ mod client;
 mod dial;
 mod messages;
 mod metrics;
+mod probe;
 mod ways_out;
 
 pub use actor::{PriceFetcher, PriceFetcherSettings};
 pub use board::{SourceBoard, SourceError, SourceStatus};
 pub use client::SIMULATED_HEADER;
+pub use dial::Step;
 pub use messages::FetcherMessage;
 pub use metrics::SourceMeasures;
+pub use probe::{Probed, probe};
 pub use ways_out::WaysOut;
