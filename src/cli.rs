@@ -8,6 +8,7 @@ use quorate_protocol::UnixMillis;
 
 use crate::{
     config::{
+        check::{CheckArgs, CheckConfig},
         devnet::DevnetConfig,
         evidence::{EvidenceArgs, EvidenceConfig},
         keys::{
@@ -87,6 +88,22 @@ enum Declared {
             quorate prices                       what has been written"
     )]
     Node(Box<NodeArgs>),
+
+    #[command(
+        about = "Check what a node would meet, before it runs",
+        long_about = "Checks all that a node with these options would meet, and changes nothing: clocks, each source (name, \
+            connection, TLS, price), the database (log-in, role, schema, rules, members, replication), key and secret files, the \
+            list of members, peers (connection, identity, round trip), the ports that it listens on, descriptors and memory.\n\n\
+            Each finding is good, fair, poor or fail, with what was measured and what to do. It ends within 15 s. It takes the \
+            options, variables and file of `quorate node`, and dials peers with a key of its own, or with the node's where only \
+            members are let in and the node does not run.",
+        after_help = "Examples:\n  \
+            quorate check --config quorate.toml\n  \
+            quorate check --config quorate.toml --output json --fail-on poor\n\n\
+            Exit codes: 0 nothing failed, 1 something failed (see --fail-on), 2 wrongly called.\n\
+            Look at next: docs/check.md says what each check means."
+    )]
+    Check(Box<CheckArgs>),
 
     #[command(
         about = "Run a whole network on this machine",
@@ -251,6 +268,8 @@ enum DeclaredKeys {
 pub(crate) enum Command {
     /// `quorate node`
     Node(Box<NodeConfig>),
+    /// `quorate check`
+    Check(Box<CheckConfig>),
     /// `quorate devnet`
     Devnet(Box<DevnetConfig>),
     /// `quorate prices`
@@ -282,6 +301,7 @@ impl Declared {
     fn resolve(self, now: UnixMillis, has_terminal: bool, problems: &mut Problems) -> Option<Command> {
         match self {
             Self::Node(args) => args.resolve(problems).map(Box::new).map(Command::Node),
+            Self::Check(args) => args.resolve(problems).map(Box::new).map(Command::Check),
             Self::Devnet(config) => Some(Command::Devnet(Box::new(config.resolve(problems)))),
             Self::Prices(args) => args.resolve(now, problems).map(Command::Prices),
             Self::Rounds(args) => Some(Command::Rounds(args.resolve())),
@@ -395,6 +415,7 @@ mod tests {
     fn every_default_is_right() {
         for (command, arguments) in [
             ("node", &["--database-url", "postgres://db"][..]),
+            ("check", &["--database-url", "postgres://db"]),
             ("devnet", &[]),
             ("prices", &["--database-url", "postgres://db"]),
             ("evidence", &["--database-url", "postgres://db"]),

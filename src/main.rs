@@ -1,6 +1,7 @@
 //! `quorate`: a network of oracle nodes that agree on the price of ETH. This is the executable: command line, configuration
 //! and wiring; the decisions are made in `quorate-protocol`, the work is done in `quorate-actors` and `quorate-store`.
 
+mod check;
 mod cli;
 mod config;
 mod dashboard;
@@ -102,6 +103,7 @@ fn execute(command: Command) -> Result<ExitCode, Box<dyn Error>> {
     let system = actix_rt::System::new();
     match command {
         Command::Node(config) => return system.block_on(node::run(*config)),
+        Command::Check(config) => return system.block_on(check::run(*config)),
         Command::Evidence(config) => return system.block_on(evidence::run(config)),
         Command::Devnet(config) => system.block_on(devnet::run(*config))?,
         Command::Exchange(args) => system.block_on(exchange::run(args))?,

@@ -108,11 +108,11 @@ impl AgreementConfig {
 }
 
 impl AgreementArgs {
-    /// Reads the members, and checks that a record could ever be written.
-    pub(super) fn resolve(self, problems: &mut Problems) -> Option<AgreementConfig> {
+    /// Reads the members, and checks that a record could ever be written. A file that cannot be read is a problem, and lists nobody.
+    pub(super) fn resolve(self, problems: &mut Problems) -> AgreementConfig {
         problems.reject_repeated("validator", &self.validators);
         let members = match self.members {
-            Some(path) => Some((path.clone(), members::read(&path, problems)?)),
+            Some(path) => members::read(&path, problems).map(|list| (path, list)),
             None => None,
         };
         let config = AgreementConfig {
@@ -130,7 +130,7 @@ impl AgreementArgs {
         };
         check_validators(&config, problems);
         check_quorum(&config, problems);
-        Some(config)
+        config
     }
 }
 
@@ -206,7 +206,9 @@ mod tests {
         let file = format!("--members={}", path.display());
         let listed = (!members.is_empty()).then_some(file.as_str());
         let words: Vec<&str> = words.iter().copied().chain(listed).collect();
-        testing::read(&words, AgreementArgs::resolve)
+        testing::read(&words, |args: AgreementArgs, problems| {
+            Some(args.resolve(problems))
+        })
     }
 
     #[test]

@@ -80,8 +80,8 @@ pub(crate) struct NetworkSecretConfig {
 }
 
 impl GossipArgs {
-    /// Loads the network's secrets.
-    pub(super) fn resolve(self, problems: &mut Problems) -> Option<GossipConfig> {
+    /// Loads the network's secrets. A file that cannot be used is a problem, and seals nothing.
+    pub(super) fn resolve(self, problems: &mut Problems) -> GossipConfig {
         problems.reject_repeated("listen", &self.listen);
         problems.reject_repeated("peer", &self.peers);
         problems.reject_repeated("dns-peers", &self.dns_peers);
@@ -93,19 +93,19 @@ impl GossipArgs {
         let secret = match self.network_secret_file {
             // Keys depend on the network's name.
             Some(path) if problems.are_right(&["network"]) => {
-                let keyring = load_keyring(&path, &self.network, problems)?;
-                Some(NetworkSecretConfig { path, keyring })
+                let keyring = load_keyring(&path, &self.network, problems);
+                keyring.map(|keyring| NetworkSecretConfig { path, keyring })
             }
             _ => None,
         };
-        Some(GossipConfig {
+        GossipConfig {
             network: self.network,
             listen: self.listen,
             peers: self.peers,
             dns_peers: self.dns_peers,
             mdns: self.mdns,
             secret,
-        })
+        }
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
     use crate::{config::testing, keys::create_private};
 
     fn read(words: &[&str]) -> Result<(GossipConfig, Vec<String>), Vec<String>> {
-        testing::read(words, GossipArgs::resolve)
+        testing::read(words, |args: GossipArgs, problems| Some(args.resolve(problems)))
     }
 
     #[test]

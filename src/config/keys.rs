@@ -83,6 +83,22 @@ impl NodeKeyArgs {
     /// Loads the node's key, or makes one. With `--create-key` a missing file is made here, whatever else is wrong: the next start
     /// finds it.
     pub(super) fn resolve(self, problems: &mut Problems) -> Option<KeyConfig> {
+        self.load(problems)
+    }
+
+    /// The same without making a file: a key that the node would make is one for now.
+    pub(super) fn look(self, problems: &mut Problems) -> Option<KeyConfig> {
+        match &self.key.key_file {
+            Some(path) if self.create_key && !path.exists() => Some(KeyConfig {
+                key: NodeKey::generate(),
+                file: Some(path.clone()),
+                is_new: true,
+            }),
+            _ => self.load(problems),
+        }
+    }
+
+    fn load(self, problems: &mut Problems) -> Option<KeyConfig> {
         let loaded = self.key.load(Some(self.create_key), problems)?;
         if loaded.is_none() && self.create_key {
             let remedy = "name the file to keep it in with --key-file";

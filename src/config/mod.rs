@@ -5,6 +5,7 @@
 //! and loads what they name. All that is wrong is collected in [`problems::Problems`] and reported at once.
 
 pub(crate) mod agreement;
+pub(crate) mod check;
 pub(crate) mod database;
 pub(crate) mod devnet;
 pub(crate) mod evidence;

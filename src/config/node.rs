@@ -78,29 +78,75 @@ pub(crate) struct NodeConfig {
     pub(crate) stop_with_stdin: bool,
 }
 
+/// As much of a node's configuration as can be used.
+#[derive(Debug, Clone)]
+pub(crate) struct NodeParts {
+    /// Its place in the network.
+    pub(crate) gossip: GossipConfig,
+    /// Its name; `None`: its file cannot be used.
+    pub(crate) key: Option<KeyConfig>,
+    /// Its prices.
+    pub(crate) pricing: PricingConfig,
+    /// Its rules.
+    pub(crate) agreement: AgreementConfig,
+    /// Its database; `None`: nobody says where it is.
+    pub(crate) database_url: Option<DatabaseUrl>,
+    /// Where its API reads, if elsewhere.
+    pub(crate) database_read_url: Option<DatabaseUrl>,
+    /// Its API.
+    pub(crate) api: ApiConfig,
+}
+
 impl NodeArgs {
     /// Loads what the settings name, and checks the rules between them. Each part is looked at, so that all problems are reported.
     pub(crate) fn resolve(self, problems: &mut Problems) -> Option<NodeConfig> {
+        let stop_with_stdin = self.stop_with_stdin;
+        let parts = self.parts(true, problems);
+        Some(NodeConfig {
+            gossip: parts.gossip,
+            key: parts.key?,
+            pricing: parts.pricing,
+            agreement: parts.agreement,
+            database_url: parts.database_url?,
+            database_read_url: parts.database_read_url,
+            api: parts.api,
+            stop_with_stdin,
+        })
+    }
+
+    /// The same as far as it goes, for who only looks: no key is made.
+    pub(super) fn look(self, problems: &mut Problems) -> NodeParts {
+        self.parts(false, problems)
+    }
+
+    fn parts(self, makes_key: bool, problems: &mut Problems) -> NodeParts {
         let pricing = self.pricing.resolve(self.agreement.write_interval, problems);
         let agreement = self.agreement.resolve(problems);
         let gossip = self.gossip.resolve(problems);
-        let key = self.key.resolve(problems);
+        let key = if makes_key {
+            self.key.resolve(problems)
+        } else {
+            self.key.look(problems)
+        };
         let database_read_url = self.read_database.resolve(self.database.password(), problems);
         let database_url = self.database.resolve(problems);
         self.api.check(problems);
-        if let (Some(key), Some(agreement)) = (&key, &agreement) {
+        // A key that is still to be made has no address yet.
+        let has_address = |key: &&KeyConfig| makes_key || !key.is_new || key.file.is_none();
+        if let Some(key) = key.as_ref().filter(has_address)
+            && problems.are_right(&["members"])
+        {
             check_own_membership(key, &agreement.committee().members, problems);
         }
-        Some(NodeConfig {
-            gossip: gossip?,
-            key: key?,
+        NodeParts {
+            gossip,
+            key,
             pricing,
-            agreement: agreement?,
-            database_url: database_url?,
+            agreement,
+            database_url,
             database_read_url,
             api: self.api,
-            stop_with_stdin: self.stop_with_stdin,
-        })
+        }
     }
 }
 

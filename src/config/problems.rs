@@ -56,28 +56,29 @@ pub(crate) struct Problem {
     pub(crate) wrong: Wrong,
 }
 
-impl Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Problem {
+    /// The value and what is wrong with it, without the setting and without the remedy.
+    pub(crate) fn finding(&self) -> String {
         /// Longer values are cut: the beginning is enough to recognize one's own typing.
         const LONGEST: usize = 100;
-        let Self {
-            field,
-            origin,
-            value,
-            wrong: Wrong { rule, remedy },
-        } = self;
-        write!(f, "{field}{origin}: ")?;
-        match value {
-            Shown::Nothing => {}
-            Shown::Hidden => f.write_str("the hidden value ")?,
+        let value = match &self.value {
+            Shown::Nothing => String::new(),
+            Shown::Hidden => "the hidden value ".to_owned(),
             Shown::Text(text) => {
                 let masked = mask(text);
                 let cut: String = masked.chars().take(LONGEST).collect();
                 let dots = if cut.len() < masked.len() { "…" } else { "" };
-                write!(f, "{cut:?}{dots} ")?;
+                format!("{cut:?}{dots} ")
             }
-        }
-        write!(f, "{}: {remedy}", mask(rule))
+        };
+        format!("{value}{}", mask(&self.wrong.rule))
+    }
+}
+
+impl Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (field, origin, remedy) = (&self.field, &self.origin, &self.wrong.remedy);
+        write!(f, "{field}{origin}: {}: {remedy}", self.finding())
     }
 }
 
@@ -167,6 +168,37 @@ impl Problems {
     /// wrong by itself was replaced by its default, of which nothing should be said.
     pub(crate) fn are_right(&self, names: &[&str]) -> bool {
         names.iter().all(|name| !self.rejected.contains(*name))
+    }
+
+    /// What was written for a setting, or its defaults.
+    pub(crate) fn values(&self, name: &str) -> &[String] {
+        &self.given(name).1.values
+    }
+
+    /// Takes out the problems with settings of these names, which are then nobody else's: `quorate check` tells them as verdicts.
+    pub(crate) fn take(&mut self, is_meant: impl Fn(&str) -> bool) -> Vec<(String, Problem)> {
+        let found = std::mem::take(&mut self.found);
+        let mut taken = Vec::new();
+        for (place, problem) in found {
+            match place.checked_sub(1).and_then(|place| self.given.get(place)) {
+                Some((name, _)) if is_meant(name) => taken.push((name.clone(), problem)),
+                _ => self.found.push((place, problem)),
+            }
+        }
+        taken
+    }
+
+    /// Whether there is anything wrong but with settings of these names.
+    pub(crate) fn has_others_than(&self, names: &[&str]) -> bool {
+        self.found.iter().any(|(place, _)| {
+            let setting = place.checked_sub(1).and_then(|place| self.given.get(place));
+            setting.is_none_or(|(name, _)| !names.contains(&name.as_str()))
+        })
+    }
+
+    /// Takes out what the user should know.
+    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// Whether somebody has said what this is, and not only the default.

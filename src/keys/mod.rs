@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 pub(crate) use self::{
     key_file::{Format, KeyFileError, LoadedKey, load, save},
     listed::{Listed, listed, members_file},
-    private_file::{PrivateFileError, create as create_private},
+    private_file::{Exposure, PrivateFileError, create as create_private, exposure},
 };
 use crate::secret::Secret;
 

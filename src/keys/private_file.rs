@@ -94,9 +94,18 @@ pub(crate) fn create(path: &Path, text: &str) -> io::Result<()> {
     written
 }
 
+/// Who can get at a file besides its owner; a group that reads somebody else's file is not counted, for it is there for us.
+pub(crate) fn exposure(path: &Path) -> io::Result<Exposure> {
+    let metadata = fs::metadata(path)?;
+    Ok(match judge_mode(metadata.permissions().mode()) {
+        Exposure::GroupCanRead if metadata.uid() != geteuid().as_raw() => Exposure::Private,
+        exposure => exposure,
+    })
+}
+
 /// Who besides its owner can get at a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Exposure {
+pub(crate) enum Exposure {
     /// Nobody.
     Private,
     /// Its group can read it, as with a Kubernetes secret that is mounted for a group.
