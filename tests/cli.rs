@@ -10,8 +10,9 @@ use std::{
 
 use quorate_testkit::wait::{DEADLINE, eventually_within};
 
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 13] = [
     &["node"],
+    &["check"],
     &["devnet"],
     &["prices"],
     &["evidence"],
@@ -90,6 +91,7 @@ fn every_command_explains_itself_with_examples() {
     assert_eq!(code, Some(0));
     for word in [
         "node",
+        "check",
         "devnet",
         "prices",
         "evidence",

@@ -468,6 +468,12 @@ node = only(plain, "StatefulSet", "node")[0]["spec"]
 peers = only(plain, "Service", "quorate-nodes")[0]["spec"]
 check("nodes start together and find each other before they are ready",
       "" if node["podManagementPolicy"] == "Parallel" and peers["publishNotReadyAddresses"] and peers["clusterIP"] == "None" else str(peers))
+check("a node starts without being checked first", "    it is checked" if "initContainers" in node["template"]["spec"] else "")
+checked = only(objects(render("--values", MEMBERS, "--set", "nodes.preflight.enabled=true")), "StatefulSet", "node")[0]["spec"]["template"]["spec"]
+[before], [after] = checked["initContainers"], checked["containers"]
+check("unless it is asked for, with the node's own options, files, variables and memory", lines(
+    [key for key in ("image", "env", "resources", "securityContext", "volumeMounts") if before[key] != after[key]]
+    + (["args"] if (before["args"][0], before["args"][1:]) != ("check", after["args"][1:]) else [])))
 check("a node has time to drain", "" if node["template"]["spec"]["terminationGracePeriodSeconds"] > 10 else "    10 s or less")
 check("the cluster's domain stands nowhere", "    cluster.local" if "cluster.local" in re.sub("#.*", "", render()) else "")
 changed = objects(render("--set", "nodes.podAnnotations.a=b,image.tag=v9,nodes.replicas=5"))
