@@ -102,7 +102,11 @@ fn from_files(config: &CheckConfig) -> Vec<Verdict> {
     }
     verdicts.extend(files::secrets(&secret_files, problems));
     if verdicts.iter().all(|verdict| verdict.check != Check::Members) {
-        verdicts.push(files::members(&node.agreement, node.key.as_ref()));
+        verdicts.push(files::members(
+            &node.agreement,
+            node.gossip.secret.is_some(),
+            node.key.as_ref(),
+        ));
     }
     verdicts
 }

@@ -106,7 +106,9 @@ pub async fn inspect(
         ConnectError::TooOld(reason) => Unreached::TooOld(reason),
         ConnectError::Tls(error) => Unreached::File(error.to_string()),
         ConnectError::Credentials(reason) => Unreached::File(reason),
-        other @ (ConnectError::Timeout(_) | ConnectError::Refused(_)) => Unreached::Away(other.to_string()),
+        other @ (ConnectError::Timeout { .. } | ConnectError::Refused(_)) => {
+            Unreached::Away(other.to_string())
+        }
     })?;
     let log_in = began.elapsed();
     let broken = |error: diesel::result::Error| Unreached::Away(one_line(&error));

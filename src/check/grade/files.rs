@@ -26,11 +26,10 @@ const MEMBERS: [&str; 5] = [
 ];
 
 /// How warnings begin of which a check of its own says more.
-const TOLD_ELSEWHERE: [&str; 4] = [
+const TOLD_ELSEWHERE: [&str; 3] = [
     "the key file can be read",
     "key made for this run",
     "the network secret file can be read",
-    "open network",
 ];
 
 /// A file with a secret: the setting that names it, where it is, and who can get at it.
@@ -132,8 +131,16 @@ pub(in super::super) fn secrets(files: &[SecretFile], problems: &[(String, Probl
 }
 
 /// The members, unless a problem with them is told already.
-pub(in super::super) fn members(agreement: &AgreementConfig, key: Option<&KeyConfig>) -> Verdict {
+pub(in super::super) fn members(
+    agreement: &AgreementConfig,
+    is_sealed: bool,
+    key: Option<&KeyConfig>,
+) -> Verdict {
     let Some((file, list)) = &agreement.members else {
+        if is_sealed {
+            let measured = "no list: whoever has the network's secret counts";
+            return Verdict::new(Check::Members, "", Grade::Good, measured);
+        }
         let measured = "no list: whoever connects counts";
         return Verdict::new(Check::Members, "", Grade::Fair, measured)
             .advise("name the members with --members, unless everybody who can connect is trusted");
@@ -209,10 +216,10 @@ mod tests {
     fn a_warning_is_fair_with_its_remedy_and_none_is_good() {
         let warnings = [
             "few: n=1 remedy=\"more\"".to_owned(),
-            "open network: anybody".to_owned(),
+            "key made for this run only: x".to_owned(),
         ];
         let verdicts = settings(&[], &warnings);
-        assert_eq!(verdicts.len(), 1, "the other is told by the members");
+        assert_eq!(verdicts.len(), 1, "the other is told by the key");
         assert_eq!(
             (verdicts[0].measured.as_str(), verdicts[0].remedy.as_deref()),
             ("few: n=1", Some("more"))

@@ -225,8 +225,8 @@ impl Check {
             Self::Members => rule(
                 "the members file: readable, this key in it, enough of them for a quorum",
                 [
-                    "as it should be",
-                    "no list: whoever connects counts",
+                    "as it should be, or no list and a network secret",
+                    "neither: whoever connects counts",
                     "",
                     "this node would not start, or no record could ever be written",
                 ],
