@@ -148,7 +148,7 @@ impl Scene {
         let began = Instant::now();
         let mut command = quorate();
         command
-            .args(["check", "--output=json"])
+            .args(["check", "--output=json", "--log-level=warn"])
             .args(options)
             .args(instead);
         let output = command.output().unwrap();

@@ -349,9 +349,11 @@ impl Verdict {
 
     /// For programs.
     pub(super) fn json(&self) -> Value {
-        let verdict: &str = self.grade.into();
+        let (verdict, rule): (&str, Rule) = (self.grade.into(), self.check.rule());
         json!({
             "check": self.check.name(),
+            "looks_at": rule.looks_at,
+            "limits": { "good": said(rule.good), "fair": said(rule.fair), "poor": said(rule.poor), "fail": said(rule.fail) },
             "subject": self.subject,
             "verdict": verdict,
             "measured": self.measured,
