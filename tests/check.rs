@@ -280,7 +280,6 @@ fn a_healthy_set_up_fails_nowhere() {
         "database_settings",
         "database_members",
         "database_tls",
-        "database_replication",
         "key",
         "secret_file",
         "members",
@@ -290,6 +289,13 @@ fn a_healthy_set_up_fails_nowhere() {
     ] {
         assert_eq!(healthy.of(check, "").0, "good", "{check}: {:#}", healthy.report);
     }
+    // The server of the tests need not survive a crash, and that is noticed.
+    assert!(
+        healthy
+            .of("database_replication", "")
+            .1
+            .contains("synchronous_commit is off")
+    );
     let (_, measured, _) = healthy.of("peer", "");
     assert!(measured.contains("(node-0): quorate/"), "{measured}");
     assert!(

@@ -21,6 +21,7 @@ use crate::{
     member::{self, Member},
     read::{known_versions, settings_on},
     record::unix_millis,
+    schema::quorate_settings,
     settings::Settings,
 };
 
@@ -64,7 +65,7 @@ pub struct Inspection {
     pub settings: Result<Settings, StoreError>,
     /// The members that the owner has listed; none in an open network, or without a schema.
     pub members: Vec<Member>,
-    /// The network whose records it holds, as far as it says so.
+    /// The network whose records it holds; `None` before the first.
     pub network: Option<String>,
 }
 
@@ -206,16 +207,6 @@ const SERVER: &str = "
         (SELECT count(*) FROM pg_stat_replication) AS standbys,
         clock_timestamp() AS now";
 
-#[derive(QueryableByName)]
-struct NetworkName {
-    #[diesel(sql_type = Nullable<Text>)]
-    network: Option<String>,
-}
-
-/// Through JSON, so that a column that an older schema lacks is no error.
-const NETWORK: &str =
-    "SELECT to_jsonb(settings)->>'network' AS network FROM public.quorate_settings AS settings";
-
 struct Seen {
     server: Server,
     clock_ahead_ms: i64,
@@ -235,8 +226,10 @@ async fn look(connection: &mut AsyncPgConnection, now: impl Fn() -> UnixMillis +
             Ok(listed) => members = listed,
             Err(damaged) => settings = Err(damaged),
         }
-        let name: NetworkName = diesel::sql_query(NETWORK).get_result(connection).await?;
-        network = name.network;
+        network = quorate_settings::table
+            .select(quorate_settings::network)
+            .first(connection)
+            .await?;
     }
     Ok(Seen {
         clock_ahead_ms: unix_millis(server.now).ahead_of(middle),

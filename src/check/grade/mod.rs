@@ -349,6 +349,7 @@ impl Verdict {
 
     /// For programs.
     pub(super) fn json(&self) -> Value {
+        let said = |words: &'static str| (!words.is_empty()).then_some(words);
         let (verdict, rule): (&str, Rule) = (self.grade.into(), self.check.rule());
         json!({
             "check": self.check.name(),

@@ -189,10 +189,7 @@ mod tests {
         assert_eq!(grades(&both)[2..], [Grade::Poor, Grade::Fair]);
         let one = [answer("coinbase", "3000", 1), lost];
         let verdicts = prices(&[feed()], &one, LIMITS);
-        assert_eq!(
-            verdicts[1].measured,
-            "lost at name: not reachable: the name x is not found"
-        );
+        assert_eq!(verdicts[1].measured, "lost at name: the name x is not found");
         assert_eq!(verdicts[1].values["step"], "name");
         assert_eq!(verdicts[2].grade, Grade::Fail);
         assert_eq!(verdicts[2].measured, "1 sources answered, 2 are required");
