@@ -416,7 +416,13 @@ fn sick_5_a_list_of_members_without_this_key_or_none_at_all() {
     let with = |name: &str| scene.check(&[format!("--members={}", scene.path(name))]);
     with("others").failed("members", "--members", "does not list this node's address");
     fs::write(scene.path("broken"), "[[member").unwrap();
-    with("broken").failed("members", "--members", "is no TOML");
+    let broken = with("broken");
+    broken.failed("members", "--members", "is no TOML");
+    assert_eq!(
+        broken.all("fail"),
+        ["members"],
+        "the rest is not held against nobody"
+    );
 }
 
 #[test]

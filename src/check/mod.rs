@@ -80,8 +80,8 @@ async fn verdicts(config: &CheckConfig, clock: Clock) -> Vec<Verdict> {
     );
     let mut verdicts = from_files(config);
     verdicts.extend(of_sources(node, &probed));
-    verdicts.extend(of_database(node, seen.as_ref()));
-    verdicts.extend(of_network(node, around));
+    verdicts.extend(of_database(config, seen.as_ref()));
+    verdicts.extend(of_network(config, around));
     verdicts.extend(machine::checks());
     // Stable: within a check in the order of the options.
     verdicts.sort_by_key(|verdict| verdict.check);
@@ -109,6 +109,12 @@ fn from_files(config: &CheckConfig) -> Vec<Verdict> {
         ));
     }
     verdicts
+}
+
+/// A list is named, and nobody is known to be on it.
+fn lacks_members(config: &CheckConfig) -> bool {
+    let is_wrong = config.problems.iter().any(|(setting, _)| setting == "members");
+    is_wrong && config.node.agreement.members.is_none()
 }
 
 async fn ask_sources(node: &NodeParts, clock: Clock) -> Vec<Probed> {
@@ -163,7 +169,8 @@ async fn look_at_database(node: &NodeParts, clock: Clock) -> Option<Result<Inspe
     Some(timeout(GROUP, Box::pin(looking)).await.unwrap_or_else(silent))
 }
 
-fn of_database(node: &NodeParts, seen: Option<&Result<Inspection, Unreached>>) -> Vec<Verdict> {
+fn of_database(config: &CheckConfig, seen: Option<&Result<Inspection, Unreached>>) -> Vec<Verdict> {
+    let node = &config.node;
     let (Some(url), Some(seen)) = (&node.database_url, seen) else {
         return vec![Verdict::not_checked(
             Check::Database,
@@ -176,6 +183,7 @@ fn of_database(node: &NodeParts, seen: Option<&Result<Inspection, Unreached>>) -
         write_interval: node.agreement.write_interval,
         network: node.gossip.network.clone(),
         committee: node.agreement.committee(),
+        lacks_members: lacks_members(config),
         me: kept.map(|key| key.key.address()),
         migration: newest_migration(),
     };
@@ -246,7 +254,8 @@ async fn look_around_unbounded(node: &NodeParts) -> Around {
     }
 }
 
-fn of_network(node: &NodeParts, around: Option<Around>) -> Vec<Verdict> {
+fn of_network(config: &CheckConfig, around: Option<Around>) -> Vec<Verdict> {
+    let node = &config.node;
     let reachable = Verdict::not_checked(Check::Reachable, "", "nobody dials back to tell")
         .advise(Check::Reachable.rule().remedy);
     let Some(around) = around else {
@@ -257,6 +266,7 @@ fn of_network(node: &NodeParts, around: Option<Around>) -> Vec<Verdict> {
         me: around.me,
         network: node.gossip.network.clone(),
         committee: node.agreement.committee(),
+        lacks_members: lacks_members(config),
         names: node
             .agreement
             .members

@@ -18,6 +18,8 @@ pub(in super::super) struct Wanted {
     pub(in super::super) write_interval: Duration,
     pub(in super::super) network: Network,
     pub(in super::super) committee: Committee,
+    /// Whether a list of members is named and cannot be used, so that the committee is not the node's.
+    pub(in super::super) lacks_members: bool,
     /// This node's address; `None`: its key cannot be read, or is not made yet.
     pub(in super::super) me: Option<Address>,
     /// The last migration of this program.
@@ -37,7 +39,11 @@ pub(in super::super) fn database(
     let mut verdicts = vec![reached(subject, seen), role(seen), schema(seen, wanted)];
     if let Ok(settings) = seen.settings {
         verdicts.push(rules(settings, seen, wanted));
-        verdicts.push(members(&seen.members, wanted));
+        verdicts.push(if wanted.lacks_members {
+            Verdict::not_checked(Check::DatabaseMembers, "", "this node's list cannot be used")
+        } else {
+            members(&seen.members, wanted)
+        });
     }
     verdicts.extend([tls(seen), replication(seen)]);
     verdicts
@@ -305,6 +311,7 @@ mod tests {
                 },
                 rule: QuorumRule::at_least(3),
             },
+            lacks_members: false,
             me: Some(address(1)),
             migration: "7".to_owned(),
         }

@@ -63,6 +63,8 @@ pub(in super::super) struct Neighbourhood {
     pub(in super::super) me: Option<PeerId>,
     pub(in super::super) network: Network,
     pub(in super::super) committee: Committee,
+    /// Whether a list of members is named and cannot be used, so that the committee is not the node's.
+    pub(in super::super) lacks_members: bool,
     pub(in super::super) names: Names,
     pub(in super::super) dialled_as: DialledAs,
     /// Whether others may be found by multicast.
@@ -130,17 +132,18 @@ fn peer(one: &Dialled, we: &Neighbourhood) -> Verdict {
         }
         Answer::Dropped { took, .. } => {
             let took = took.as_millis();
-            match (we.dialled_as, &we.committee.members) {
-                (DialledAs::Stranger, Members::Closed(_)) => verdict(
+            let is_closed = we.lacks_members || we.committee.members != Members::Open;
+            match we.dialled_as {
+                DialledAs::Stranger if is_closed => verdict(
                     Grade::Good,
                     format!("is there, handshake {took} ms, and drops strangers"),
                 ),
-                (DialledAs::Stranger, Members::Open) => verdict(
+                DialledAs::Stranger => verdict(
                     Grade::Poor,
                     "drops strangers, while this node's network is open".to_owned(),
                 )
                 .advise("name the members here too"),
-                (DialledAs::Ourselves, _) => verdict(Grade::Poor, "does not let this node in".to_owned())
+                DialledAs::Ourselves => verdict(Grade::Poor, "does not let this node in".to_owned())
                     .advise("list this node's address in its members file"),
             }
         }
@@ -255,6 +258,7 @@ mod tests {
                 },
                 rule: QuorumRule::at_least(2),
             },
+            lacks_members: false,
             names: Names::new(),
             dialled_as: DialledAs::Stranger,
             has_mdns: false,
@@ -325,6 +329,11 @@ mod tests {
         let member = peer_id();
         assert_eq!(grade(dropped(member), &we(&[member])), Grade::Good);
         assert_eq!(grade(dropped(member), &we(&[])), Grade::Poor);
+        let unknown = Neighbourhood {
+            lacks_members: true,
+            ..we(&[])
+        };
+        assert_eq!(grade(dropped(member), &unknown), Grade::Good);
         let as_ourselves = Neighbourhood {
             dialled_as: DialledAs::Ourselves,
             ..we(&[member])
