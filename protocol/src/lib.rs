@@ -3,7 +3,7 @@
 //! The reading order is a price's life: a [`Price`] is quoted by exchanges ([`Evidence`]), stated by a node
 //! ([`Observation`]), hashed ([`Observation::digest`]), signed ([`NodeKey`]), carried in a [`Message`], judged by every
 //! receiver ([`judge::Judge`]), co-signed ([`cosign`]), and brought to a quorum and to the database by
-//! [`rounds::Rounds`].
+//! [`rounds::Rounds`]. What was written, anybody can check: [`history`].
 
 mod address;
 mod committee;
@@ -13,6 +13,7 @@ mod encoding;
 mod equivocation;
 mod evidence;
 mod heartbeat;
+pub mod history;
 pub mod judge;
 mod link;
 mod message;

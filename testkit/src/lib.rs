@@ -1,6 +1,7 @@
 //! For tests only: what several of them need to set the scene.
 //!
 //! - [`builders`]: keys, prices, observations, reports, certificates, committees.
+//! - [`history`]: the records that a network would have written.
 //! - [`wait`]: conditions with a deadline, in place of sleeping and hoping.
 //! - `port`: ports that nobody else takes.
 //! - `postgres` (feature): a private server, and a database of each test's own.
@@ -8,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 pub mod builders;
+pub mod history;
 #[cfg(feature = "hostile")]
 pub mod hostile;
 pub mod port;
