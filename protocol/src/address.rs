@@ -42,22 +42,16 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lower = const_hex::encode(self.0);
-        let hash = keccak256([lower.as_bytes()]);
-        f.write_str("0x")?;
-        for (index, digit) in lower.chars().enumerate() {
+        let mut text = const_hex::encode_prefixed(self.0).into_bytes();
+        let digits = &mut text[2..];
+        let hash = keccak256([digits]);
+        for (index, digit) in digits.iter_mut().enumerate() {
             let nibble = hash.as_bytes()[index / 2] >> (4 * (1 - index % 2)) & 0xf;
-            write!(
-                f,
-                "{}",
-                if nibble >= 8 {
-                    digit.to_ascii_uppercase()
-                } else {
-                    digit
-                }
-            )?;
+            if nibble >= 8 {
+                digit.make_ascii_uppercase();
+            }
         }
-        Ok(())
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -67,16 +67,25 @@ pub(crate) mod eip712 {
         *keccak256([&words]).as_bytes()
     }
 
-    /// The digest to sign: of the struct of type `type_text` with these fields, in the network's domain.
-    pub(crate) fn digest(network: &Network, type_text: &str, fields: &[Word]) -> Digest {
-        let domain = keccak256([
+    /// The separator of the domain with this salt.
+    pub(crate) fn domain(salt: &Digest) -> Digest {
+        keccak256([
             keccak256([DOMAIN_TYPE]).as_bytes(),
             keccak256([DOMAIN_NAME]).as_bytes(),
             keccak256([DOMAIN_VERSION]).as_bytes(),
-            network.salt().as_bytes(),
-        ]);
-        let hash = keccak256([keccak256([type_text.as_bytes()]).as_bytes(), &fields.concat()]);
-        keccak256([b"\x19\x01", domain.as_bytes(), hash.as_bytes()])
+            salt.as_bytes(),
+        ])
+    }
+
+    /// The digest to sign: of the struct of type `type_text` with these fields, in the network's domain.
+    pub(crate) fn digest(network: &Network, type_text: &str, fields: &[Word]) -> Digest {
+        digest_of_type(network, &keccak256([type_text.as_bytes()]), fields)
+    }
+
+    /// The same, with the hash of the type at hand.
+    pub(crate) fn digest_of_type(network: &Network, type_hash: &Digest, fields: &[Word]) -> Digest {
+        let hash = keccak256([type_hash.as_bytes(), fields.as_flattened()]);
+        keccak256([b"\x19\x01", network.domain().as_bytes(), hash.as_bytes()])
     }
 }
 

@@ -26,12 +26,12 @@ pub enum ParseHexError {
 /// Reads exactly `N` bytes of hex, with or without the `0x`, in either case.
 pub(crate) fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], ParseHexError> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
-    if let Some(odd) = digits.chars().find(|c| !c.is_ascii_hexdigit()) {
-        return Err(ParseHexError::Digit(odd));
-    }
-    const_hex::decode_to_array(digits).map_err(|_| ParseHexError::Length {
-        expected: 2 * N,
-        found: digits.len(),
+    const_hex::decode_to_array(digits).map_err(|_| match digits.chars().find(|c| !c.is_ascii_hexdigit()) {
+        Some(odd) => ParseHexError::Digit(odd),
+        None => ParseHexError::Length {
+            expected: 2 * N,
+            found: digits.len(),
+        },
     })
 }
 

@@ -1,6 +1,9 @@
 //! The quotes behind a price, the hash that binds a signature to them, and the one rule that makes a price of them.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt::{self, Write as _},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
@@ -130,10 +133,12 @@ impl Evidence {
     /// The canonical list: for each quote the line `source price at` and a line feed, the price in plain decimals
     /// without trailing zeros, the time in Unix milliseconds. Text, so that any language can rebuild it from the database.
     pub fn canonical(&self) -> String {
-        self.0
-            .iter()
-            .map(|quote| format!("{} {} {}\n", quote.source, quote.price, quote.at))
-            .collect()
+        let mut text = String::with_capacity(self.0.len() * 40);
+        for Quote { source, price, at } in &self.0 {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{source} {price} {at}");
+        }
+        text
     }
 
     /// The Keccak-256 of the canonical list: what the observation's digest, and so every signature, covers.

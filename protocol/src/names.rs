@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use crate::digest::{Digest, keccak256};
+use crate::digest::{Digest, eip712, keccak256};
 
 /// A pair of currency codes such as `ETH/USD`: the price of one unit of the base in units of the quote currency.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -64,7 +64,11 @@ impl<'de> Deserialize<'de> for Feed {
 
 /// A network's name: 1 to 32 of `a-z`, `0-9` and `-`. A signature made for one network is worthless in another.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Network(String);
+pub struct Network {
+    name: String,
+    /// Computed once: everything that is hashed for the network begins with it.
+    domain: Digest,
+}
 
 /// Why a text is no network name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,12 +78,17 @@ pub struct ParseNetworkError;
 impl Network {
     /// The name as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
     }
 
     /// The EIP-712 domain's salt: the Keccak-256 of the name.
     pub fn salt(&self) -> Digest {
-        keccak256([self.0.as_bytes()])
+        keccak256([self.name.as_bytes()])
+    }
+
+    /// The EIP-712 domain's separator.
+    pub(crate) fn domain(&self) -> &Digest {
+        &self.domain
     }
 }
 
@@ -88,7 +97,9 @@ impl FromStr for Network {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if (1..=32).contains(&text.len()) && text.bytes().all(fits) {
-            Ok(Self(text.to_owned()))
+            let domain = eip712::domain(&keccak256([text.as_bytes()]));
+            let name = text.to_owned();
+            Ok(Self { name, domain })
         } else {
             Err(ParseNetworkError)
         }
@@ -97,13 +108,13 @@ impl FromStr for Network {
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 

@@ -1,10 +1,12 @@
 //! What one node states.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize, de::Error as _};
 
 use crate::{
     address::Address,
-    digest::{Digest, eip712},
+    digest::{Digest, eip712, keccak256},
     evidence::Evidence,
     link::Link,
     names::{Feed, Network},
@@ -84,17 +86,39 @@ impl Observation {
 
     /// The EIP-712 digest in `network`: what the observer and all who vouch for the observation sign.
     pub fn digest(&self, network: &Network) -> Digest {
-        let fields = [
-            eip712::string(self.feed.as_str()),
-            eip712::uint(self.link.sequence().into()),
-            *self.link.previous().as_bytes(),
-            eip712::uint(self.price.scaled()),
-            eip712::uint(self.observed_at.get().into()),
-            eip712::address(&self.observer),
-            *self.evidence.hash().as_bytes(),
-        ];
-        eip712::digest(network, OBSERVATION_TYPE, &fields)
+        let Self {
+            feed,
+            link,
+            price,
+            observed_at,
+            observer,
+            evidence,
+        } = self;
+        digest(network, feed, *link, *price, *observed_at, observer, evidence)
     }
+}
+
+/// The digest of an observation with these contents.
+pub(crate) fn digest(
+    network: &Network,
+    feed: &Feed,
+    link: Link,
+    price: Price,
+    observed_at: UnixMillis,
+    observer: &Address,
+    evidence: &Evidence,
+) -> Digest {
+    static TYPE_HASH: LazyLock<Digest> = LazyLock::new(|| keccak256([OBSERVATION_TYPE.as_bytes()]));
+    let fields = [
+        eip712::string(feed.as_str()),
+        eip712::uint(link.sequence().into()),
+        *link.previous().as_bytes(),
+        eip712::uint(price.scaled()),
+        eip712::uint(observed_at.get().into()),
+        eip712::address(observer),
+        *evidence.hash().as_bytes(),
+    ];
+    eip712::digest_of_type(network, &TYPE_HASH, &fields)
 }
 
 impl From<Observation> for Wire {

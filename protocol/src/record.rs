@@ -10,7 +10,7 @@ use crate::{
     evidence::Evidence,
     link::{Link, LinkError},
     names::{Feed, Network},
-    observation::Observation,
+    observation::{self, Observation},
     price::Price,
     signing::{Attestation, VerifyError},
     time::UnixMillis,
@@ -103,18 +103,35 @@ impl Record {
     /// # Errors
     /// The first thing that is wrong, with both values. Then nothing in the record is worth anything.
     pub fn verify(&self) -> Result<BTreeSet<Address>, RecordFault> {
-        let network: Network = self
-            .network
+        self.verify_in(&self.network()?)
+    }
+
+    /// The network that the signatures are for.
+    pub(crate) fn network(&self) -> Result<Network, RecordFault> {
+        self.network
             .parse()
-            .map_err(|_| RecordFault::Network(self.network.clone()))?;
-        let observation = self.observation()?;
-        if observation.price() != self.price {
+            .map_err(|_| RecordFault::Network(self.network.clone()))
+    }
+
+    /// The same, with the record's network at hand.
+    pub(crate) fn verify_in(&self, network: &Network) -> Result<BTreeSet<Address>, RecordFault> {
+        let Self {
+            feed,
+            price,
+            observed_at,
+            observer,
+            evidence,
+            ..
+        } = self;
+        let link = Link::new(self.sequence, self.previous)?;
+        let median = evidence.median();
+        if median != *price {
             return Err(RecordFault::Price {
-                price: self.price,
-                median: observation.price(),
+                price: *price,
+                median,
             });
         }
-        let computed = observation.digest(&network);
+        let computed = observation::digest(network, feed, link, median, *observed_at, observer, evidence);
         if computed != self.digest {
             return Err(RecordFault::Digest {
                 recorded: self.digest,

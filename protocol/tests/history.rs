@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use quorate_protocol::{
     Committee, Digest, Evidence, QuorumRule, Record, Signature, UnixMillis,
-    history::{Fault, History, Start},
+    history::{Fault, History, Prover, Start},
 };
 use quorate_testkit::{
     builders::{feed, key, members},
@@ -25,14 +25,25 @@ fn committee() -> Committee {
 
 /// The label of each fault, with the record's number.
 fn found(records: &[Record]) -> Vec<(u64, &'static str)> {
-    let mut history = History::new(None, Some(INTERVAL));
+    let mut history = History::new(None);
+    history.space_by(Some(INTERVAL));
     found_by(&mut history, records)
 }
 
 fn found_by(history: &mut History, records: &[Record]) -> Vec<(u64, &'static str)> {
-    let checked = |record: &Record| (record.sequence, history.check(record, &committee()));
-    let faults = records.iter().map(checked).filter_map(|(n, outcome)| Some((n, outcome.err()?)));
-    faults.map(|(sequence, fault)| (sequence, fault.label())).collect()
+    let checked = |record: &Record| {
+        (
+            record.sequence,
+            history.check(record, &mut Prover::new(committee())),
+        )
+    };
+    let faults = records
+        .iter()
+        .map(checked)
+        .filter_map(|(n, outcome)| Some((n, outcome.err()?)));
+    faults
+        .map(|(sequence, fault)| (sequence, fault.label()))
+        .collect()
 }
 
 /// Ten records, changed.
@@ -64,25 +75,41 @@ fn an_untouched_history_holds_upwards_and_downwards() {
 #[test]
 fn each_change_of_a_record_is_found_at_that_record_and_nowhere_else() {
     let at_5 = |label| vec![(5, label)];
-    assert_eq!(changed(|r| r[4].price = "3000.01".parse().unwrap()), at_5("price"));
+    assert_eq!(
+        changed(|r| r[4].price = "3000.01".parse().unwrap()),
+        at_5("price")
+    );
     assert_eq!(changed(|r| r[4].digest = Digest::new([7; 32])), at_5("digest"));
     assert_eq!(changed(|r| r[4].previous = Digest::new([7; 32])), at_5("digest"));
-    assert_eq!(changed(|r| r[4].evidence = other_quote(&r[4].evidence)), at_5("digest"));
+    assert_eq!(
+        changed(|r| r[4].evidence = other_quote(&r[4].evidence)),
+        at_5("digest")
+    );
     assert_eq!(changed(|r| r[4].observed_at = UnixMillis::new(1)), at_5("digest"));
     assert_eq!(changed(|r| r[4].network = "other".to_owned()), at_5("digest"));
     assert_eq!(changed(|r| r[4].network = "No Name".to_owned()), at_5("network"));
     assert_eq!(changed(|r| r[4].sequence = 0), vec![(0, "place")]);
     assert_eq!(changed(|r| r[4].sequence = 50), vec![(50, "digest")]);
     for byte in [0, 40, 64] {
-        let flip = |r: &mut Vec<Record>| r[4].signatures[1].signature = flipped(r[4].signatures[1].signature, byte);
+        let flip =
+            |r: &mut Vec<Record>| r[4].signatures[1].signature = flipped(r[4].signatures[1].signature, byte);
         assert_eq!(changed(flip), at_5("signature"), "{byte}");
     }
-    assert_eq!(changed(|r| r[4].signatures[0].signer = key(9).address()), at_5("signature"));
-    assert_eq!(changed(|r| r[4].observer = r[4].signatures[0].signer), at_5("digest"));
+    assert_eq!(
+        changed(|r| r[4].signatures[0].signer = key(9).address()),
+        at_5("signature")
+    );
+    assert_eq!(
+        changed(|r| r[4].observer = r[4].signatures[0].signer),
+        at_5("digest")
+    );
     let without = |whose: bool| {
         move |r: &mut Vec<Record>| {
             let observer = r[4].observer;
-            let place = r[4].signatures.iter().position(|by| (by.signer == observer) == whose);
+            let place = r[4]
+                .signatures
+                .iter()
+                .position(|by| (by.signer == observer) == whose);
             r[4].signatures.remove(place.unwrap());
         }
     };
@@ -97,11 +124,13 @@ fn who_signs_must_be_a_member_and_a_validator_where_there_are_some() {
     let mut records = history(3);
     let stranger = key(9);
     let digest = records[1].digest;
-    records[1].signatures.push(quorate_testkit::builders::attest(&stranger, digest));
+    records[1]
+        .signatures
+        .push(quorate_testkit::builders::attest(&stranger, digest));
     assert_eq!(found(&records), [(2, "signer")]);
     let mut strict = committee();
     strict.rule.validators = [stranger.address()].into();
-    let outcome = History::new(None, None).check(&history(1)[0], &strict);
+    let outcome = History::new(None).check(&history(1)[0], &mut Prover::new(strict));
     assert_eq!(outcome.unwrap_err().label(), "validators");
 }
 
@@ -128,8 +157,11 @@ fn a_genuine_record_of_another_history_is_found() {
     assert_eq!(fork, [(5, "fork")]);
     let replaced = changed(|r| r[4] = other().nth(4).unwrap());
     assert_eq!(replaced, [(5, "link"), (6, "link")]);
-    let mut history = History::new(Some("production".to_owned()), None);
-    assert_eq!(found_by(&mut history, &other().take(1).collect::<Vec<_>>()), [(1, "network")]);
+    let mut history = History::new(Some("production".to_owned()));
+    assert_eq!(
+        found_by(&mut history, &other().take(1).collect::<Vec<_>>()),
+        [(1, "network")]
+    );
 }
 
 #[test]
@@ -143,7 +175,7 @@ fn records_are_a_window_apart_by_the_database() {
 #[test]
 fn what_is_known_from_elsewhere_is_where_records_begin() {
     let records = history(10);
-    let mut from_archive = History::new(None, None);
+    let mut from_archive = History::new(None);
     from_archive.begin_after(feed(), 5, records[4].digest);
     assert_eq!(found_by(&mut from_archive, &records[5..]), []);
     let (_, span) = from_archive.spans().next().unwrap();
@@ -152,13 +184,13 @@ fn what_is_known_from_elsewhere_is_where_records_begin() {
     from_archive.begin_after(feed(), 0, Digest::new([0; 32]));
     assert_eq!(from_archive.last(&feed()), Some((10, records[9].digest)));
 
-    let mut of_another = History::new(None, None);
+    let mut of_another = History::new(None);
     of_another.begin_after(feed(), 5, Digest::new([7; 32]));
     assert_eq!(found_by(&mut of_another, &records[5..]), [(6, "link")]);
-    let mut whole = History::new(None, None);
+    let mut whole = History::new(None);
     whole.begin_after(feed(), 0, Digest::new([0; 32]));
     assert_eq!(found_by(&mut whole, &records[1..]), [(2, "gap")]);
-    let mut on_trust = History::new(None, None);
+    let mut on_trust = History::new(None);
     assert_eq!(found_by(&mut on_trust, &records[1..]), []);
     assert_eq!(on_trust.spans().next().unwrap().1.start, Start::OnTrust);
 }
@@ -167,7 +199,11 @@ fn what_is_known_from_elsewhere_is_where_records_begin() {
 fn every_fault_has_a_label_of_its_own_and_a_meaning() {
     let labels: std::collections::BTreeSet<&str> = Fault::LABELS.into();
     assert_eq!(labels.len(), Fault::LABELS.len());
-    for fault in [Fault::Unreadable("x".to_owned()), Fault::Truncated("x".to_owned()), Fault::Doubled(1)] {
+    for fault in [
+        Fault::Unreadable("x".to_owned()),
+        Fault::Truncated("x".to_owned()),
+        Fault::Doubled(1),
+    ] {
         assert!(labels.contains(fault.label()) && fault.meaning().ends_with('.'));
     }
 }

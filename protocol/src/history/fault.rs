@@ -141,7 +141,10 @@ impl Fault {
                 "unreadable",
                 "Nothing can be said of what is written there: it has been damaged, or is no record.",
             ),
-            Self::Truncated(_) => ("truncated", "A part of the file is missing; what is there was checked."),
+            Self::Truncated(_) => (
+                "truncated",
+                "A part of the file is missing; what is there was checked.",
+            ),
             Self::Record(R::Link(LinkError::Sequence(_) | LinkError::Previous { .. })) => (
                 "place",
                 "No record can stand there: its number or the record that it follows has been changed.",
@@ -195,7 +198,10 @@ impl Fault {
                 "fork",
                 "The network has signed two histories, as after a failover that lost a record; only one of them goes on.",
             ),
-            Self::Order { .. } => ("order", "Records have been moved, or files are given in another order."),
+            Self::Order { .. } => (
+                "order",
+                "Records have been moved, or files are given in another order.",
+            ),
             Self::Spacing { .. } => (
                 "spacing",
                 "The time of writing, which nobody signs, has been changed; or the interval was shorter then.",

@@ -1,7 +1,7 @@
 //! Whether records are genuine, and whether any is missing: what a stranger can find out from the records alone.
 //!
-//! Two questions, so that the dear one can be asked of many records at once, in any order: [`prove`] looks at one record by
-//! itself, [`History::follow`] at its place among those that came before. [`History::check`] asks both.
+//! Two questions, so that the dear one can be asked of many records at once, in any order: [`Prover::prove`] looks at one
+//! record by itself, [`History::follow`] at its place among those that came before. [`History::check`] asks both.
 
 mod fault;
 
@@ -12,34 +12,54 @@ pub use fault::Fault;
 use crate::{
     committee::Committee,
     digest::Digest,
-    names::Feed,
+    names::{Feed, Network},
     record::Record,
     time::UnixMillis,
 };
 
-/// Whether this record proves itself: price, digest and signatures, that the signers are members, and enough of them.
-///
-/// In an open committee anybody counts, and a fraction of the members means nothing.
-///
-/// # Errors
-/// The first thing that does not hold.
-pub fn prove(record: &Record, committee: &Committee) -> Result<(), Fault> {
-    let signers = record.verify()?;
-    let admitted = |signer: &&_| committee.members.admit(signer);
-    if let Some(stranger) = signers.iter().find(|signer| !admitted(signer)) {
-        return Err(Fault::Stranger(*stranger));
+/// Asks of one record after the other, in any order, whether it proves itself.
+#[derive(Debug)]
+pub struct Prover {
+    committee: Committee,
+    /// The last record's: most have the same.
+    network: Option<Network>,
+}
+
+impl Prover {
+    /// Who counts, and how many make a quorum. In an open committee anybody counts, and a fraction of the members means nothing.
+    pub fn new(committee: Committee) -> Self {
+        Self {
+            committee,
+            network: None,
+        }
     }
-    let (found, required) = (signers.len(), committee.required(0));
-    if found < required {
-        return Err(Fault::TooFewSignatures { found, required });
-    }
-    match committee.rule.validators_missing(signers.iter()) {
-        0 => {}
-        missing => return Err(Fault::TooFewValidators { missing }),
-    }
-    match record.validators.difference(&signers).next() {
-        Some(absent) => Err(Fault::ValidatorNotSigned(*absent)),
-        None => Ok(()),
+
+    /// Whether this record proves itself: price, digest and signatures, that the signers are members, and enough of them.
+    ///
+    /// # Errors
+    /// The first thing that does not hold.
+    pub fn prove(&mut self, record: &Record) -> Result<(), Fault> {
+        let network = match self.network.take() {
+            Some(network) if network.as_str() == record.network => network,
+            _ => record.network()?,
+        };
+        let signers = record.verify_in(self.network.insert(network))?;
+        let Committee { members, rule } = &self.committee;
+        if let Some(stranger) = signers.iter().find(|signer| !members.admit(signer)) {
+            return Err(Fault::Stranger(*stranger));
+        }
+        let (found, required) = (signers.len(), self.committee.required(0));
+        if found < required {
+            return Err(Fault::TooFewSignatures { found, required });
+        }
+        match rule.validators_missing(signers.iter()) {
+            0 => {}
+            missing => return Err(Fault::TooFewValidators { missing }),
+        }
+        match record.validators.difference(&signers).next() {
+            Some(absent) => Err(Fault::ValidatorNotSigned(*absent)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -116,20 +136,33 @@ pub struct Span {
 }
 
 impl History {
-    /// Nothing is known of any feed. Records are of `network`, or all of that of the first; with a write interval, they are so
-    /// far apart.
-    pub fn new(network: Option<String>, write_interval: Option<Duration>) -> Self {
+    /// Nothing is known of any feed. Records are of `network`, or all of that of the first.
+    pub fn new(network: Option<String>) -> Self {
         Self {
             network,
-            write_interval,
+            write_interval: None,
             feeds: BTreeMap::new(),
         }
+    }
+
+    /// From now on, records of a feed are at least so far apart; `None`: however far.
+    pub fn space_by(&mut self, write_interval: Option<Duration>) {
+        self.write_interval = write_interval;
+    }
+
+    /// The network that records are of; `None` before the first.
+    pub fn network(&self) -> Option<&str> {
+        self.network.as_deref()
     }
 
     /// The records of this feed begin after the one with this number and digest: with number 0, with the feed's first. If records
     /// of it have been followed already, nothing changes: the next one follows them.
     pub fn begin_after(&mut self, feed: Feed, sequence: u64, digest: Digest) {
-        let start = if sequence == 0 { Start::Beginning } else { Start::Known };
+        let start = if sequence == 0 {
+            Start::Beginning
+        } else {
+            Start::Known
+        };
         let last = Point {
             sequence,
             digest,
@@ -149,8 +182,8 @@ impl History {
     ///
     /// # Errors
     /// The first thing that does not hold.
-    pub fn check(&mut self, record: &Record, committee: &Committee) -> Result<(), Fault> {
-        match prove(record, committee) {
+    pub fn check(&mut self, record: &Record, prover: &mut Prover) -> Result<(), Fault> {
+        match prover.prove(record) {
             Ok(()) => self.follow(record),
             Err(fault) => {
                 self.pass_over(record);
