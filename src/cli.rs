@@ -9,6 +9,7 @@ use quorate_protocol::UnixMillis;
 use crate::{
     config::{
         check::{CheckArgs, CheckConfig},
+        archive::{ArchiveArgs, ArchiveConfig},
         devnet::DevnetConfig,
         evidence::{EvidenceArgs, EvidenceConfig},
         keys::{
@@ -24,6 +25,7 @@ use crate::{
         problems::{Problems, report},
         rounds::{RoundsArgs, RoundsConfig},
         values::path,
+        verify::{VerifyArgs, VerifyConfig},
     },
     exchange::ExchangeArgs,
     keys::Listed,
@@ -159,6 +161,38 @@ enum Declared {
     Evidence(EvidenceArgs),
 
     #[command(
+        about = "Check that records are genuine and that none is missing",
+        long_about = "Checks records from a database, from archives, or from what `quorate prices --output json` printed: that each \
+            proves itself (price, digest, every signature, members, enough of them), follows the one before it, and was written \
+            at its time; so that none was changed, put in or taken out. Nothing that the database or a file says has to be \
+            believed, if you bring the list of members (--members).\n\n\
+            It says what was read, what it was held against, and what could not be checked. Exit code 0: every record holds. 1: \
+            the first that does not, and how many by reason. docs/verifying.md explains the reasons, and how to check without \
+            quorate.",
+        after_help = "Examples:\n  \
+            quorate verify --database-url-file db-url --members members.toml\n  \
+            quorate verify --database-url-file db-url --from 24h\n  \
+            quorate verify 2026-01.jsonl.gz 2026-02.jsonl.gz --members members.toml --database-url-file db-url\n  \
+            quorate prices --database-url-file db-url --output json | quorate verify -\n\n\
+            Look at next: --output json for programs."
+    )]
+    Verify(Box<VerifyArgs>),
+
+    #[command(
+        about = "Write old records to a file, and remove them from the database",
+        long_about = "Writes records up to a point to a new file that proves itself: compressed JSON lines that `quorate verify` and \
+            any program can read. The file is read again and verified before it gets its name; only then, and only with --remove, \
+            the records leave the database, which only its owner can do.\n\n\
+            The last record of each feed stays, and the database remembers what was before the first one that is left: so that \
+            archives and database together still prove to be complete.",
+        after_help = "Examples:\n  \
+            quorate archive --database-url-file db-url --before 2026-02-01 --out 2026-01.jsonl.gz\n  \
+            quorate archive --database-url-file owner-url --before 720h --out /archives --remove --members members.toml\n\n\
+            Look at next: quorate verify 2026-01.jsonl.gz --database-url-file db-url says whether they join."
+    )]
+    Archive(Box<ArchiveArgs>),
+
+    #[command(
         about = "Bring a database to the schema, as its owner",
         long_about = "Brings a database to the schema: tables, views, the write interval, the least number of signatures and \
             the members that the database itself holds every node to, and the role quorate_node, which can only read and add \
@@ -278,6 +312,10 @@ pub(crate) enum Command {
     Rounds(RoundsConfig),
     /// `quorate evidence`
     Evidence(EvidenceConfig),
+    /// `quorate verify`
+    Verify(Box<VerifyConfig>),
+    /// `quorate archive`
+    Archive(Box<ArchiveConfig>),
     /// `quorate migrate`
     Migrate(MigrateConfig),
     /// `quorate exchange`
@@ -306,6 +344,8 @@ impl Declared {
             Self::Prices(args) => args.resolve(now, problems).map(Command::Prices),
             Self::Rounds(args) => Some(Command::Rounds(args.resolve())),
             Self::Evidence(args) => args.resolve(problems).map(Command::Evidence),
+            Self::Verify(args) => args.resolve(now, problems).map(Box::new).map(Command::Verify),
+            Self::Archive(args) => args.resolve(now, problems).map(Box::new).map(Command::Archive),
             Self::Migrate(args) => args.resolve(problems).map(Command::Migrate),
             Self::Exchange(args) => Some(Command::Exchange(args)),
             Self::Completions(args) => args.resolve(problems).map(Command::Completions),
@@ -419,6 +459,7 @@ mod tests {
             ("devnet", &[]),
             ("prices", &["--database-url", "postgres://db"]),
             ("evidence", &["--database-url", "postgres://db"]),
+            ("verify", &["--database-url", "postgres://db"]),
             ("migrate", &["--database-url", "postgres://db"]),
         ] {
             let arguments = [&[command], arguments].concat();

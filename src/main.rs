@@ -1,6 +1,7 @@
 //! `quorate`: a network of oracle nodes that agree on the price of ETH. This is the executable: command line, configuration
 //! and wiring; the decisions are made in `quorate-protocol`, the work is done in `quorate-actors` and `quorate-store`.
 
+mod archive;
 mod check;
 mod cli;
 mod config;
@@ -19,9 +20,11 @@ mod output;
 mod packaging;
 mod prices;
 mod ready;
+mod record_json;
 mod rounds;
 mod secret;
 mod show;
+mod verify;
 mod watch;
 
 use std::{
@@ -105,6 +108,8 @@ fn execute(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Node(config) => return system.block_on(node::run(*config)),
         Command::Check(config) => return system.block_on(check::run(*config)),
         Command::Evidence(config) => return system.block_on(evidence::run(config)),
+        Command::Verify(config) => return verify::run(*config),
+        Command::Archive(config) => system.block_on(archive::run(*config))?,
         Command::Devnet(config) => system.block_on(devnet::run(*config))?,
         Command::Exchange(args) => system.block_on(exchange::run(args))?,
         Command::Migrate(config) => system.block_on(migrate::run(config))?,

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     config::prices::PricesConfig,
     output, ready,
+    record_json::RecordJson,
     show::{self, Column, Row, rfc3339},
 };
 
@@ -140,29 +141,9 @@ impl Row for Record {
     }
 
     fn json(&self) -> Value {
-        let signatures: Vec<Value> = self
-            .signatures
-            .iter()
-            .map(|attestation| {
-                json!({ "signer": attestation.signer.to_string(), "signature": attestation.signature.to_string() })
-            })
-            .collect();
-        json!({
-            "written_at": rfc3339(self.written_at),
-            "feed": self.feed.as_str(),
-            "sequence": self.sequence,
-            "previous": self.previous.to_string(),
-            "price": self.price.to_string(),
-            "observed_at": rfc3339(self.observed_at),
-            "observed_at_ms": self.observed_at.get(),
-            "observer": self.observer.to_string(),
-            "written_by": self.written_by.to_string(),
-            "digest": self.digest.to_string(),
-            "network": self.network,
-            "evidence": show::quotes(&self.evidence),
-            "signatures": signatures,
-            "validators": self.validators.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        })
+        let mut json = json!(RecordJson::from(self));
+        json["observed_at"] = json!(rfc3339(self.observed_at));
+        json
     }
 }
 

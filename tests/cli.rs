@@ -10,12 +10,14 @@ use std::{
 
 use quorate_testkit::wait::{DEADLINE, eventually_within};
 
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 15] = [
     &["node"],
     &["check"],
     &["devnet"],
     &["prices"],
     &["evidence"],
+    &["verify"],
+    &["archive"],
     &["migrate"],
     &["keys"],
     &["keys", "new"],
@@ -95,6 +97,8 @@ fn every_command_explains_itself_with_examples() {
         "devnet",
         "prices",
         "evidence",
+        "verify",
+        "archive",
         "migrate",
         "keys",
         "QUORATE_WRITE_INTERVAL",

@@ -90,7 +90,7 @@ with field, value and remedy. */}}
   {{- $option := regexFind "^--[^=]*" . | trimPrefix "--" -}}
   {{- if has $option $own -}}{{- $problems = append $problems (printf "nodes.extraArgs: --%s is given by the chart already, and a node takes it once: set the value that it comes from" $option) -}}{{- end -}}
 {{- end -}}
-{{- range $where := list .Values .Values.nodes .Values.postgres .Values.migrate .Values.exchange -}}
+{{- range $where := list .Values .Values.nodes .Values.postgres .Values.migrate .Values.archive .Values.exchange -}}
   {{- range list "name" "instance" "component" -}}
     {{- $label := printf "app.kubernetes.io/%s" . -}}
     {{- if hasKey ($where.podLabels | default dict) $label -}}{{- $problems = append $problems (printf "podLabels: %s is what Services find the pods by: leave it out" $label) -}}{{- end -}}
@@ -116,6 +116,9 @@ with field, value and remedy. */}}
     {{- end -}}
     {{- if and .Values.migrate.enabled (not $external.ownerUrl.secret) -}}
       {{- $problems = append $problems "postgres.external.ownerUrl.secret: is empty, and the migration needs the owner's URL: name its Secret, or set migrate.enabled: false and run quorate migrate yourself" -}}
+    {{- end -}}
+    {{- if and .Values.archive.enabled (not $external.ownerUrl.secret) -}}
+      {{- $problems = append $problems "postgres.external.ownerUrl.secret: is empty, and only the owner can remove what was archived: name its Secret, or set archive.enabled: false" -}}
     {{- end -}}
   {{- else -}}
     {{- if not $external.host -}}

@@ -44,6 +44,11 @@ pub(super) struct ReadDatabaseArgs {
 }
 
 impl DatabaseArgs {
+    /// Whether one is named at all.
+    pub(super) fn is_given(&self) -> bool {
+        self.database_url.is_some() || self.database_url_file.is_some()
+    }
+
     /// The one URL that is given, with the password that belongs to it. What comes from files is read anew when it lets nobody in.
     pub(super) fn resolve(self, problems: &mut Problems) -> Option<DatabaseUrl> {
         if self.database_url.is_none() && self.database_url_file.is_none() {

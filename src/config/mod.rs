@@ -5,6 +5,7 @@
 //! and loads what they name. All that is wrong is collected in [`problems::Problems`] and reported at once.
 
 pub(crate) mod agreement;
+pub(crate) mod archive;
 pub(crate) mod check;
 pub(crate) mod database;
 pub(crate) mod devnet;
@@ -25,3 +26,4 @@ pub(crate) mod rounds;
 #[cfg(test)]
 mod testing;
 pub(crate) mod values;
+pub(crate) mod verify;

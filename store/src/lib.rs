@@ -5,6 +5,7 @@
 //! that its signatures do not sign, and one without enough of them, whatever a client does. This crate carries
 //! certificates to it and names what came of them ([`quorate_protocol::WriteOutcome`]).
 
+mod archive;
 mod connection;
 mod database_url;
 mod equivocation;
@@ -28,6 +29,7 @@ mod store;
 mod tls;
 mod write;
 
+pub use archive::Archived;
 pub use database_url::{DatabaseUrl, ParseDatabaseUrlError, SslMode};
 pub use equivocation::{Equivocation, EquivocationFault, EquivocationQuery, MAX_EQUIVOCATIONS, Statement};
 pub use error::StoreError;

@@ -21,6 +21,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    eth_prices_archived (feed) {
+        feed -> Text,
+        sequence -> Int8,
+        digest -> Bytea,
+        archived_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     eth_prices_lost (digest) {
         sequence -> Int8,
         timestamp -> Timestamptz,

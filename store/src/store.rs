@@ -8,6 +8,7 @@ use quorate_protocol::{
 };
 
 use crate::{
+    archive::{self, Archived},
     connection::Session,
     database_url::DatabaseUrl,
     equivocation::{self, Equivocation, EquivocationQuery},
@@ -177,6 +178,25 @@ impl Store {
     /// All who are or were members, and from when to when; none in an open network.
     pub async fn memberships(&self) -> Result<Vec<Membership>, StoreError> {
         member::memberships(&self.pool).await
+    }
+
+    /// The last record of each feed that was archived and removed, with all before it: what the first one here follows.
+    pub async fn archived(&self) -> Result<Vec<Archived>, StoreError> {
+        archive::archived(&self.pool).await
+    }
+
+    /// Removes this record and all before it, and remembers it as what the next one follows; returns how many were removed.
+    /// None, if it does not stand here, or is the last of its feed: that always stays. For the owner.
+    pub async fn remove_archived(&self, end: &Archived) -> Result<u64, StoreError> {
+        archive::remove(&self.pool, end).await
+    }
+
+    /// Whether this role may remove records.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] names the role, which is not the owner.
+    pub async fn check_may_remove(&self) -> Result<(), StoreError> {
+        archive::check_may_remove(&self.pool).await
     }
 
     /// One record by its feed and number.

@@ -67,9 +67,14 @@ def pods(documents):
     for document in documents:
         if document["kind"] == "Pod":
             yield name(document), document["metadata"]["labels"], document["spec"]
-        elif document["kind"] in ("StatefulSet", "Deployment", "Job"):
-            template = document["spec"]["template"]
+        elif document["kind"] in ("StatefulSet", "Deployment", "Job", "CronJob"):
+            template = pod_template(document)
             yield name(document), template["metadata"]["labels"], template["spec"]
+
+
+def pod_template(document):
+    spec = document["spec"]
+    return spec["jobTemplate"]["spec"]["template"] if document["kind"] == "CronJob" else spec["template"]
 
 
 def lines(problems):
@@ -117,7 +122,7 @@ def dressed(documents):
     for owner, labels, spec in pods(documents):
         component = labels["app.kubernetes.io/component"]
         own = current_values.get({"node": "nodes", "test": "migrate"}.get(component, component), {})
-        annotations = next(d.get("metadata", {}) if d["kind"] == "Pod" else d["spec"]["template"]["metadata"] for d in documents if name(d) == owner)
+        annotations = next(d.get("metadata", {}) if d["kind"] == "Pod" else pod_template(d)["metadata"] for d in documents if name(d) == owner)
         wanted = {**values[0], **own.get("podLabels", {})}, {**values[1], **own.get("podAnnotations", {})}
         if not wanted[0].items() <= labels.items() or not wanted[1].items() <= annotations.get("annotations", {}).items():
             yield f"{owner}: {labels}, {annotations.get('annotations')}"
@@ -126,9 +131,9 @@ def dressed(documents):
 
 
 def owner_password_is_kept(documents):
-    """Only Postgres and the migration are given the owner's password, and a volume of a Secret names what it takes of it."""
+    """Only Postgres, the migration and the archive are given the owner's password, and a volume of a Secret names what it takes of it."""
     for owner, labels, spec in pods(documents):
-        if labels["app.kubernetes.io/component"] in ("postgres", "migrate"):
+        if labels["app.kubernetes.io/component"] in ("postgres", "migrate", "archive"):
             continue
         if "owner-password" in json.dumps(spec):
             yield f"{owner}: owner-password"
@@ -479,6 +484,13 @@ check("the cluster's domain stands nowhere", "    cluster.local" if "cluster.loc
 changed = objects(render("--set", "nodes.podAnnotations.a=b,image.tag=v9,nodes.replicas=5"))
 check("selectors are the same whatever changes", "" if [d["spec"]["selector"] for d in of_kind(plain, "StatefulSet", "Service")]
       == [d["spec"]["selector"] for d in of_kind(changed, "StatefulSet", "Service")] else "    they differ")
+check("old records are archived only if it is asked for, by a CronJob that the cluster knows", lines([
+    *(name(d) for d in of_kind(objects(render()), "CronJob")),
+    *(f"{version}: {job['apiVersion']}" for version, api in (("1.20.0", "batch/v1beta1"), ("1.32.0", "batch/v1"))
+      for job in of_kind(objects(render("--set", "archive.enabled=true", version=version)), "CronJob") if job["apiVersion"] != api),
+    *(name(d) for d in of_kind(objects(render("--set", "archive.enabled=true", "--set", "archive.existingClaim=mine")), "PersistentVolumeClaim")
+      if d["metadata"]["name"].endswith("-archive")),
+]))
 check("a migration that is switched off is not there", lines(name(d) for d in only(objects(render("--set", "migrate.enabled=false")), "Job")))
 external = objects(render("--values", HERE / "values" / "external.yaml"))
 cnpg = yaml.safe_load((CHART / "values-cnpg.yaml").read_text())["postgres"]["external"]

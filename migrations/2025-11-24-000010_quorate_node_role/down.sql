@@ -27,6 +27,7 @@ REVOKE ALL ON
     public.eth_prices,
     public.eth_prices_readable,
     public.eth_prices_hex,
+    public.eth_prices_archived,
     public.eth_prices_lost,
     public.eth_price_equivocations,
     public.quorate_signer_keys,

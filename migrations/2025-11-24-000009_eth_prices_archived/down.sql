@@ -1,0 +1,1 @@
+DROP TABLE public.eth_prices_archived;
