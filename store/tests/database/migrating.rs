@@ -280,8 +280,9 @@ async fn undoing_a_migration_leads_back_to_the_schema_before_it() {
         .batch_execute(
             "CREATE TABLE __diesel_schema_migrations (
                 version varchar(50) PRIMARY KEY, run_on timestamp NOT NULL DEFAULT current_timestamp);
-             -- Stays when its migration is undone.
-             CREATE EXTENSION btree_gist WITH SCHEMA public",
+             -- These stay when their migrations are undone.
+             CREATE EXTENSION btree_gist WITH SCHEMA public;
+             DO $$ BEGIN CREATE ROLE quorate_node; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$",
         )
         .await
         .unwrap();
