@@ -21,7 +21,7 @@ use crate::{
         migrate::{MigrateArgs, MigrateConfig},
         node::{NodeArgs, NodeConfig},
         packaging::{CompletionsArgs, ManArgs},
-        prices::{PricesArgs, PricesConfig},
+        prices::{FollowConfig, PricesArgs, PricesConfig},
         problems::{Problems, report},
         rounds::{RoundsArgs, RoundsConfig},
         values::path,
@@ -129,6 +129,7 @@ enum Declared {
         after_help = "Examples:\n  \
             quorate prices --database-url-file db-url\n  \
             quorate prices --feed ETH/USD --from 24h --limit 1000 --output csv > day.csv\n  \
+            quorate prices --follow --api http://127.0.0.1:8080\n  \
             quorate prices --from 2026-01-31 --to 2026-02-01 --output json"
     )]
     Prices(PricesArgs),
@@ -310,6 +311,8 @@ pub(crate) enum Command {
     Prices(PricesConfig),
     /// `quorate rounds`
     Rounds(RoundsConfig),
+    /// `quorate prices --follow`
+    Follow(FollowConfig),
     /// `quorate evidence`
     Evidence(EvidenceConfig),
     /// `quorate verify`
@@ -341,6 +344,7 @@ impl Declared {
             Self::Node(args) => args.resolve(problems).map(Box::new).map(Command::Node),
             Self::Check(args) => args.resolve(problems).map(Box::new).map(Command::Check),
             Self::Devnet(config) => Some(Command::Devnet(Box::new(config.resolve(problems)))),
+            Self::Prices(args) if args.follow => args.follow(problems).map(Command::Follow),
             Self::Prices(args) => args.resolve(now, problems).map(Command::Prices),
             Self::Rounds(args) => Some(Command::Rounds(args.resolve())),
             Self::Evidence(args) => args.resolve(problems).map(Command::Evidence),

@@ -9,6 +9,7 @@ mod dashboard;
 mod devnet;
 mod evidence;
 mod exchange;
+mod follow;
 mod hardening;
 mod http;
 mod keys;
@@ -114,6 +115,7 @@ fn execute(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Exchange(args) => system.block_on(exchange::run(args))?,
         Command::Migrate(config) => system.block_on(migrate::run(config))?,
         Command::Rounds(config) => system.block_on(rounds::run(config))?,
+        Command::Follow(config) => system.block_on(follow::run(config))?,
         Command::Prices(config) => system.block_on(prices::run(config))?,
         Command::KeysNew(config) => {
             let key = NodeKey::generate();

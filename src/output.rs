@@ -10,10 +10,15 @@ use std::{
 /// Writes a command's result to standard output. A reader that has gone away (`quorate prices | head`) wanted no more: that
 /// is no error.
 pub(crate) fn print(text: &str) -> io::Result<()> {
+    print_more(text).map(|_is_read| ())
+}
+
+/// The same for who has more to print; `false` when the reader has gone away.
+pub(crate) fn print_more(text: &str) -> io::Result<bool> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        done => done,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        done => done.map(|()| true),
     }
 }
 

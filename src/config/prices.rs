@@ -2,6 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+use awc::http::Uri;
 use clap::Args;
 use quorate_actors::gossip_bridge::DnsPeers;
 use quorate_protocol::{Feed, UnixMillis};
@@ -11,7 +12,7 @@ use super::{
     database::DatabaseArgs,
     gossip::host_and_port,
     problems::Problems,
-    values::{Moment, choice, duration, moment, number, parsed, wrong},
+    values::{Moment, Wrong, choice, duration, moment, number, parsed, wrong},
 };
 use crate::show::Output;
 
@@ -77,10 +78,52 @@ pub(crate) struct PricesArgs {
     #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     ready: Option<DnsPeers>,
 
+    /// Print records as they are written, until interrupted, the newest first: from the database, or from a node with --api
+    #[arg(long)]
+    pub(crate) follow: bool,
+
+    /// Follow this node's stream instead of the database: no password is needed, and each record is verified
+    #[arg(long, value_name = "URL", value_parser = api)]
+    api: Option<String>,
+
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
     database: DatabaseArgs,
+}
+
+/// Where records are followed from.
+#[derive(Debug, Clone)]
+pub(crate) enum FollowFrom {
+    /// `postgres://…`
+    Database(DatabaseUrl),
+    /// `http://…`
+    Api(String),
+}
+
+/// Which records to follow, and how to show them.
+#[derive(Debug, Clone)]
+pub(crate) struct FollowConfig {
+    /// From where.
+    pub(crate) from: FollowFrom,
+    /// `None`: all feeds of the database, or the only one of the node.
+    pub(crate) feed: Option<Feed>,
+    /// The form.
+    pub(crate) output: Output,
+}
+
+/// A node's API.
+fn api(text: &str) -> Result<String, Wrong> {
+    let url = text.parse::<Uri>().ok();
+    let is_api =
+        url.is_some_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some());
+    let like = || {
+        wrong(
+            "is not the address of an API",
+            "write one like http://127.0.0.1:8080",
+        )
+    };
+    is_api.then(|| text.to_owned()).ok_or_else(like)
 }
 
 /// Which records to show, and how.
@@ -115,6 +158,12 @@ impl PricesArgs {
             let wrong = wrong("is not before --to", "swap them, or leave one out");
             problems.reject("from", wrong);
         }
+        if self.api.is_some() {
+            problems.reject(
+                "api",
+                wrong("is for following only", "add --follow, or leave it out"),
+            );
+        }
         Some(PricesConfig {
             database_url: self.database.resolve(problems)?,
             feeds: self.feeds,
@@ -123,6 +172,32 @@ impl PricesArgs {
             limit: self.limit,
             max_age: self.max_age,
             ready: self.ready,
+            output: self.output.resolve(),
+        })
+    }
+}
+
+impl PricesArgs {
+    /// The same for who follows: what narrows a list down has no meaning then.
+    pub(crate) fn follow(self, problems: &mut Problems) -> Option<FollowConfig> {
+        for name in ["from", "to", "limit", "max-age", "ready"] {
+            if problems.is_given(name) {
+                problems.reject(name, wrong("is not for --follow", "leave it out"));
+            }
+        }
+        if self.feeds.len() > 1 {
+            problems.reject(
+                "feed",
+                wrong("is given more than once", "follow one, or all by naming none"),
+            );
+        }
+        Some(FollowConfig {
+            from: match self.api {
+                _ if !problems.are_right(&["api"]) => return None,
+                Some(url) => FollowFrom::Api(url),
+                None => FollowFrom::Database(self.database.resolve(problems)?),
+            },
+            feed: self.feeds.into_iter().next(),
             output: self.output.resolve(),
         })
     }
@@ -162,6 +237,26 @@ mod tests {
                 "--limit: \"0\" is out of range: write a number from 1 to 10000".to_owned(),
                 "--output: \"xml\" is not one of the choices: write table, json, csv".to_owned(),
             ]
+        );
+    }
+
+    #[test]
+    fn a_node_is_followed_without_a_database_and_nothing_is_narrowed_down() {
+        let follow = |words: &[&str]| testing::read(words, PricesArgs::follow).map(|(config, _)| config);
+        let node = follow(&["--api", "http://127.0.0.1:8080", "--feed=ETH/USD"]).unwrap();
+        assert!(matches!(node.from, FollowFrom::Api(url) if url == "http://127.0.0.1:8080"));
+        let database = follow(&["--database-url", "postgres://db"]).unwrap();
+        assert!(matches!(database.from, FollowFrom::Database(_)));
+        assert_eq!(
+            follow(&["--api", "node-1", "--from=2h"]).unwrap_err(),
+            [
+                "--from: \"2h\" is not for --follow: leave it out",
+                "--api: \"node-1\" is not the address of an API: write one like http://127.0.0.1:8080",
+            ]
+        );
+        assert_eq!(
+            read(&["--api", "http://127.0.0.1:8080"]).unwrap_err(),
+            ["--api: \"http://127.0.0.1:8080\" is for following only: add --follow, or leave it out"]
         );
     }
 
