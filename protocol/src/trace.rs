@@ -536,6 +536,7 @@ mod tests {
             required: 3,
             live,
             validators_missing: 0,
+            missing: vec![],
             is_early: false,
         };
         trace.on_note(&waiting(2), Some(2), at(31_000));

@@ -74,10 +74,11 @@ impl Facts<'_> {
             (None, true) => ("good", "heard".to_owned()),
             (None, false) => ("off", "not heard".to_owned()),
         };
-        let version = node
+        let other = node
             .version
-            .as_ref()
-            .map(|version| format!(", version {version}"));
+            .as_deref()
+            .filter(|version| *version != env!("CARGO_PKG_VERSION"));
+        let version = other.map(|version| format!(", version {version}"));
         let signed = signers.iter().filter(|of| of.contains(&node.address)).count();
         let tick = |(index, signers): (usize, &BTreeSet<Address>)| {
             let x = (considered.len() - 1 - index) * TICK;

@@ -63,10 +63,8 @@ impl Facts<'_> {
             .iter()
             .flat_map(|statement| {
                 let of = self.name(statement.observer);
-                statement
-                    .refusals
-                    .iter()
-                    .map(move |refused| (of.clone(), refused))
+                let told = statement.refusals.iter().filter(|refused| !refused.abstains);
+                told.map(move |refused| (of.clone(), refused))
             })
             .map(|(of, refused)| {
                 let reason = refused.reason.replace('_', " ");
