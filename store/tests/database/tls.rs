@@ -375,6 +375,9 @@ async fn an_authority_that_is_replaced_is_read_again() {
 
 #[tokio::test]
 async fn a_client_certificate_logs_in_without_a_password_and_is_read_anew() {
+    if tls().is_none() {
+        return;
+    }
     let (issuer, issuer_key) = authority();
     let server = server_with(VERSION_1, KEY_OF_VERSION_1);
     let data = server.log_file().parent().unwrap().join("data");
