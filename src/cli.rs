@@ -8,8 +8,8 @@ use quorate_protocol::UnixMillis;
 
 use crate::{
     config::{
-        check::{CheckArgs, CheckConfig},
         archive::{ArchiveArgs, ArchiveConfig},
+        check::{CheckArgs, CheckConfig},
         devnet::DevnetConfig,
         evidence::{EvidenceArgs, EvidenceConfig},
         keys::{
