@@ -216,12 +216,12 @@ impl History {
         is_news
     }
 
-    /// A peer announced a record. Whether it is believed at once: if it follows the last record that is known, or one that this
-    /// node has missed, and the window is not closed. Otherwise it is only a reason to ask.
+    /// A peer announced a record. Whether it is believed at once: if it follows the last record that is known, and the window is
+    /// not closed. Otherwise it is only a reason to ask: in an open network anybody can make up a quorum and a place far ahead, and
+    /// who believed it would forget what is stated for the next one.
     pub(super) fn believes(&self, announced: &Certificate, timing: &Timing, now: Instant) -> bool {
         self.last.as_ref().is_none_or(|last| {
-            let (link, next) = (announced.report().observation().link(), last.head.next());
-            let is_next = link == next || link.sequence() > next.sequence();
+            let is_next = announced.report().observation().link() == last.head.next();
             // Nodes see the window open some milliseconds apart; half the lead is far more than that.
             is_next && now >= last.opens.before(timing.lead / 2)
         })
