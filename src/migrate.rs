@@ -121,7 +121,8 @@ async fn migrate(
         match quorate_store::migrate(url, options.clone()).await {
             Err(MigrateError::Unavailable(reason)) if Instant::now() + RETRY < deadline => {
                 if std::mem::take(&mut is_first) {
-                    log::info!("database not there yet: url={url} reason=\"{reason}\" waiting={wait:?}");
+                    // The reason names the server; more of the URL would have it cut.
+                    log::info!("database not there yet: reason=\"{reason}\" waiting={wait:?}");
                 }
                 tokio::time::sleep(RETRY).await;
             }

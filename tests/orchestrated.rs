@@ -58,6 +58,10 @@ fn a_migration_waits_for_a_server_that_is_being_started() {
     let mut line = String::new();
     log.read_line(&mut line).unwrap();
     assert!(line.contains("database not there yet: "), "{line}");
+    assert!(
+        line.contains("Connection refused"),
+        "the cause is not cut off: {line}"
+    );
     server.start_again().unwrap();
     let mut text = String::new();
     waiting.stdout.take().unwrap().read_to_string(&mut text).unwrap();
