@@ -15,15 +15,16 @@ mod reader;
 mod records;
 mod reply;
 pub(crate) mod rounds;
+mod server;
 pub(crate) mod status;
 mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::{any::Any, io, net::SocketAddr};
+use std::{io, net::SocketAddr};
 
 use actix_web::{
-    App, Error, FromRequest, Handler, HttpResponse, HttpServer, Resource, Responder, ResponseError,
+    App, Error, FromRequest, Handler, HttpResponse, Resource, Responder, ResponseError,
     body::MessageBody,
     dev::{Server, ServiceRequest, ServiceResponse},
     http::{
@@ -75,7 +76,7 @@ pub(crate) struct Views {
     pub(crate) standing_warnings: Vec<String>,
 }
 
-/// Serves until the server is stopped. One worker is plenty, and it is a thread of its own.
+/// Serves until the server is stopped.
 ///
 /// # Errors
 /// The address cannot be listened on.
@@ -87,7 +88,7 @@ pub(crate) fn serve(
 ) -> io::Result<Server> {
     let readiness = status::keep_looking(views.clone());
     let (reader, limiter) = (web::Data::new(reader), web::Data::new(limiter));
-    let server = HttpServer::new(move || {
+    server::serve(listen, move || {
         App::new()
             .app_data(web::Data::new(views.clone()))
             .app_data(readiness.clone())
@@ -97,24 +98,6 @@ pub(crate) fn serve(
             .configure(routes)
             .configure(dashboard::routes)
     })
-    .on_connect(|connection, _| give_up_on_the_dead(connection))
-    .workers(1)
-    .disable_signals()
-    .shutdown_timeout(1)
-    .bind(listen)?;
-    Ok(server.run())
-}
-
-/// Has a connection ended whose other end takes nothing for a minute: it would keep its place among the stream's readers.
-fn give_up_on_the_dead(connection: &dyn Any) {
-    const SILENCE_MS: u32 = 60_000;
-    #[cfg(target_os = "linux")]
-    if let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() {
-        // A system that does not know the option gives up after a quarter of an hour.
-        let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, SILENCE_MS);
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (connection, SILENCE_MS);
 }
 
 /// One path.

@@ -54,7 +54,7 @@ fn nodes_wait_for_a_database_that_comes_later_and_is_migrated_later_still() {
     let_pass(WINDOW);
     assert!(network.all_run());
 
-    network.database.migrate(3);
+    network.database.migrate(3, WINDOW);
     network.has_records(3, SOON);
     assert!(network.all_run());
     for node in &network.nodes {

@@ -17,6 +17,7 @@ mod metrics;
 mod quorum;
 mod readiness;
 mod records;
+mod rest;
 mod restart;
 mod sealed;
 mod sources;

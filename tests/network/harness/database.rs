@@ -13,7 +13,7 @@ use quorate_testkit::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-use super::{SOON, WINDOW, wait::eventually};
+use super::{SOON, wait::eventually};
 
 /// Whether a server waits for its replica before it says that something is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,10 +96,10 @@ impl Database {
     }
 
     /// Brings it to the schema and to these networks' settings.
-    pub(crate) fn migrate(&self, min_signatures: usize) {
+    pub(crate) fn migrate(&self, min_signatures: usize, window: Duration) {
         let wanted = MigrateOptions {
             min_signatures: Some(min_signatures),
-            ..options(WINDOW)
+            ..options(window)
         };
         self.runtime
             .block_on(Box::pin(migrate(&self.urls.owner, wanted)))

@@ -33,6 +33,7 @@ pub(crate) const NAME: &str = "e2e";
 /// What is out of the ordinary about a network.
 pub(crate) struct Plan {
     pub(crate) nodes: usize,
+    pub(crate) window: Duration,
     /// How many of them run from the start.
     pub(crate) running: usize,
     pub(crate) fault_injection: bool,
@@ -67,6 +68,7 @@ impl Plan {
     pub(crate) fn of(nodes: usize) -> Self {
         Self {
             nodes,
+            window: WINDOW,
             running: nodes,
             fault_injection: false,
             other_members: vec![],
@@ -116,7 +118,7 @@ impl Network {
         if plan.server_absent {
             database.stop();
         } else {
-            database.migrate(MIN_SIGNATURES);
+            database.migrate(MIN_SIGNATURES, plan.window);
         }
         let exchange = Exchange::start(&path.join("exchange.log"), plan.faults);
         let own_exchange = plan
@@ -152,7 +154,7 @@ impl Network {
                 _ => &exchange,
             };
             // Each dials those before it.
-            let mut config = config(path, node, &ports[..index], asked.port, plan.fault_injection);
+            let mut config = config(path, node, &ports[..index], asked.port, &plan);
             if plan.open {
                 config.remove("members");
             }
@@ -350,12 +352,13 @@ fn key_name(number: usize) -> String {
     format!("node-{number}.key")
 }
 
-fn config(folder: &Path, node: &Node, peers: &[u16], exchange: u16, fault_injection: bool) -> Table {
+fn config(folder: &Path, node: &Node, peers: &[u16], exchange: u16, plan: &Plan) -> Table {
+    let (window, fault_injection) = (plan.window, plan.fault_injection);
     let file = |name: &str| folder.join(name).display().to_string();
     let listens = |port: &u16| format!("/ip4/127.0.0.1/tcp/{port}");
     let peers: Vec<String> = peers.iter().map(listens).collect();
     let sources = SOURCES.map(|source| format!("{source}=http://127.0.0.1:{exchange}"));
-    let window = format!("{}s", WINDOW.as_secs());
+    let window = format!("{}s", window.as_secs());
     let settings: [(&str, Value); 14] = [
         ("network", NAME.into()),
         ("listen", vec![listens(&node.port)].into()),

@@ -129,6 +129,10 @@ impl Node {
         self.process().exit_code(within)
     }
 
+    pub(crate) fn sleeps(&self) -> u64 {
+        self.process.as_ref().unwrap().sleeps()
+    }
+
     pub(crate) fn resident_kib(&mut self) -> u64 {
         self.process().resident_kib()
     }

@@ -61,6 +61,20 @@ impl Process {
         eventually("the process ends", within, || self.child.try_wait().unwrap()).code()
     }
 
+    /// How often its threads have gone to sleep so far, and so were woken.
+    pub(super) fn sleeps(&self) -> u64 {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
+        let sleeps = threads.filter_map(|thread| {
+            // It may have ended meanwhile.
+            let status = fs::read_to_string(thread.ok()?.path().join("status")).ok()?;
+            let line = status
+                .lines()
+                .find(|line| line.starts_with("voluntary_ctxt_switches:"))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        });
+        sleeps.sum()
+    }
+
     /// Memory in use, in KiB.
     pub(super) fn resident_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
