@@ -5,6 +5,8 @@
 //! cargo run --example follow -- [--feed ETH/USD] [--count N] [--after NUMBER] URL...
 //! ```
 
+#![allow(clippy::print_stderr, reason = "what a person at a terminal is told beside the prices")]
+
 use std::{error::Error, time::Duration};
 
 use awc::Client;
