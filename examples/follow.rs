@@ -5,7 +5,10 @@
 //! cargo run --example follow -- [--feed ETH/USD] [--count N] [--after NUMBER] URL...
 //! ```
 
-#![allow(clippy::print_stderr, reason = "what a person at a terminal is told beside the prices")]
+#![allow(
+    clippy::print_stderr,
+    reason = "what a person at a terminal is told beside the prices"
+)]
 
 use std::{error::Error, time::Duration};
 

@@ -41,7 +41,7 @@ pub(crate) async fn run(config: FollowConfig) -> Result<(), Box<dyn Error>> {
             let store = Store::new(StoreConfig {
                 application_name: "quorate prices --follow".to_owned(),
                 pool_size: 1,
-                ..StoreConfig::new(url)
+                ..StoreConfig::new(*url)
             });
             from_database(&store, config.feed, shown).await
         }

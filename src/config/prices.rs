@@ -96,7 +96,7 @@ pub(crate) struct PricesArgs {
 #[derive(Debug, Clone)]
 pub(crate) enum FollowFrom {
     /// `postgres://…`
-    Database(DatabaseUrl),
+    Database(Box<DatabaseUrl>),
     /// `http://…`
     Api(String),
 }
@@ -195,7 +195,7 @@ impl PricesArgs {
             from: match self.api {
                 _ if !problems.are_right(&["api"]) => return None,
                 Some(url) => FollowFrom::Api(url),
-                None => FollowFrom::Database(self.database.resolve(problems)?),
+                None => FollowFrom::Database(Box::new(self.database.resolve(problems)?)),
             },
             feed: self.feeds.into_iter().next(),
             output: self.output.resolve(),

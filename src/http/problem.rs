@@ -13,28 +13,32 @@ const RETRY_AFTER_S: u64 = 5;
 /// Longer values are cut: what somebody sent is not ours to repeat whole.
 const SHOWN_CHARS: usize = 80;
 
-/// Why there is no answer.
+/// Why there is no answer. Texts are boxed, so that a result with it stays small.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Problem {
     /// Which problem it is, for programs: `urn:quorate:problem:` and a name.
     #[serde(rename = "type")]
-    #[schema(example = "urn:quorate:problem:parameter")]
-    kind: String,
+    #[schema(value_type = String, example = "urn:quorate:problem:parameter")]
+    kind: Box<str>,
     /// The same in a few words.
     title: &'static str,
     /// The HTTP status.
     status: u16,
     /// What is wrong, for people.
-    detail: String,
+    #[schema(value_type = String)]
+    detail: Box<str>,
     /// The parameter that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
-    parameter: Option<String>,
+    #[schema(value_type = Option<String>)]
+    parameter: Option<Box<str>>,
     /// Its value.
     #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<String>,
+    #[schema(value_type = Option<String>)]
+    value: Option<Box<str>>,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
+    #[schema(value_type = Option<String>)]
+    remedy: Option<Box<str>>,
     #[serde(skip)]
     retry_after_s: Option<u64>,
 }
@@ -42,10 +46,10 @@ pub(crate) struct Problem {
 impl Problem {
     fn new(name: &str, title: &'static str, status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
-            kind: format!("urn:quorate:problem:{name}"),
+            kind: format!("urn:quorate:problem:{name}").into(),
             title,
             status: status.as_u16(),
-            detail: detail.into(),
+            detail: detail.into().into(),
             parameter: None,
             value: None,
             remedy: None,
@@ -58,9 +62,9 @@ impl Problem {
         let value: String = value.chars().take(SHOWN_CHARS).collect();
         let detail = format!("{name}: {value:?} {rule}");
         Self {
-            parameter: Some(name.to_owned()),
-            value: Some(value),
-            remedy: Some(remedy.into()),
+            parameter: Some(name.into()),
+            value: Some(value.into()),
+            remedy: Some(remedy.into().into()),
             ..Self::new("parameter", "wrong parameter", StatusCode::BAD_REQUEST, detail)
         }
     }
@@ -68,7 +72,7 @@ impl Problem {
     /// There is no such thing.
     pub(super) fn not_found(detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
-            remedy: Some(remedy.into()),
+            remedy: Some(remedy.into().into()),
             ..Self::new("not-found", "not found", StatusCode::NOT_FOUND, detail)
         }
     }
@@ -76,7 +80,7 @@ impl Problem {
     /// Somebody asks more than the others would like.
     pub(super) fn too_many(detail: impl Into<String>, retry_after_s: u64) -> Self {
         Self {
-            remedy: Some(format!("ask again in {retry_after_s} s, and less often")),
+            remedy: Some(format!("ask again in {retry_after_s} s, and less often").into()),
             retry_after_s: Some(retry_after_s),
             ..Self::new(
                 "too-many-requests",
@@ -90,7 +94,7 @@ impl Problem {
     /// The node cannot answer now.
     pub(super) fn unavailable(detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
-            remedy: Some(remedy.into()),
+            remedy: Some(remedy.into().into()),
             retry_after_s: Some(RETRY_AFTER_S),
             ..Self::new(
                 "unavailable",

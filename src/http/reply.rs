@@ -61,24 +61,19 @@ impl<'r> Reply<'r> {
 
     /// As JSON.
     pub(super) fn json(self, body: &impl Serialize) -> HttpResponse {
-        match self.begin() {
-            Ok(mut response) => response.json(body),
-            Err(unchanged) => unchanged,
-        }
+        self.with(|response| response.json(body))
     }
 
     /// As CSV.
     pub(super) fn csv(self, text: String) -> HttpResponse {
-        match self.begin() {
-            Ok(mut response) => response
-                .content_type("text/csv; charset=utf-8; header=present")
-                .body(text),
-            Err(unchanged) => unchanged,
-        }
+        self.with(|response| {
+            let kind = "text/csv; charset=utf-8; header=present";
+            response.content_type(kind).body(text)
+        })
     }
 
-    /// The error is an answer too: the client has it already.
-    fn begin(self) -> Result<HttpResponseBuilder, HttpResponse> {
+    /// With this body, unless the client has it already.
+    fn with(self, body: impl FnOnce(&mut HttpResponseBuilder) -> HttpResponse) -> HttpResponse {
         let known = self.request.headers().get_all(header::IF_NONE_MATCH);
         let is_known = known
             .filter_map(|value| value.to_str().ok())
@@ -105,9 +100,9 @@ impl<'r> Reply<'r> {
             ));
         }
         if is_known {
-            Err(response.finish())
+            response.finish()
         } else {
-            Ok(response)
+            body(&mut response)
         }
     }
 }
