@@ -25,6 +25,10 @@ pub(super) struct Liar {
     heard_of: UnixMillis,
     announced: BTreeSet<Digest>,
     signed: BTreeSet<Digest>,
+    /// What it has stated, for its accomplices.
+    stated: Vec<Vec<u8>>,
+    /// What its accomplices have stated: nobody else would pass it on in time.
+    told: Vec<Vec<u8>>,
 }
 
 fn name() -> Name {
@@ -46,6 +50,8 @@ impl Liar {
             required,
             announced,
             signed,
+            stated: vec![],
+            told: vec![],
             contradicts: false,
             heard_of: unix_now(),
         }
@@ -54,7 +60,8 @@ impl Liar {
     /// Signs all that it hears, announces every certificate as written by itself, and states a price that is off by 5 % when the
     /// others state theirs.
     pub(super) fn react(&mut self) {
-        for bytes in self.peer.heard_since() {
+        let told = std::mem::take(&mut self.told);
+        for bytes in self.peer.heard_since().into_iter().chain(told) {
             let Ok(Message::Report(report)) = Message::decode(&bytes, &name()) else {
                 continue;
             };
@@ -91,14 +98,21 @@ impl Liar {
         }
     }
 
-    fn state(&self, link: Link) {
+    /// Tells another liar what this one has stated since it was last asked to.
+    pub(super) fn tell(&mut self, accomplice: &mut Self) {
+        accomplice.told.append(&mut self.stated);
+    }
+
+    fn state(&mut self, link: Link) {
         let prices: &[&str] = if self.contradicts {
             &[FALSE_PRICE, "3149"]
         } else {
             &[FALSE_PRICE]
         };
         for price in prices {
-            self.say(&Message::Report(self.statement(link, price).to_report()));
+            let statement = Message::Report(self.statement(link, price).to_report());
+            self.say(&statement);
+            self.stated.push(statement.encode(&name()));
         }
     }
 

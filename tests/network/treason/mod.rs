@@ -39,6 +39,11 @@ fn lie_until(liars: &mut [Liar], contradicting: Duration, mut done: impl FnMut()
             liar.contradicts = began.elapsed() >= contradicting;
             liar.react();
         }
+        // Each tells the one before it, so that a lie is signed by another.
+        for at in 1..liars.len() {
+            let (before, from) = liars.split_at_mut(at);
+            from[0].tell(&mut before[at - 1]);
+        }
         let_pass(Duration::from_millis(10));
     }
 }
