@@ -346,7 +346,7 @@ impl Declared {
             Self::Devnet(config) => Some(Command::Devnet(Box::new(config.resolve(problems)))),
             Self::Prices(args) if args.follow => args.follow(problems).map(Command::Follow),
             Self::Prices(args) => args.resolve(now, problems).map(Command::Prices),
-            Self::Rounds(args) => Some(Command::Rounds(args.resolve())),
+            Self::Rounds(args) => Some(Command::Rounds(args.resolve(problems))),
             Self::Evidence(args) => args.resolve(problems).map(Command::Evidence),
             Self::Verify(args) => args.resolve(now, problems).map(Box::new).map(Command::Verify),
             Self::Archive(args) => args.resolve(now, problems).map(Box::new).map(Command::Archive),

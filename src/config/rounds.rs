@@ -5,7 +5,8 @@ use quorate_protocol::{Feed, KEPT_ROUNDS};
 
 use super::{
     prices::OutputArgs,
-    values::{api_address, number, parsed},
+    problems::Problems,
+    values::{api_address, number, parsed, wrong},
 };
 use crate::show::Output;
 
@@ -18,8 +19,8 @@ pub(crate) struct RoundsArgs {
     api: String,
 
     /// The feed; needed only where the node prices several
-    #[arg(long, value_name = "BASE/QUOTE", value_parser = parsed::<Feed>("a feed"))]
-    feed: Option<Feed>,
+    #[arg(long = "feed", value_name = "BASE/QUOTE", value_parser = parsed::<Feed>("a feed"))]
+    feeds: Vec<Feed>,
 
     /// At most this many, the newest
     #[arg(long, value_name = "N", default_value = "20", value_parser = number(1..=KEPT_ROUNDS + 1))]
@@ -43,11 +44,17 @@ pub(crate) struct RoundsConfig {
 }
 
 impl RoundsArgs {
-    /// Nothing hangs on anything else.
-    pub(crate) fn resolve(self) -> RoundsConfig {
+    /// Rounds are those of one feed.
+    pub(crate) fn resolve(self, problems: &mut Problems) -> RoundsConfig {
+        if self.feeds.len() > 1 {
+            problems.reject(
+                "feed",
+                wrong("is given more than once", "ask about one at a time"),
+            );
+        }
         RoundsConfig {
             api: self.api,
-            feed: self.feed,
+            feed: self.feeds.into_iter().next(),
             limit: self.limit,
             output: self.output.resolve(),
         }
