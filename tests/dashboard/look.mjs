@@ -37,7 +37,7 @@ async function step(name, run) {
 }
 
 const sequence = async (page) => Number(await page.locator("#price").getAttribute("data-sequence"));
-const until = (page, what, argument) => page.waitForFunction(what, argument, { timeout: 20000 });
+const until = (page, what, argument) => page.waitForFunction(what, argument, { timeout: 30000 });
 
 await step("without JavaScript the page has the price, the records, the members, the sources and the node", async () => {
   const page = await open({ javaScriptEnabled: false });
