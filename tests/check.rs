@@ -99,7 +99,8 @@ impl Scene {
             let mut node = quorate();
             node.arg("node")
                 .args(scene.options(index))
-                .args(["--log-level", "off"]);
+                .args(["--log-level", "off", "--stop-with-stdin=true"])
+                .stdin(Stdio::piped());
             scene._processes.push(Running(node.spawn().unwrap()));
         }
         for port in &scene.ports[..NODES - 1] {
@@ -222,9 +223,12 @@ fn private(path: &Path, text: &str) {
 }
 
 fn start_exchange() -> (String, Running) {
-    let mut command = quorate();
+    // It ends with this process, which the scene outlives: nobody drops what is static.
+    let ends_with_stdin = r#""$0" exchange --listen 127.0.0.1:0 & read -r _; kill $!"#;
+    let mut command = Command::new("sh");
     command
-        .args(["exchange", "--listen", "127.0.0.1:0"])
+        .args(["-c", ends_with_stdin, env!("CARGO_BIN_EXE_quorate")])
+        .stdin(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
