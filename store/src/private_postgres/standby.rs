@@ -45,8 +45,9 @@ impl PrivatePostgres {
         let file = self.folder.path().join("data/postmaster.pid");
         let text = fs::read_to_string(file).map_err(failed)?;
         let id = text.lines().next().unwrap_or_default();
-        // SIGQUIT reaches the server's children too, which SIGKILL would leave behind.
-        run(Command::new("kill").args(["-QUIT", id])).map_err(failed)?;
+        // SIGQUIT reaches the server's children too, which SIGKILL would leave behind. The shell's own kill: not every machine
+        // has the program.
+        run(Command::new("sh").args(["-c", "kill -QUIT \"$0\"", id])).map_err(failed)?;
         self.stop()
     }
 }

@@ -88,8 +88,8 @@ fn a_server_that_ends_by_itself_is_noticed_and_can_be_started_again() {
     let pid = pid.lines().next().unwrap().to_owned();
     // SIGQUIT: an immediate shutdown, as after a crash.
     assert!(
-        Command::new("kill")
-            .args(["-QUIT", &pid])
+        Command::new("sh")
+            .args(["-c", "kill -QUIT \"$0\"", &pid])
             .status()
             .unwrap()
             .success()
