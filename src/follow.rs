@@ -7,11 +7,11 @@ use awc::{Client, ClientResponse, error::PayloadError};
 use futures::{Stream, StreamExt};
 use quorate_protocol::{Feed, Record};
 use quorate_store::{Order, RecordQuery, Store, StoreConfig};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     config::prices::{FollowConfig, FollowFrom},
-    output,
+    output, record_json,
     show::{self, Output, Row},
 };
 
@@ -148,7 +148,8 @@ async fn from_stream(url: &str, feed: Option<Feed>, mut shown: Shown) -> Result<
                 loop {
                     match events.next().await {
                         Ok(Some(Event { name, id, data })) if name == "record" => {
-                            let record = told(&data)?;
+                            let record = record_json::read(data.as_bytes())
+                                .map_err(|reason| format!("{id} cannot be read: {reason}"))?;
                             record
                                 .verify()
                                 .map_err(|fault| format!("{id} is not genuine: {fault}"))?;
@@ -188,32 +189,6 @@ where
         (Some(detail), Some(remedy)) => format!("{detail}: {remedy}"),
         _ => format!("HTTP status {status}"),
     }
-}
-
-/// The record of an event's data. What is not signed, when it was written, is taken as it is told.
-pub(crate) fn told(data: &str) -> Result<Record, Box<dyn Error>> {
-    let body: Value = serde_json::from_str(data)?;
-    let written_at = body["written_at"].as_str().unwrap_or_default();
-    let written_at = chrono::DateTime::parse_from_rfc3339(written_at)?.timestamp_millis();
-    let list = |name: &str| body[name].as_array().cloned().unwrap_or_default();
-    let triples = |quote: Value| json!([quote["source"], quote["price"], quote["at"]]);
-    let pairs = |by: Value| json!([by["signer"], by["signature"]]);
-    let record = json!({
-        "feed": body["feed"],
-        "sequence": body["sequence"],
-        "previous": body["previous"],
-        "digest": body["digest"],
-        "price": body["price"],
-        "observed_at": body["observed_at_ms"],
-        "observer": body["observer"],
-        "evidence": list("evidence").into_iter().map(triples).collect::<Vec<_>>(),
-        "network": body["network"],
-        "written_at": written_at,
-        "written_by": body["written_by"],
-        "signatures": list("signatures").into_iter().map(pairs).collect::<Vec<_>>(),
-        "validators": body["validators"],
-    });
-    Ok(serde_json::from_value(record)?)
 }
 
 /// One event.

@@ -1,4 +1,5 @@
-//! A record as JSON: what `prices --output json` and `archive` write, and what `verify` reads. All that verifies it is in it.
+//! A record as JSON: what `prices --output json` and `archive` write, and what `verify` and `prices --follow` read, the latter as a node's
+//! API tells it. All that verifies it is in it.
 //! Prices are strings: a JSON number would be read as a float.
 
 use std::{borrow::Cow, collections::BTreeSet};

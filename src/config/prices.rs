@@ -2,7 +2,6 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use awc::http::Uri;
 use clap::Args;
 use quorate_actors::gossip_bridge::DnsPeers;
 use quorate_protocol::{Feed, UnixMillis};
@@ -12,7 +11,7 @@ use super::{
     database::DatabaseArgs,
     gossip::host_and_port,
     problems::Problems,
-    values::{Moment, Wrong, choice, duration, moment, number, parsed, wrong},
+    values::{Moment, api_address, choice, duration, moment, number, parsed, wrong},
 };
 use crate::show::Output;
 
@@ -83,7 +82,7 @@ pub(crate) struct PricesArgs {
     pub(crate) follow: bool,
 
     /// Follow this node's stream instead of the database: no password is needed, and each record is verified
-    #[arg(long, value_name = "URL", value_parser = api)]
+    #[arg(long, value_name = "URL", value_parser = api_address)]
     api: Option<String>,
 
     #[command(flatten)]
@@ -110,20 +109,6 @@ pub(crate) struct FollowConfig {
     pub(crate) feed: Option<Feed>,
     /// The form.
     pub(crate) output: Output,
-}
-
-/// A node's API.
-fn api(text: &str) -> Result<String, Wrong> {
-    let url = text.parse::<Uri>().ok();
-    let is_api =
-        url.is_some_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some());
-    let like = || {
-        wrong(
-            "is not the address of an API",
-            "write one like http://127.0.0.1:8080",
-        )
-    };
-    is_api.then(|| text.to_owned()).ok_or_else(like)
 }
 
 /// Which records to show, and how.

@@ -129,7 +129,7 @@ impl Facts<'_> {
         [
             ("Prices observed", tally.observations),
             ("Co-signed", tally.cosigned),
-            ("Refused", tally.refused),
+            ("Not vouched for", tally.refused),
             ("Records seen", tally.records),
             ("Written here", writes("written")),
             (

@@ -65,7 +65,7 @@ pub(crate) struct RoundBody {
     /// The first that had enough signatures.
     pub(crate) quorum: Option<QuorumBody>,
     /// What was written; none while it is under way.
-    pub(crate) record: Option<RecordBody>,
+    pub(crate) record: Option<RoundRecordBody>,
     /// Write windows that passed without it.
     pub(crate) missed_windows: u64,
     /// Why they did, in one sentence.
@@ -128,8 +128,7 @@ pub(crate) struct QuorumBody {
 
 /// The record, as this node heard of it.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[schema(as = RoundRecordBody)]
-pub(crate) struct RecordBody {
+pub(crate) struct RoundRecordBody {
     pub(crate) digest: String,
     pub(crate) writer: NodeBody,
     pub(crate) price: String,
@@ -221,7 +220,7 @@ pub(crate) fn shown(round: &RoundTrace, names: &Names) -> RoundBody {
             signatures: quorum.signatures,
             required: quorum.required,
         }),
-        record: round.record.as_ref().map(|record| RecordBody {
+        record: round.record.as_ref().map(|record| RoundRecordBody {
             digest: record.digest.to_string(),
             writer: node(record.writer),
             price: record.price.to_string(),

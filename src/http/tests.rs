@@ -156,7 +156,7 @@ async fn the_newest_record_comes_with_its_proof_and_a_verdict() {
     let latest = served.answer("/api/v1/records/latest").await;
     let shown = &latest["record"];
     assert_eq!(shown["price"], "3000.5");
-    let told = crate::follow::told(&shown.to_string()).unwrap();
+    let told = crate::record_json::read(shown.to_string().as_bytes()).unwrap();
     assert_eq!(told, record, "all of it, so that it can be verified");
     assert_eq!(told.verify().map(|signers| signers.len()), Ok(3));
     assert_eq!(shown["digest"], record.digest.to_string());
