@@ -33,49 +33,20 @@ REVOKE ALL ON
     public.quorate_signer_keys,
     public.__diesel_schema_migrations
 FROM quorate_node;
-REVOKE ALL ON FUNCTION
-    public.quorate_address(bytea),
-    public.quorate_digest(text, text, bigint, bytea, numeric, timestamptz, bytea, text),
-    public.quorate_inverse(numeric, numeric),
-    public.quorate_is_median_of(numeric, text),
-    public.quorate_is_member(bytea, timestamptz),
-    public.quorate_is_signed(bytea, bytea, bytea),
-    public.quorate_keccak256(bytea),
-    public.quorate_multiples(bytea),
-    public.quorate_number(bytea),
-    public.quorate_read_signature(bytea),
-    public.quorate_recover(bytea, bytea),
-    public.quorate_recover_key(bytea, bytea),
-    public.quorate_refuse(text, text, text),
-    public.quorate_require_read_committed(text),
-    public.quorate_sum(bytea, numeric[], numeric[], bytea, numeric[], numeric[]),
-    public.quorate_word(numeric)
-FROM quorate_node;
 -- As functions are when they are made.
-GRANT EXECUTE ON FUNCTION
-    public.quorate_check_lost_record(),
-    public.quorate_follow_last_record(),
-    public.quorate_judge_certificate(),
-    public.quorate_keep_key(bytea),
-    public.quorate_remember_record(),
-    public.quorate_verify_equivocation(),
-    public.quorate_address(bytea),
-    public.quorate_digest(text, text, bigint, bytea, numeric, timestamptz, bytea, text),
-    public.quorate_inverse(numeric, numeric),
-    public.quorate_is_median_of(numeric, text),
-    public.quorate_is_member(bytea, timestamptz),
-    public.quorate_is_signed(bytea, bytea, bytea),
-    public.quorate_keccak256(bytea),
-    public.quorate_multiples(bytea),
-    public.quorate_number(bytea),
-    public.quorate_read_signature(bytea),
-    public.quorate_recover(bytea, bytea),
-    public.quorate_recover_key(bytea, bytea),
-    public.quorate_refuse(text, text, text),
-    public.quorate_require_read_committed(text),
-    public.quorate_sum(bytea, numeric[], numeric[], bytea, numeric[], numeric[]),
-    public.quorate_word(numeric)
-TO PUBLIC;
+DO $$
+DECLARE
+    own regprocedure;
+BEGIN
+    FOR own IN
+        SELECT oid::regprocedure FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND proname LIKE 'quorate\_%'
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM quorate_node', own);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', own);
+    END LOOP;
+END
+$$;
 REVOKE USAGE ON SCHEMA public FROM quorate_node;
 
 DO $$

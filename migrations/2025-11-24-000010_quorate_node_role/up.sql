@@ -6,6 +6,8 @@ CREATE FUNCTION public.quorate_grant_node_role() RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    own regprocedure;
 BEGIN
     -- It may be there already, or another database's migration may win the race. `quorate migrate --node-password-file`
     -- lets it log in.
@@ -49,32 +51,12 @@ BEGIN
     ) ON public.eth_price_equivocations TO quorate_node;
 
     -- Everybody may call a new function, also one that a restore has made.
-    REVOKE ALL ON FUNCTION
-        public.quorate_check_lost_record(),
-        public.quorate_follow_last_record(),
-        public.quorate_grant_node_role(),
-        public.quorate_judge_certificate(),
-        public.quorate_keep_key(bytea),
-        public.quorate_limit_node_role(),
-        public.quorate_remember_record(),
-        public.quorate_verify_equivocation(),
-        public.quorate_address(bytea),
-        public.quorate_digest(text, text, bigint, bytea, numeric, timestamptz, bytea, text),
-        public.quorate_inverse(numeric, numeric),
-        public.quorate_is_median_of(numeric, text),
-        public.quorate_is_member(bytea, timestamptz),
-        public.quorate_is_signed(bytea, bytea, bytea),
-        public.quorate_keccak256(bytea),
-        public.quorate_multiples(bytea),
-        public.quorate_number(bytea),
-        public.quorate_read_signature(bytea),
-        public.quorate_recover(bytea, bytea),
-        public.quorate_recover_key(bytea, bytea),
-        public.quorate_refuse(text, text, text),
-        public.quorate_require_read_committed(text),
-        public.quorate_sum(bytea, numeric[], numeric[], bytea, numeric[], numeric[]),
-        public.quorate_word(numeric)
-    FROM PUBLIC;
+    FOR own IN
+        SELECT oid::regprocedure FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND proname LIKE 'quorate\_%'
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', own);
+    END LOOP;
     -- Computation, so that nodes and readers can check for themselves; nothing of it can change anything.
     GRANT EXECUTE ON FUNCTION
         public.quorate_address(bytea),
