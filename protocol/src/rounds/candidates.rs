@@ -148,6 +148,13 @@ impl Candidates {
             })
     }
 
+    /// Whether this observer has stated a price for this place.
+    pub(super) fn has_stated(&self, link: Link, observer: &Address) -> bool {
+        self.stated
+            .get(observer)
+            .is_some_and(|stated| stated.link == link)
+    }
+
     /// When so many observers had stated a price for this place; or, if there are fewer, when the last of them had.
     pub(super) fn stated_by(&self, link: Link, count: usize) -> Option<Instant> {
         let stated = self.stated.values().filter(|stated| stated.link == link);

@@ -111,7 +111,7 @@ impl Cosigning {
             return (refused, None);
         }
         let settled = *self.began.get_or_insert(now) + view.settings.timing.settle;
-        if now < settled {
+        if now < settled && !all_have_stated(view) {
             out.wake_at(settled);
             return (refused, None);
         }
@@ -350,6 +350,12 @@ fn ranked<'a>(view: &View<'a>) -> Vec<(Digest, &'a Candidate)> {
         (rank, *digest)
     });
     ranked
+}
+
+/// Whether there is nobody left whose observation could still come: all live nodes have stated one, this node too.
+fn all_have_stated(view: &View<'_>) -> bool {
+    let mut nodes = view.peers.others().chain([&view.settings.me]);
+    nodes.all(|node| view.candidates.has_stated(view.next, node))
 }
 
 /// Whether this node may put its name to what is reported, and to the company it would be in.

@@ -21,7 +21,8 @@ pub struct Timing {
     /// How long a price may wait for enough nodes to hear it, before it is stated all the same. Nodes that start together
     /// find each other within this.
     pub hold: Duration,
-    /// How long to collect observations before one is chosen: long enough to hear most nodes, so that all choose alike.
+    /// How long to collect observations before one is chosen: long enough to hear most nodes, so that all choose alike. When
+    /// all live nodes have stated, there is nothing to wait for.
     pub settle: Duration,
     /// How long each further group of co-signers waits for those ranked before it.
     pub turn: Duration,

@@ -616,6 +616,27 @@ fn a_validator_signs_when_its_name_is_all_that_is_missing_and_knows_the_others()
 }
 
 #[test]
+fn when_all_live_nodes_have_stated_nobody_waits_for_more() {
+    let signs_at = |stated: &[u8]| {
+        let mut machine = with_two_peers(ready(rule(3)), 2);
+        machine.on_own_price(agreed(90), at(90));
+        let mut heard = stated
+            .iter()
+            .map(|observer| machine.on_report(report(&[*observer], 100), at(100)));
+        if heard.any(|effects| asks_to_cosign(&effects)) {
+            return Some(100);
+        }
+        drop(heard);
+        (101..1000).find(|ms| asks_to_cosign(&machine.on_tick(at(*ms))))
+    };
+    // Its own, ranked first here, has its chance before it signs another's.
+    let give_up = 100 + u64::try_from(timing().give_up.as_millis()).unwrap();
+    let settle = u64::try_from(timing().settle.as_millis()).unwrap();
+    assert_eq!(signs_at(&[1, 2]), Some(give_up + settle), "one may still come");
+    assert_eq!(signs_at(&[1, 2, 3]), Some(give_up));
+}
+
+#[test]
 fn what_is_refused_is_told_to_the_network_unless_it_is_for_lack_of_knowledge() {
     let mut machine = with_two_peers(ready(rule(3)), 2);
     let reasons = |effects: Vec<Effect>| -> Vec<&'static str> {

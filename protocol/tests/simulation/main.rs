@@ -170,9 +170,9 @@ fn median_age(simulation: &Simulation) -> Duration {
 #[test]
 fn a_price_is_no_older_than_the_network_needs_and_no_window_is_late_for_it() {
     for (nodes, message_delay_ms, fetch_ms, limit_ms) in [
-        (3, (1, 2), (2, 6), 260),
-        (5, (1, 2), (2, 6), 260),
-        (10, (1, 2), (2, 6), 260),
+        (3, (1, 2), (2, 6), 210),
+        (5, (1, 2), (2, 6), 210),
+        (10, (1, 2), (2, 6), 210),
         (5, (1, 2), (80, 300), 450),
         (10, (10, 30), (80, 300), 450),
         (10, (60, 100), (80, 300), 700),
