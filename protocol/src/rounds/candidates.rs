@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::effect::{Note, Outbox};
+use super::{
+    Settings,
+    effect::{Note, Outbox},
+};
 use crate::{
     address::Address,
     digest::Digest,
@@ -94,6 +97,12 @@ impl Certified {
     pub(super) fn observed_at(&self) -> UnixMillis {
         self.certificate.report().observation().observed_at()
     }
+
+    /// Whether it has waited for so long that those who stated a price then may state another, which should take its place. A record that
+    /// the database has lost stays what it was.
+    pub(super) fn is_old(&self, settings: &Settings, now: Instant) -> bool {
+        self.backing != Backing::Record && now.since(self.at) >= settings.one_window()
+    }
 }
 
 /// The observations of the running round, and those that are stated for other places in the history than this node knows: at
@@ -127,6 +136,19 @@ impl Candidates {
         let all = self.by_digest.iter();
         let open = all.filter(move |(_, c)| c.certified.is_none() && c.link() == next);
         open.map(|(digest, candidate)| (*digest, candidate))
+    }
+
+    /// Those of the open ones that are worth signatures: all, or, while a certificate waits, those that were observed clearly later.
+    pub(super) fn contenders(
+        &self,
+        next: Link,
+        settings: &Settings,
+    ) -> impl Iterator<Item = (Digest, &Candidate)> {
+        let later = u64::try_from(settings.one_window().as_millis()).unwrap_or(u64::MAX);
+        let best = self.best(next);
+        let not_before = best.map_or(0, |best| best.observed_at().get().saturating_add(later));
+        self.open(next)
+            .filter(move |(_, candidate)| candidate.observed_at().get() >= not_before)
     }
 
     /// Those that are stated for another place than the next record's.

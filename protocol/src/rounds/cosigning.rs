@@ -1,6 +1,9 @@
 //! Which observation this node vouches for, when it is its turn to, and when it gives up on one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     Now, Settings,
@@ -9,6 +12,7 @@ use super::{
     effect::{Effect, Missing, Note, Outbox, SignRequest},
     own_price::OwnPrice,
     peers::Peers,
+    settings::Timing,
     turns,
 };
 use crate::{
@@ -20,6 +24,9 @@ use crate::{
     report::VerifiedReport,
     time::Instant,
 };
+
+/// How often the wait for an observation's signatures is doubled: from 0.4 s to 6.4 s.
+const MOST_DOUBLINGS: usize = 4;
 
 /// What is known when it is decided.
 #[derive(Debug, Clone, Copy)]
@@ -67,8 +74,9 @@ pub(super) struct Cosigning {
 #[derive(Debug, Default)]
 struct Attempt {
     decision: Decision,
-    /// When it became the one to sign, if it did.
+    /// When it became the one to sign, if it did, and how long it has from then on.
     chosen_at: Option<Instant>,
+    patience: Duration,
     /// The last reason for which it was refused.
     refused_for: Option<&'static str>,
     /// Others that said they refuse it, and why.
@@ -144,6 +152,10 @@ impl Cosigning {
                 out.wake_at(settled);
                 continue;
             }
+            // What was good in its time and has grown old since, while a certificate waits for the database, is nobody's fault.
+            if now.instant.since(candidate.first_seen()) > settings.policy.max_age / 2 {
+                continue;
+            }
             let observation = candidate.report().observation();
             let own = view.own_price.believed(settings, now.instant);
             let vouched = settings.policy.vouch(observation, own, now.instant, now.unix);
@@ -177,8 +189,9 @@ impl Cosigning {
     ) -> Pursuit {
         let (timing, me, now) = (&view.settings.timing, view.settings.me, view.now.instant);
         let is_undecided = self.is_undecided(digest, candidate, me);
+        let patience = self.patience(timing);
         let attempt = self.attempts.entry(digest).or_default();
-        let is_given_up = |at: Instant| now >= at + timing.give_up;
+        let is_given_up = |at: Instant| now >= at + attempt.patience;
         let is_refused = matches!(attempt.decision, Decision::Refused { .. }) && !has_signed(candidate, me);
         if is_refused || attempt.chosen_at.is_some_and(is_given_up) {
             return Pursuit::Over;
@@ -186,8 +199,11 @@ impl Cosigning {
         if is_undecided && let Err(refusal) = vouch(candidate.report(), view) {
             return Pursuit::Refused(refusal);
         }
-        let chosen_at = *attempt.chosen_at.get_or_insert(now);
-        out.wake_at(chosen_at + timing.give_up);
+        let chosen_at = *attempt.chosen_at.get_or_insert_with(|| {
+            attempt.patience = patience;
+            now
+        });
+        out.wake_at(chosen_at + attempt.patience);
         if !is_undecided {
             return Pursuit::Waiting;
         }
@@ -198,6 +214,16 @@ impl Cosigning {
         }
         attempt.decision = Decision::Asked;
         Pursuit::Sign
+    }
+
+    /// How long the next observation's signatures are waited for: twice as long after each that came to nothing, so that nodes too slow
+    /// for the usual wait sign a few and not all.
+    fn patience(&self, timing: &Timing) -> Duration {
+        let tried = self
+            .attempts
+            .values()
+            .filter(|attempt| attempt.chosen_at.is_some());
+        timing.give_up * (1 << tried.count().min(MOST_DOUBLINGS))
     }
 
     fn is_undecided(&self, digest: Digest, candidate: &Candidate, me: Address) -> bool {
@@ -336,15 +362,7 @@ impl Cosigning {
 /// The observations that may still become the next record, best-ranked first. While a certificate waits for the database, only
 /// clearly newer ones are worth signatures.
 fn ranked<'a>(view: &View<'a>) -> Vec<(Digest, &'a Candidate)> {
-    let half_a_fetch = u64::try_from(view.settings.fetch_interval.as_millis() / 2).unwrap_or(u64::MAX);
-    let not_before = view.candidates.best(view.next).map_or(0, |certified| {
-        certified.observed_at().get().saturating_add(half_a_fetch)
-    });
-    let mut ranked: Vec<_> = view
-        .candidates
-        .open(view.next)
-        .filter(|(_, candidate)| candidate.observed_at().get() >= not_before)
-        .collect();
+    let mut ranked: Vec<_> = view.candidates.contenders(view.next, view.settings).collect();
     ranked.sort_by_cached_key(|(digest, candidate)| {
         let rank = turns::rank_of_observation(view.next.previous(), candidate.observer());
         (rank, *digest)

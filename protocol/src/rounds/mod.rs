@@ -157,6 +157,11 @@ impl Rounds {
         let Some(next) = self.history.next().filter(|_| !self.is_healing()) else {
             return;
         };
+        // Until the database is back, another price would come to nothing; and who states none now may state one then.
+        let is_waiting = self.best().is_some() && !self.history.is_closed(now.instant);
+        if is_waiting && !self.is_renewal(now) {
+            return;
+        }
         let occasion = Occasion {
             next,
             counts_from: self.counts_from(),
@@ -238,10 +243,25 @@ impl Rounds {
         let need = match self.history.opens() {
             Some(opens) if now.instant < opens => Need::Window(opens),
             _ if self.lacks_only_prices(now) => Need::Now,
+            _ if self.is_renewal(now) => Need::Renewal,
             _ => Need::None,
         };
         self.own_price
             .ask(need, &self.settings, now.instant, &mut self.out);
+    }
+
+    /// Whether a fresh certificate is to take the place of one that has waited for the database: this node has found that back, or another
+    /// has and states a price.
+    fn is_renewal(&self, now: Now) -> bool {
+        let Some(next) = self.history.next() else {
+            return false;
+        };
+        self.candidates
+            .best(next)
+            .is_some_and(|best| best.is_old(&self.settings, now.instant))
+            && !self.history.is_closed(now.instant)
+            && (self.writer.is_renewal(now.instant)
+                || self.candidates.contenders(next, &self.settings).next().is_some())
     }
 
     /// Whether a new price is the way to the next record: the window is not closed, no certificate is at hand, and enough

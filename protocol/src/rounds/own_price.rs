@@ -16,6 +16,9 @@ use crate::{
     time::{Instant, UnixMillis},
 };
 
+/// A price of one's own that is as young as this is fresh enough to take the place of one that has waited.
+const FRESH_FOR: Duration = Duration::from_secs(2);
+
 /// The last price, and what became of it.
 #[derive(Debug, Default)]
 pub(super) struct OwnPrice {
@@ -39,6 +42,8 @@ pub(super) struct OwnPrice {
     away: Option<Away>,
     /// Whether the latest was not believed for that when last looked at.
     is_doubted: bool,
+    /// Prices since the last record.
+    in_vain: u32,
 }
 
 /// Prices that lie far from the last record, and near each other.
@@ -69,6 +74,8 @@ pub(super) enum Need {
     Window(Instant),
     /// The window is open, and only a new price can bring the next record.
     Now,
+    /// The window is open, and a certificate that has waited is to be replaced by a fresh one.
+    Renewal,
     /// Nothing.
     None,
 }
@@ -107,12 +114,14 @@ impl OwnPrice {
         });
         self.latest = Some(price);
         self.is_unstated = true;
+        self.in_vain = self.in_vain.saturating_add(1);
         (self.asked_for, self.anew_until) = (None, None);
     }
 
     /// The history went on: what was stated for another place may be stated for the next.
     pub(super) fn on_new_round(&mut self) {
         self.is_unstated = self.latest.is_some();
+        self.in_vain = 0;
     }
 
     /// The last price, if it is one to state and to hold others' against; or why not.
@@ -219,11 +228,15 @@ impl OwnPrice {
             (Need::None, _) => return,
             (Need::Window(opens), _) if last.is_some_and(|last| last >= timing.counts_from(opens)) => return,
             (Need::Window(opens), _) => opens.before(self.lead.current(timing)),
-            (Need::Now, None) => last.unwrap_or(now) + timing.refetch,
+            (Need::Now, None) => last.unwrap_or(now) + self.refetch(settings),
             (Need::Now, Some(asked_for)) if now < asked_for + timing.refetch => {
                 return out.wake_at(asked_for + timing.refetch);
             }
-            (Need::Now, Some(_)) => now,
+            (Need::Renewal, _) if last.is_some_and(|last| now.since(last) < FRESH_FOR) => return,
+            (Need::Renewal, Some(asked_for)) if asked_for <= now && now < asked_for + timing.refetch => {
+                return;
+            }
+            (Need::Now | Need::Renewal, _) => now,
         };
         if self.asked_for != Some(wanted) {
             self.asked_for = Some(wanted);
@@ -231,6 +244,13 @@ impl OwnPrice {
             let feed = settings.feed.clone();
             out.push(Effect::Fetch(FetchRequest::By { feed, at: wanted }));
         }
+    }
+
+    /// How long after a price that came to nothing the next is asked for, in an open window: twice as long after each, up to the usual
+    /// interval, so that a network that cannot agree does less and not more.
+    fn refetch(&self, settings: &Settings) -> Duration {
+        let doubled = settings.timing.refetch * (1 << self.in_vain.saturating_sub(1).min(8));
+        doubled.min(settings.fetch_interval.max(settings.timing.refetch))
     }
 
     /// Asks for a price for nodes that did not listen when the last one was stated, unless one is at hand.

@@ -56,7 +56,8 @@ impl Rounds {
 
     fn on_database_failure(&mut self, reason: String, now: Now) {
         self.history.on_database_failure();
-        self.writer.on_failure(reason, now.instant, &mut self.out);
+        let nodes = self.peers.live();
+        self.writer.on_failure(reason, nodes, now.instant, &mut self.out);
     }
 
     fn on_own_write(&mut self, digest: Digest, written_at: UnixMillis, now: Now) {

@@ -22,6 +22,8 @@ pub(super) struct Writer {
     /// When the last record was asked for, if there is no answer yet.
     asked_at: Option<Instant>,
     database: Database,
+    /// The database is back: until then a fresh certificate may take the place of one that has waited.
+    renewal_until: Option<Instant>,
 }
 
 /// What a write depends on besides the database.
@@ -64,12 +66,19 @@ impl Writer {
                 return out.wake_at(timeout);
             }
             self.in_flight = None;
-            self.on_failure(format!("no answer to the write of {}", digest.short()), now, out);
+            let reason = format!("no answer to the write of {}", digest.short());
+            self.on_failure(reason, peers.live(), now, out);
         }
         let Some(opens) = history.opens() else {
             return self.ask_again(settings, now, out);
         };
         let Some(best) = best else { return };
+        if self.is_renewal(now) && best.is_old(settings, now) {
+            return self
+                .renewal_until
+                .into_iter()
+                .for_each(|until| out.wake_at(until));
+        }
         let certificate = best.certificate();
         let digest = certificate.digest();
         let turn = match self.database.retry_at {
@@ -89,6 +98,9 @@ impl Writer {
         };
         if now < turn {
             return out.wake_at(turn);
+        }
+        if self.database.retry_at.is_some() && best.is_old(settings, now) {
+            return self.ask_last_record(settings, now, out);
         }
         self.in_flight = Some((digest, now));
         out.push(Effect::Store(StoreRequest::Write(certificate.clone())));
@@ -154,10 +166,15 @@ impl Writer {
         }
     }
 
-    /// The database did not answer.
-    pub(super) fn on_failure(&mut self, reason: String, now: Instant, out: &mut Outbox) {
+    /// Whether the database is back, and there is time for a fresh certificate before one that has waited is written.
+    pub(super) fn is_renewal(&self, now: Instant) -> bool {
+        self.renewal_until.is_some_and(|until| now < until)
+    }
+
+    /// The database did not answer one of so many nodes.
+    pub(super) fn on_failure(&mut self, reason: String, nodes: usize, now: Instant, out: &mut Outbox) {
         let (was_there, since) = (self.was_there, self.database.lost_at.unwrap_or(now));
-        let retry_in = self.database.fail(&reason, now);
+        let retry_in = self.database.fail(&reason, nodes, now);
         if self.database.is_worth_a_word(&reason, now) {
             out.note(Note::DatabaseLost {
                 reason,
@@ -174,6 +191,7 @@ impl Writer {
         let was_there = std::mem::replace(&mut self.was_there, true);
         if let Some(lost_at) = was.lost_at {
             let outage = now.since(lost_at);
+            self.renewal_until = Some(now + RENEWAL);
             out.note(Note::DatabaseBack { outage, was_there });
         }
     }
@@ -181,8 +199,13 @@ impl Writer {
 
 /// First wait after a failure: a restart of the server's process takes about as long.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
-/// Longest wait: how late the first write after an outage can be.
-const MAX_RETRY: Duration = Duration::from_secs(4);
+/// Longest wait of a few nodes: the first that finds the database back states a price, and all others hear it.
+const MAX_RETRY: Duration = Duration::from_millis(500);
+/// Longest wait of many, for each: together they try no more than fifty times a second, since a server that starts has other work.
+const MAX_RETRY_EACH: Duration = Duration::from_millis(20);
+/// How long a certificate that has waited makes way for a fresh one, once the database is back: twice what prices and signatures take
+/// where exchanges are slow. Then it is written all the same.
+const RENEWAL: Duration = Duration::from_secs(2);
 /// Reasons of one outage that are told at once when they change.
 const FIRST_REASONS: u32 = 5;
 /// Between two words about one outage after that, while its reasons change.
@@ -207,10 +230,10 @@ struct Database {
 
 impl Database {
     /// Notes a failure; how long to wait before the next attempt.
-    fn fail(&mut self, reason: &str, now: Instant) -> Duration {
-        let wait = FIRST_RETRY
-            .saturating_mul(1 << self.failures.min(8))
-            .min(MAX_RETRY);
+    fn fail(&mut self, reason: &str, nodes: usize, now: Instant) -> Duration {
+        let nodes = u32::try_from(nodes).unwrap_or(u32::MAX);
+        let longest = MAX_RETRY.max(MAX_RETRY_EACH.saturating_mul(nodes));
+        let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(8)).min(longest);
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now + wait);
         self.lost_at.get_or_insert(now);

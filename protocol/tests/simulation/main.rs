@@ -263,33 +263,180 @@ fn two_nodes_write_nothing_and_say_why() {
 }
 
 #[test]
-fn after_an_outage_the_freshest_certificate_is_written_within_five_seconds() {
-    let (from, to) = (SECOND * 70, SECOND * 130);
+fn after_an_outage_of_the_database_the_next_record_comes_at_once_and_with_a_fresh_price() {
+    for seed in 1..6 {
+        for (seconds, age_limit) in [
+            // Who has stated a price less than half a window ago cannot state another for the same record.
+            (5, SECOND * 6),
+            (14, SECOND * 15),
+            (20, SECOND * 3),
+            (60, SECOND * 3),
+            (600, SECOND * 3),
+        ] {
+            // The window opens while it is away.
+            let (from, to) = (SECOND * 29, SECOND * (29 + seconds));
+            let mut simulation = Simulation::new(Scenario {
+                outages: vec![(from, to)],
+                message_delay_ms: (1, 20),
+                fetch_ms: (5, 100),
+                seed,
+                ..Scenario::new(5, 3)
+            });
+            simulation.run_until(from);
+            let before = simulation.publishes;
+            simulation.run_until(to);
+            let during = simulation.publishes - before;
+            simulation.run_until(to + SECOND * 100);
+            let after: Vec<_> = simulation
+                .records
+                .iter()
+                .filter(|record| record.written >= to)
+                .collect();
+            let late = after[0].written - to;
+            assert!(
+                late < SECOND,
+                "{seconds} s, seed {seed}: {late:?} after the outage"
+            );
+            let age = unix(after[0].written).since(after[0].observed_at);
+            assert!(
+                age < age_limit,
+                "{seconds} s, seed {seed}: its price was {age:?} old"
+            );
+            assert!(
+                after.len() >= 4,
+                "{seconds} s, seed {seed}: records did not go on"
+            );
+            // One agreement, and a sign of life of each node a window.
+            let bound = 13 + 5 * usize::try_from(seconds).unwrap() / 30;
+            assert!(
+                during <= bound,
+                "{seconds} s, seed {seed}: {during} publishes in the outage"
+            );
+            let said = |wanted: fn(&Note) -> bool| simulation.notes.iter().any(|(_, _, note)| wanted(note));
+            assert!(said(|note| matches!(note, Note::DatabaseLost { .. })));
+            assert!(said(|note| matches!(note, Note::DatabaseBack { .. })));
+        }
+    }
+}
+
+/// The longest time between two records, and the messages for each, where every node works so long on each message that it hears.
+fn slow_network(nodes: usize, required: usize, work_us: u64) -> (Duration, usize) {
     let mut simulation = Simulation::new(Scenario {
-        outages: vec![(from, to)],
-        ..Scenario::new(5, 3)
+        message_delay_ms: (1, 20),
+        fetch_ms: (5, 100),
+        work_us,
+        ..Scenario::new(nodes, required)
     });
-    simulation.run_until(SECOND * 200);
-    let after: Vec<_> = simulation
-        .records
-        .iter()
-        .filter(|record| record.written >= to)
-        .collect();
-    assert!(
-        after[0].written < to + SECOND * 5,
-        "first record at {:?}",
-        after[0].written
+    simulation.run_until(WINDOW * 5);
+    let records = &simulation.records;
+    let gaps = records.windows(2).map(|pair| pair[1].written - pair[0].written);
+    (gaps.max().unwrap(), publishes_a_record(&simulation))
+}
+
+#[test]
+fn slow_processors_make_records_late_and_nobody_louder() {
+    let healthy = 30 + 21 * 2;
+    for (work_ms, late_ms, louder) in [(5, 60, 1), (20, 400, 2), (50, 4_000, 3), (100, 10_000, 4)] {
+        let (gap, publishes) = slow_network(30, 21, work_ms * 1000);
+        let limit = WINDOW + Duration::from_millis(late_ms);
+        assert!(gap < limit, "{work_ms} ms a message: {gap:?} between two records");
+        assert!(
+            publishes <= healthy * louder,
+            "{work_ms} ms a message: {publishes} publishes a record"
+        );
+    }
+}
+
+#[test]
+#[ignore = "two minutes: a hundred nodes check each other's signatures"]
+fn a_hundred_nodes_on_slow_processors_miss_no_window() {
+    for required in [3, 67] {
+        let (gap, publishes) = slow_network(100, required, 3_000);
+        assert!(gap < WINDOW + Duration::from_millis(60), "{required}: {gap:?}");
+        assert!(
+            publishes <= 100 + required * 4,
+            "{required}: {publishes} publishes a record"
+        );
+    }
+}
+
+#[test]
+#[ignore = "a table for docs/scaling.md, of some minutes"]
+fn what_networks_take() {
+    println!(
+        "| nodes, signatures | messages take | exchanges answer in | besides | median age | p99 | late of 40 | publishes a record |"
     );
-    let age = unix(after[0].written).since(after[0].observed_at);
-    assert!(age < WINDOW + SECOND * 5, "its price was {age:?} old");
-    assert!(after.len() >= 3, "records did not go on afterwards");
-    let said = |wanted: fn(&Note) -> bool| simulation.notes.iter().any(|(_, _, note)| wanted(note));
-    assert!(said(|note| matches!(note, Note::DatabaseLost { .. })));
-    assert!(said(|note| matches!(note, Note::DatabaseBack { .. })));
-    assert!(
-        said(|note| matches!(note, Note::Superseded { .. })),
-        "no certificate took another's place"
-    );
+    println!("|---|---|---|---|---|---|---|---|");
+    let base = |nodes, signatures, link, fetch_ms| Scenario {
+        message_delay_ms: link,
+        fetch_ms,
+        ..Scenario::new(nodes, signatures)
+    };
+    let (near, quick, usual) = ((1, 2), (2, 6), (80, 300));
+    for (scenario, besides) in [
+        (base(3, 3, near, quick), ""),
+        (base(10, 3, near, quick), ""),
+        (base(30, 21, near, quick), ""),
+        (base(3, 3, near, usual), ""),
+        (base(10, 7, (15, 25), usual), ""),
+        (base(10, 7, (60, 100), usual), ""),
+        (base(10, 7, (120, 180), usual), ""),
+        (base(30, 21, (15, 25), usual), ""),
+        (
+            Scenario {
+                lost_percent: 5,
+                ..base(10, 7, (60, 100), usual)
+            },
+            "5 % of the messages lost",
+        ),
+        (base(10, 7, (15, 25), (500, 2000)), "slow exchanges"),
+        (
+            Scenario {
+                cut_off: vec![(0, WINDOW * 5, WINDOW * 8)],
+                ..base(10, 7, (15, 25), usual)
+            },
+            "one cut off for three windows",
+        ),
+        (
+            Scenario {
+                dead: 3,
+                ..base(10, 7, (15, 25), usual)
+            },
+            "three dead",
+        ),
+        (
+            Scenario {
+                work_us: 20_000,
+                ..base(30, 21, (15, 25), usual)
+            },
+            "20 ms of work on each message",
+        ),
+    ] {
+        let told = format!("{}, {}", scenario.nodes, scenario.min_signatures);
+        let (link, fetch) = (scenario.message_delay_ms, scenario.fetch_ms);
+        let mut simulation = Simulation::new(scenario);
+        simulation.run_until(WINDOW * 40);
+        let records = &simulation.records;
+        let is_late = |pair: &&[network::Record]| {
+            pair[1].written - pair[0].written > WINDOW + Duration::from_millis(60)
+        };
+        let late = records.windows(2).filter(is_late).count();
+        let mut ages: Vec<u128> = records[5..]
+            .iter()
+            .map(|r| unix(r.written).since(r.observed_at).as_millis())
+            .collect();
+        ages.sort_unstable();
+        println!(
+            "| {told} | {} to {} ms | {} to {} ms | {besides} | {} ms | {} ms | {late} | {} |",
+            link.0,
+            link.1,
+            fetch.0,
+            fetch.1,
+            ages[ages.len() / 2],
+            ages[ages.len() * 99 / 100],
+            publishes_a_record(&simulation)
+        );
+    }
 }
 
 #[test]
@@ -368,8 +515,8 @@ fn a_member_that_lies_about_writing_again_and_again_is_believed_once() {
     );
     let later = gaps[1..]
         .iter()
-        .all(|gap| *gap < WINDOW + Duration::from_millis(60));
-    assert!(later, "the others cost nothing: {gaps:?}");
+        .all(|gap| *gap < WINDOW + Duration::from_millis(100));
+    assert!(later, "the others cost a writer's turn at most: {gaps:?}");
     for node in (0..5).filter(|node| *node != 1) {
         let is_false = |note: &Note| matches!(note, Note::FalseWritten { .. });
         let noted = simulation

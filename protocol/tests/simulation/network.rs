@@ -7,9 +7,9 @@ use std::{
 };
 
 use quorate_protocol::{
-    Address, AgreedPrice, Certificate, Committee, Digest, Evidence, Fraction, Heartbeat, Instant, LastRecord,
-    Link, Members, Message, Network, NodeKey, Observation, Price, ProvenEquivocation, QuorumRule,
-    RefusalNotice, Signature, UnixMillis, VerifiedReport, WriteOutcome, Written,
+    Address, AgreedPrice, Certificate, Committee, Digest, Evidence, Fraction, Heartbeat, HeartbeatSchedule,
+    Instant, LastRecord, Link, Members, Message, Network, NodeKey, Observation, Price, ProvenEquivocation,
+    QuorumRule, RefusalNotice, Signature, UnixMillis, VerifiedReport, WriteOutcome, Written,
     cosign::{CosignPolicy, SigningJournal},
     judge::{Finding, Judge, JudgeConfig, Verified},
     one_window,
@@ -51,6 +51,8 @@ pub(crate) struct Scenario {
     pub(crate) cut_off: Vec<(usize, Duration, Duration)>,
     /// How long exchanges take to answer.
     pub(crate) fetch_ms: (u64, u64),
+    /// How long a node works on each message that it hears, one after the other.
+    pub(crate) work_us: u64,
 }
 
 impl Scenario {
@@ -72,6 +74,7 @@ impl Scenario {
             lost_percent: 0,
             cut_off: vec![],
             fetch_ms: (80, 600),
+            work_us: 0,
         }
     }
 }
@@ -79,6 +82,8 @@ impl Scenario {
 enum Event {
     Tick(usize),
     FetchDone(usize),
+    Beat(usize),
+    Arrive(usize, Vec<u8>),
     Deliver(usize, Vec<u8>),
     Sign(usize, SignRequest),
     WriteArrives(usize, Certificate),
@@ -92,6 +97,9 @@ struct Node {
     machine: Rounds,
     judge: Judge,
     journal: SigningJournal,
+    heartbeats: HeartbeatSchedule,
+    /// When it has worked on all that it has heard.
+    busy_until: Duration,
     /// The start of the next fetch, and of the last one.
     next_fetch: Duration,
     lies: bool,
@@ -191,7 +199,12 @@ impl Simulation {
         let feeds = [feed()].into();
         let config = JudgeConfig::new(self.network.clone(), feeds, key.address(), committee, WINDOW);
         let (machine, effects) = Rounds::start(settings, now);
+        let mut heartbeats = HeartbeatSchedule::default();
+        // Those who connect to it know that it is there.
+        heartbeats.take_due(now.instant);
         let node = Node {
+            heartbeats,
+            busy_until: Duration::ZERO,
             key,
             machine,
             judge: Judge::new(config, now.unix),
@@ -206,7 +219,10 @@ impl Simulation {
                     ..node
                 };
             }
-            None => self.nodes.push(node),
+            None => {
+                self.nodes.push(node);
+                self.beat(index);
+            }
         }
         self.carry_out(index, effects);
     }
@@ -342,21 +358,35 @@ impl Simulation {
         }
     }
 
+    fn heartbeat(&self, key: &NodeKey) -> Message {
+        let heartbeat = Heartbeat {
+            node: key.address(),
+            version: "0.1.0".to_owned(),
+            feeds: vec![feed()],
+            sent_at: self.clocks().unix,
+            last_observation: self.clocks().unix,
+            last_record: Digest::new([0; 32]),
+            uptime_s: 1,
+            signature: Signature::new([0; 65]),
+        };
+        Message::Heartbeat(heartbeat.signed(&self.network, key))
+    }
+
+    /// A node that has been silent for long says that it is alive.
+    fn beat(&mut self, index: usize) {
+        let now = self.clocks().instant;
+        if self.nodes[index].heartbeats.take_due(now) {
+            let message = self.heartbeat(&self.nodes[index].key);
+            self.gossip(index, &message);
+        }
+        let next = self.nodes[index].heartbeats.next_due(now).since_start();
+        self.at(next, Event::Beat(index));
+    }
+
     /// So many keys of nobody give every node a sign of life.
     pub(crate) fn ghosts_beat(&mut self, ghosts: u8) {
         for n in 0..ghosts {
-            let key = key(200 - n);
-            let heartbeat = Heartbeat {
-                node: key.address(),
-                version: "0.1.0".to_owned(),
-                feeds: vec![feed()],
-                sent_at: self.clocks().unix,
-                last_observation: self.clocks().unix,
-                last_record: Digest::new([0; 32]),
-                uptime_s: 1,
-                signature: Signature::new([0; 65]),
-            };
-            let bytes = Message::Heartbeat(heartbeat.signed(&self.network, &key)).encode(&self.network);
+            let bytes = self.heartbeat(&key(200 - n)).encode(&self.network);
             for index in 0..self.nodes.len() {
                 self.after(Duration::from_millis(1), Event::Deliver(index, bytes.clone()));
             }
@@ -385,6 +415,13 @@ impl Simulation {
                     return; // rescheduled meanwhile
                 }
                 return self.fetched(index);
+            }
+            Event::Beat(index) => return self.beat(index),
+            Event::Arrive(index, bytes) => {
+                let done =
+                    self.nodes[index].busy_until.max(self.now) + Duration::from_micros(self.scenario.work_us);
+                self.nodes[index].busy_until = done;
+                return self.at(done, Event::Deliver(index, bytes));
             }
             Event::Deliver(index, bytes) => {
                 let node = &mut self.nodes[index];
@@ -550,6 +587,7 @@ impl Simulation {
         let stated = node.journal.state(link, price, &self.network, &node.key);
         assert!(stated.is_ok(), "two statements for one window");
         let report = stated.unwrap();
+        node.heartbeats.on_observation(now.instant);
         self.gossip(index, &Message::Report(report.to_report()));
         let effects = self.nodes[index].machine.on_report(report, now);
         self.carry_out(index, effects);
@@ -578,7 +616,7 @@ impl Simulation {
             let (least, most) = self.scenario.message_delay_ms;
             let delay = self.between(least, most);
             if !self.is_lost(from, index) {
-                self.after(delay, Event::Deliver(index, bytes.clone()));
+                self.after(delay, Event::Arrive(index, bytes.clone()));
             }
         }
     }
