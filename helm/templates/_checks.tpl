@@ -85,7 +85,7 @@ with field, value and remedy. */}}
     {{- $problems = append $problems (printf "nodes.fetchInterval: %s is longer than nodes.writeInterval %s: fetch at least once for each record, or leave it empty" . $nodes.writeInterval) -}}
   {{- end -}}
 {{- end -}}
-{{- $own := list "network" "api-listen" "mdns" "network-secret-file" "write-interval" "min-signatures" "min-validators" "max-deviation-bps" "members" "key-file" "create-key" "database-url" "database-url-file" "database-read-url" "database-read-url-file" "log-level" "log-format" -}}
+{{- $own := list "network" "api-listen" "api-rate-limit" "mdns" "network-secret-file" "write-interval" "min-signatures" "min-validators" "max-deviation-bps" "members" "key-file" "create-key" "database-url" "database-url-file" "database-read-url" "database-read-url-file" "log-level" "log-format" -}}
 {{- range $nodes.extraArgs -}}
   {{- $option := regexFind "^--[^=]*" . | trimPrefix "--" -}}
   {{- if has $option $own -}}{{- $problems = append $problems (printf "nodes.extraArgs: --%s is given by the chart already, and a node takes it once: set the value that it comes from" $option) -}}{{- end -}}

@@ -11,6 +11,7 @@
 - --listen=/ip6/::/tcp/5000
 {{- end }}
 - --api-listen={{ include "quorate.listen" (list . 8080) }}
+- --api-rate-limit={{ $nodes.apiRateLimit }}
 # Without the cluster's domain, which need not be cluster.local: the pod's resolver adds it.
 - --dns-peers={{ $fullname }}-nodes.{{ .Release.Namespace }}.svc:5000
 - --mdns={{ .Values.network.mdns }}

@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{self, ContentType},
+    middleware::from_fn,
     web,
 };
 use askama::Template;
@@ -31,8 +32,10 @@ const THEME_COOKIE: &str = "quorate-theme";
 
 /// The page and what belongs to it.
 pub(crate) fn routes(app: &mut web::ServiceConfig) {
-    app.route("/", web::get().to(show))
-        .route("/", web::head().to(show))
+    let page = web::resource("/")
+        .route(web::get().to(show))
+        .route(web::head().to(show));
+    app.service(page.wrap(from_fn(http::limited)))
         .route("/dashboard/{asset}", web::get().to(asset))
         .route("/dashboard/{asset}", web::head().to(asset));
 }

@@ -129,7 +129,8 @@ impl Facts<'_> {
         [
             ("Prices observed", tally.observations),
             ("Co-signed", tally.cosigned),
-            ("Not vouched for", tally.refused),
+            ("Refused", tally.refused),
+            ("Abstained", tally.abstained),
             ("Records seen", tally.records),
             ("Written here", writes("written")),
             (

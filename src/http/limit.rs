@@ -57,6 +57,11 @@ impl Limiter {
         }
     }
 
+    /// Whether clients are told apart.
+    pub(super) fn is_on(&self) -> bool {
+        self.rate.is_some()
+    }
+
     fn take(&self, client: Option<SocketAddr>, now: Instant) -> Option<Turn> {
         let limit = self.rate?.get();
         let full = u64::from(limit) * 1000;
@@ -94,7 +99,7 @@ impl Limiter {
 }
 
 /// An IPv4 address, or the network that one IPv6 customer has.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
         v4 => v4,
@@ -102,7 +107,7 @@ fn network_of(address: IpAddr) -> IpAddr {
 }
 
 /// Lets a request pass if it is its client's turn, and tells how many are left.
-pub(super) async fn limited<B: MessageBody>(
+pub(crate) async fn limited<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {

@@ -95,7 +95,7 @@ const OF_ACTORS: [Metric<ActorStatus>; 5] = [
     ),
 ];
 
-const OF_FEEDS: [Metric<FeedStatus>; 9] = [
+const OF_FEEDS: [Metric<FeedStatus>; 10] = [
     counter(
         "observations_total",
         "Prices that this node had of its own",
@@ -107,9 +107,14 @@ const OF_FEEDS: [Metric<FeedStatus>; 9] = [
     counter("cosigned_total", "Reports of others vouched for", |feed| {
         feed.tally.cosigned
     }),
-    counter("refused_total", "Reports of others not vouched for", |feed| {
+    counter("refused_total", "Reports of others refused", |feed| {
         feed.tally.refused
     }),
+    counter(
+        "abstained_total",
+        "Reports of others that could not be judged for want of something",
+        |feed| feed.tally.abstained,
+    ),
     counter("superseded_total", "Certificates replaced unwritten", |feed| {
         feed.tally.superseded
     }),

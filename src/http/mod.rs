@@ -8,6 +8,7 @@ mod live;
 mod metrics;
 mod nodes;
 mod openapi;
+mod places;
 mod probes;
 mod problem;
 mod query;
@@ -43,8 +44,9 @@ use quorate_supervisor::{Mailbox, Supervisor};
 use tokio::sync::watch;
 
 pub(crate) use self::{
-    limit::Limiter,
+    limit::{Limiter, limited},
     live::{Live, Recent},
+    places::Places,
     reader::{Reader, Rules},
 };
 use crate::{config::members::Names, dashboard};
@@ -87,6 +89,7 @@ pub(crate) fn serve(
     limiter: Limiter,
 ) -> io::Result<Server> {
     let readiness = status::keep_looking(views.clone());
+    let places = web::Data::new(Places::new(limiter.is_on()));
     let (reader, limiter) = (web::Data::new(reader), web::Data::new(limiter));
     server::serve(listen, move || {
         App::new()
@@ -94,6 +97,7 @@ pub(crate) fn serve(
             .app_data(readiness.clone())
             .app_data(reader.clone())
             .app_data(limiter.clone())
+            .app_data(places.clone())
             .wrap(Compress::default())
             .configure(routes)
             .configure(dashboard::routes)
@@ -210,11 +214,11 @@ fn routes(app: &mut web::ServiceConfig) {
                 app.service(
                     resource
                         .route(preflight)
-                        .wrap(from_fn(limit::limited))
+                        .wrap(from_fn(limited))
                         .wrap(from_fn(for_all_origins)),
                 )
             }
-            Access::Limited => app.service(resource.wrap(from_fn(limit::limited))),
+            Access::Limited => app.service(resource.wrap(from_fn(limited))),
             Access::Probe => app.service(resource),
         };
     }

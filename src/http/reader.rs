@@ -1,13 +1,13 @@
 //! What the API answers from: the database through a pool of its own, and the newest records in memory.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use quorate_actors::Clock;
 use quorate_protocol::{Feed, Network, UnixMillis};
 use quorate_store::{History, StoreError};
 use tokio::sync::{Semaphore, watch};
 
-use super::{live::Live, problem::Problem, stream::MOST_READERS};
+use super::{live::Live, problem::Problem};
 use crate::config::members::Names;
 
 /// Questions that may wait for the database at a time. Beyond them a client is told to come again: its answer would come too late.
@@ -50,8 +50,6 @@ pub(crate) struct Reader {
     clock: Clock,
     /// Turns at the database.
     turns: Semaphore,
-    /// Places of those who follow the stream.
-    pub(super) readers: Arc<Semaphore>,
 }
 
 impl Reader {
@@ -70,7 +68,6 @@ impl Reader {
             names,
             clock,
             turns: Semaphore::new(MOST_WAITING),
-            readers: Arc::new(Semaphore::new(MOST_READERS)),
         }
     }
 

@@ -3,18 +3,19 @@
 //! An event's id is feed and number, `ETH/USD:1042`. A client that comes back with the last one that it has, to this node or to another,
 //! gets every record since, each once: first from the database, then as they come.
 
-use std::{collections::VecDeque, str::FromStr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, str::FromStr, time::Duration};
 
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use futures::{Stream, stream::unfold};
 use quorate_protocol::{Feed, Record};
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     live::Head,
+    places::{Place, Places},
     problem::Problem,
     query::{Asked, Given, Query},
     reader::Reader,
@@ -24,9 +25,6 @@ use crate::config::{
     members::Names,
     values::{number, parsed},
 };
-
-/// Readers at a time. Each costs some 20 kB, most of it the connection's.
-pub(super) const MOST_READERS: usize = 1000;
 
 /// A word when there is nothing to tell, so that neither end nor what lies between thinks the other gone.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -100,6 +98,7 @@ pub(super) struct EndBody {
 pub(super) async fn stream(
     request: HttpRequest,
     reader: web::Data<Reader>,
+    places: web::Data<Places>,
     Asked(StreamQuery { feed, after }): Asked<StreamQuery>,
 ) -> Result<HttpResponse, Problem> {
     let after = match request
@@ -114,13 +113,7 @@ pub(super) async fn stream(
             Some(("Last-Event-ID", text.parse().map_err(wrong)?))
         }
     };
-    let Ok(place) = Arc::clone(&reader.readers).try_acquire_owned() else {
-        let detail = format!("{MOST_READERS} clients follow this node already");
-        return Err(Problem::unavailable(
-            detail,
-            "follow another node, or come again later",
-        ));
-    };
+    let place = places.into_inner().take(request.peer_addr())?;
     let after = after
         .map(|(name, id)| check(name, id, &feed, &reader))
         .transpose()?;
@@ -182,7 +175,7 @@ struct Follower {
     is_live: bool,
     phase: Phase,
     /// Given back when the client is gone.
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -193,12 +186,7 @@ enum Phase {
 }
 
 impl Follower {
-    fn new(
-        reader: web::Data<Reader>,
-        feed: Feed,
-        after: Option<u64>,
-        place: OwnedSemaphorePermit,
-    ) -> Result<Self, Problem> {
+    fn new(reader: web::Data<Reader>, feed: Feed, after: Option<u64>, place: Place) -> Result<Self, Problem> {
         let Some(head) = reader.live.follow(&feed) else {
             return Err(Problem::not_found(
                 format!("feed: {feed} is not followed"),

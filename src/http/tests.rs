@@ -23,7 +23,7 @@ use quorate_testkit::{
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Limiter, Live, Reader, Rules, live::KEPT, routes};
+use super::{Limiter, Live, Places, Reader, Rules, live::KEPT, routes};
 use crate::config::members::Names;
 
 /// The shortest that there is.
@@ -114,6 +114,7 @@ impl Served {
             App::new()
                 .app_data(self.reader.clone())
                 .app_data(limiter)
+                .app_data(web::Data::new(Places::new(true)))
                 .configure(routes),
         )
         .await

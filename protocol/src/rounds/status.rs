@@ -79,8 +79,10 @@ pub struct Tally {
     pub records: u64,
     /// Co-signatures.
     pub cosigned: u64,
-    /// Refusals to co-sign.
+    /// Refusals to co-sign: this node sees something else.
     pub refused: u64,
+    /// How often it could not judge for want of something, like a price of its own. It may have signed later.
+    pub abstained: u64,
     /// Refusals by this node, by observer and reason.
     pub refusals: BTreeMap<Address, BTreeMap<&'static str, u64>>,
     /// Certificates that a fresher one replaced.
@@ -171,6 +173,7 @@ impl Default for Tally {
             records: 0,
             cosigned: 0,
             refused: 0,
+            abstained: 0,
             refusals: BTreeMap::new(),
             superseded: 0,
             forks: 0,
@@ -203,7 +206,10 @@ impl Tally {
             Note::Refused {
                 observer, refusal, ..
             } => {
-                self.refused += 1;
+                match refusal.is_abstention() {
+                    true => self.abstained += 1,
+                    false => self.refused += 1,
+                }
                 // In an open network strangers could make up observers; the first are enough to see what goes on.
                 if self.refusals.len() < MAX_OBSERVERS || self.refusals.contains_key(observer) {
                     let reasons = self.refusals.entry(*observer).or_default();

@@ -650,8 +650,14 @@ fn what_is_refused_is_told_to_the_network_unless_it_is_for_lack_of_knowledge() {
     for ms in 100..1000 {
         assert_eq!(reasons(machine.on_tick(at(ms))), [""; 0], "no price of our own");
     }
+    let counted = |machine: &Rounds| {
+        let tally = machine.status(at(1000)).tally;
+        (tally.abstained, tally.refused)
+    };
+    assert_eq!(counted(&machine), (1, 0));
     let dear = agreed_on("3600", 1000);
     assert_eq!(reasons(machine.on_own_price(dear, at(1000))), ["price_deviates"]);
+    assert_eq!(counted(&machine), (1, 1));
     let nodes = machine.status(at(1000)).nodes;
     let of = nodes
         .iter()
