@@ -25,6 +25,7 @@ mod record;
 mod refusal_notice;
 mod report;
 pub mod rounds;
+pub mod scorecard;
 pub mod seal;
 mod signing;
 mod time;

@@ -8,6 +8,7 @@ use quorate_protocol::{
     UnixMillis, VerifiedReport, WriteOutcome,
     judge::Verified,
     rounds::{Effect, Now, Rounds, Settings, SignRequest, StoreRequest},
+    scorecard::Scorecard,
 };
 use quorate_supervisor::{Mailbox, SupervisedActor};
 
@@ -26,6 +27,8 @@ pub struct Aggregator {
     rounds: BTreeMap<Feed, Rounds>,
     /// What happened in the last rounds; it is kept when they begin anew.
     traces: BTreeMap<Feed, Trace>,
+    /// Who had a part in it, kept likewise.
+    scorecards: BTreeMap<Feed, Scorecard>,
     heartbeats: HeartbeatSchedule,
     clock: Clock,
     started: Instant,
@@ -52,8 +55,10 @@ impl Aggregator {
     /// An aggregator of these feeds.
     pub fn new(feeds: Vec<Settings>, clock: Clock, to: Neighbours, measures: AggregatorMeasures) -> Self {
         let trace = |of: &Settings| (of.feed.clone(), Trace::new(of.me, of.write_interval));
+        let scorecard = |of: &Settings| (of.feed.clone(), Scorecard::new(of, clock.now()));
         Self {
             traces: feeds.iter().map(trace).collect(),
+            scorecards: feeds.iter().map(scorecard).collect(),
             feeds,
             rounds: BTreeMap::new(),
             heartbeats: HeartbeatSchedule::default(),
@@ -113,6 +118,10 @@ impl Aggregator {
                 Effect::Store(request) => self.store(feed, request),
                 Effect::Note(note) => {
                     self.trace(feed, |trace, next, now| trace.on_note(&note, next, now));
+                    let now = self.clock.now();
+                    if let Some(scorecard) = self.scorecards.get_mut(feed) {
+                        scorecard.on_note(&note, now);
+                    }
                     self.measures.take_note(feed, &note);
                     notes::log(feed, &note);
                 }
@@ -125,6 +134,23 @@ impl Aggregator {
         if let Some(trace) = self.traces.get_mut(feed) {
             take(trace, next, self.clock.unix_now());
         }
+    }
+
+    /// A report is followed, whatever comes of it.
+    fn follow(&mut self, feed: &Feed, report: &VerifiedReport) {
+        self.trace(feed, |trace, next, now| trace.on_report(report, next, now));
+        let next = self.rounds.get(feed).and_then(Rounds::next_sequence);
+        if let Some(scorecard) = self.scorecards.get_mut(feed) {
+            scorecard.on_report(report, next, self.clock.now());
+        }
+    }
+
+    /// The scorecards of all feeds take what concerns nodes and not one feed.
+    fn each_scorecard(&mut self, take: impl Fn(&mut Scorecard, Instant)) {
+        let now = self.clock.now();
+        self.scorecards
+            .values_mut()
+            .for_each(|scorecard| take(scorecard, now));
     }
 
     fn sign(&self, request: SignRequest) {
@@ -163,14 +189,13 @@ impl Aggregator {
                 certificate, writer, ..
             } => {
                 let feed = certificate.report().observation().feed().clone();
-                self.trace(&feed, |trace, next, now| {
-                    trace.on_report(certificate.report(), next, now);
-                });
+                self.follow(&feed, certificate.report());
                 self.decide(&feed, ctx, |rounds, now| {
                     rounds.on_written(certificate, writer, now)
                 });
             }
             Verified::Heartbeat(heartbeat) => {
+                self.each_scorecard(|scorecard, now| scorecard.on_heartbeat(&heartbeat, now));
                 self.decide_all(ctx, |rounds, now| rounds.on_heartbeat(&heartbeat, now));
             }
             Verified::Refusal(notice) => {
@@ -182,7 +207,7 @@ impl Aggregator {
 
     fn take_report(&mut self, report: VerifiedReport, ctx: &mut Context<Self>) {
         let feed = report.observation().feed().clone();
-        self.trace(&feed, |trace, next, now| trace.on_report(&report, next, now));
+        self.follow(&feed, &report);
         self.decide(&feed, ctx, |rounds, now| rounds.on_report(report, now));
     }
 
@@ -204,6 +229,7 @@ impl Aggregator {
         self.timer = Some(ctx.run_later(at.since(now), |actor, ctx| {
             actor.timer = None;
             actor.say_alive();
+            actor.each_scorecard(Scorecard::advance);
             actor.decide_all(ctx, Rounds::on_tick);
             actor.warn_of_clocks();
         }));
@@ -295,6 +321,7 @@ impl Handler<AggregatorMessage> for Aggregator {
                 for rounds in self.rounds.values_mut() {
                     rounds.on_clock(node, ahead_ms, now);
                 }
+                self.each_scorecard(|scorecard, now| scorecard.on_clock(node, now));
                 self.warn_of_clocks();
             }
             AggregatorMessage::PeerUp(peer) => {
@@ -302,6 +329,7 @@ impl Handler<AggregatorMessage> for Aggregator {
                 self.decide_all(ctx, |rounds, now| rounds.on_peer_up(peer, now));
             }
             AggregatorMessage::PeerDown(peer) => {
+                self.each_scorecard(|scorecard, now| scorecard.on_peer_down(&peer, now));
                 self.decide_all(ctx, |rounds, now| rounds.on_peer_down(peer, now));
             }
             AggregatorMessage::Wrote {
@@ -321,6 +349,7 @@ impl Handler<AggregatorMessage> for Aggregator {
                 for settings in &mut self.feeds {
                     settings.committee = committee.clone();
                 }
+                self.each_scorecard(|scorecard, now| scorecard.on_members(committee.members.clone(), now));
                 self.decide_all(ctx, |rounds, now| rounds.on_committee(committee.clone(), now));
             }
             AggregatorMessage::AskStatus(asker) => {
@@ -333,6 +362,12 @@ impl Handler<AggregatorMessage> for Aggregator {
                 self.trace(&feed, |trace, next, now| {
                     let _gone = asker.send(trace.rounds(next, now));
                 });
+            }
+            AggregatorMessage::AskScorecard(feed, period, asker) => {
+                let now = self.clock.now();
+                if let Some(scorecard) = self.scorecards.get_mut(&feed) {
+                    let _gone = asker.send(scorecard.heard(period, now));
+                }
             }
         }
     }

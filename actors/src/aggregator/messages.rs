@@ -1,9 +1,11 @@
 //! What the Aggregator is told, grouped by who tells it.
 
+use std::time::Duration;
+
 use actix::Message;
 use quorate_protocol::{
     Address, AgreedPrice, Committee, Digest, Feed, LastRecord, ProvenEquivocation, RoundTrace,
-    VerifiedReport, WriteOutcome, cosign::Refusal, judge::Verified, rounds::FeedStatus,
+    VerifiedReport, WriteOutcome, cosign::Refusal, judge::Verified, rounds::FeedStatus, scorecard::Heard,
 };
 use tokio::sync::oneshot;
 
@@ -65,4 +67,6 @@ pub enum AggregatorMessage {
     AskStatus(oneshot::Sender<Vec<FeedStatus>>),
     /// The API: what happened in the last rounds of this feed, the newest first? Nobody answers for a feed that is none.
     AskRounds(Feed, oneshot::Sender<Vec<RoundTrace>>),
+    /// The API: who had a part in the windows of this feed, in the last while or since the start? Likewise.
+    AskScorecard(Feed, Option<Duration>, oneshot::Sender<Heard>),
 }
