@@ -33,7 +33,7 @@ pub use archive::Archived;
 pub use database_url::{DatabaseUrl, ParseDatabaseUrlError, SslMode};
 pub use equivocation::{Equivocation, EquivocationFault, EquivocationQuery, MAX_EQUIVOCATIONS, Statement};
 pub use error::StoreError;
-pub use history::{Average, Candle, History, Position, Range};
+pub use history::{Average, Candle, History, Part, Position, Range, Work};
 pub use inspect::{Inspection, Unreached, inspect, newest_migration};
 pub use member::{Member, Membership};
 pub use migrate::{Decided, MigrateError, MigrateOptions, Migrated, NODE_ROLE, migrate};

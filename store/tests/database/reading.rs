@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures::TryStreamExt;
 use quorate_protocol::{Certificate, Link, Record, RecordFault, UnixMillis, VerifyError, WriteOutcome};
-use quorate_store::{FeedSpan, Order, RecordQuery, Store, StoreError};
+use quorate_store::{FeedSpan, History, Order, Part, Range, RecordQuery, Store, StoreConfig, StoreError};
 use tokio::time::sleep;
 
 use crate::support::{
@@ -373,4 +373,46 @@ async fn the_hex_view_shows_everything_as_text() {
     assert_eq!((text(3), text(4)), ("3012.45".to_owned(), "3012.45".to_owned()));
     assert_eq!(text(5), key(2).sign(certificate.digest()).to_string());
     assert_eq!((row.get::<_, i32>(6), text(7)), (3, "number".to_owned()));
+}
+
+#[tokio::test]
+async fn whose_work_the_records_of_a_range_are_is_counted_by_the_database() {
+    let window = Duration::from_millis(100);
+    let database = database(window).await;
+    let store = store(&database.node);
+    let (start, mut link) = (now(), Link::FIRST);
+    let at = |number: u64| UnixMillis::new(start.get() - 10_000 + number);
+    for (number, signers) in [[1, 2, 3].as_slice(), &[2, 1, 3], &[2, 3, 4], &[5, 6, 7]]
+        .into_iter()
+        .enumerate()
+    {
+        let certificate = certificate_at(link, "ETH/USD", "3000", at(number as u64), signers);
+        link = after(&certificate);
+        while !matches!(write(&store, &certificate).await, WriteOutcome::Written { .. }) {
+            sleep(window / 10).await;
+        }
+    }
+    let history = History::new(StoreConfig::new(database.node.clone()));
+    let range = |from, to, feed: &str| Range {
+        feed: feed.parse().unwrap(),
+        from: at(from),
+        to: at(to),
+    };
+    // From is in it, to is not. All are written by the first key.
+    let work = history.work(range(0, 3, "ETH/USD")).await.unwrap();
+    let part = |signed, observed, wrote| Part {
+        signed,
+        observed,
+        wrote,
+    };
+    let of = |number, part| (key(number).address(), part);
+    let nodes = [
+        of(1, part(2, 1, 3)),
+        of(2, part(3, 2, 0)),
+        of(3, part(3, 0, 0)),
+        of(4, part(1, 0, 0)),
+    ];
+    assert_eq!((work.records, work.nodes), (3, nodes.into()));
+    let nothing = history.work(range(0, 3, "BTC/USD")).await.unwrap();
+    assert_eq!((nothing.records, nothing.nodes.len()), (0, 0));
 }
