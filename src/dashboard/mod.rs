@@ -7,8 +7,9 @@ mod node;
 mod page;
 mod records;
 mod rounds;
+mod scorecard;
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -17,11 +18,19 @@ use actix_web::{
     web,
 };
 use askama::Template;
+use quorate_protocol::Feed;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use self::page::{Facts, Page};
-use crate::http::{self, Reader, Views, status};
+use self::{
+    page::{Facts, Page},
+    scorecard::Scores,
+};
+use crate::http::{
+    self, Reader, Views,
+    scorecard::{Counted, Period},
+    status,
+};
 
 /// What the page may do: show what this node serves. No script or style stands in the page itself.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -43,6 +52,7 @@ pub(crate) fn routes(app: &mut web::ServiceConfig) {
 #[derive(Deserialize)]
 struct Chosen {
     feed: Option<String>,
+    period: Option<String>,
 }
 
 /// The page of one feed.
@@ -76,6 +86,12 @@ async fn show(
         .as_deref()
         .and_then(|all| all.iter().find(|of| of.feed == *feed));
     let rounds = http::rounds::traces(&views, feed).await.unwrap_or_default();
+    let chosen = Period::CHOICES
+        .iter()
+        .find(|(label, _)| Some(*label) == chosen.period.as_deref());
+    let period = chosen.map_or_else(Period::default, |(_, period)| *period);
+    let heard = http::scorecard::heard(&views, feed, Some(period.length())).await;
+    let counted = counted(&reader, feed, period).await;
     let facts = Facts {
         now: (views.clock.now(), views.clock.unix_now()),
         me: views.address,
@@ -91,6 +107,11 @@ async fn show(
         actors: &views.supervisor.statuses(),
         sources: &views.sources.of(feed),
         rounds: &rounds,
+        scores: Scores {
+            period,
+            heard: heard.as_ref(),
+            counted: counted.as_ref(),
+        },
         recent: &reader.live.recent(feed),
         peers: views.bridge.peers.get(),
         mesh_peers: views.bridge.mesh_peers.get(),
@@ -105,6 +126,20 @@ async fn show(
             HttpResponse::InternalServerError().finish()
         }
     }
+}
+
+/// A page does not wait longer for a database that is away or slow: it comes with what is there.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the database counted for the scorecard; `None`: it has not answered yet. It is asked to the end, for the next page.
+async fn counted(reader: &web::Data<Reader>, feed: &Feed, period: Period) -> Option<Counted> {
+    if reader.is_counting(feed, period) {
+        let answer = tokio::time::timeout(PATIENCE, reader.counted(feed, period)).await;
+        return answer.ok()?.ok();
+    }
+    let (reader, feed) = (reader.clone(), feed.clone());
+    let asked = actix_rt::spawn(async move { reader.counted(&feed, period).await });
+    tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()?.ok()
 }
 
 /// The look that this reader chose.

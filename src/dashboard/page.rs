@@ -15,6 +15,7 @@ use super::{
     node::{Figure, ShownActor, ShownCondition, ShownSource, actor},
     records::{LISTED, Last, Listed, Point, Window, point},
     rounds::{ROUNDS, ShownRound},
+    scorecard::{Scorecard, Scores},
 };
 use crate::{config::members::Names, http::Recent, show::rfc3339};
 
@@ -40,6 +41,7 @@ pub(super) struct Facts<'a> {
     pub(super) sources: &'a [SourceStatus],
     /// The newest first.
     pub(super) rounds: &'a [RoundTrace],
+    pub(super) scores: Scores<'a>,
     pub(super) recent: &'a Recent,
     pub(super) peers: i64,
     pub(super) mesh_peers: i64,
@@ -81,6 +83,7 @@ pub(super) struct Page {
     participation_of: String,
     /// The feed in an address.
     query: String,
+    scorecard: Scorecard,
     rounds: Vec<ShownRound>,
     rounds_span: String,
     strip_width: usize,
@@ -163,6 +166,7 @@ impl Page {
                 }
             }),
             query: query(facts.feed),
+            scorecard: facts.scorecard(),
             rounds: facts
                 .rounds
                 .iter()
@@ -235,7 +239,7 @@ impl Facts<'_> {
 }
 
 /// As it stands in an address.
-fn query(feed: &Feed) -> String {
+pub(super) fn query(feed: &Feed) -> String {
     feed.as_str().replace('/', "%2F")
 }
 
@@ -302,6 +306,7 @@ mod tests {
             actors: &[],
             sources: &[],
             rounds: &[],
+            scores: Scores::default(),
             recent,
             peers: 2,
             mesh_peers: 2,

@@ -12,14 +12,15 @@ use prometheus::{
 };
 use quorate_actors::NAMESPACE;
 use quorate_protocol::{
-    UnixMillis,
+    Address, Feed, UnixMillis,
     readiness::{Condition, Readiness},
     rounds::FeedStatus,
+    scorecard::{Counts, Heard, Miss},
 };
 use quorate_supervisor::{ActorStatus, Phase};
 
 use super::{
-    Reader, Views,
+    Reader, Views, scorecard,
     status::{self, Shared, statuses},
 };
 use crate::logging;
@@ -132,6 +133,9 @@ const OF_FEEDS: [Metric<FeedStatus>; 10] = [
     }),
 ];
 
+/// A member of a feed, with what was counted of it.
+type Card<'h> = (&'h Feed, &'h Address, &'h Counts);
+
 /// Every metric, in the text format of Prometheus; docs/metrics.md says what each means.
 #[utoipa::path(get, path = "/metrics", tag = "node", responses(
     (status = 200, description = "The metrics", body = String, content_type = "text/plain"),
@@ -143,7 +147,15 @@ pub(super) async fn metrics(
 ) -> HttpResponse {
     let feeds = statuses(&views).await;
     let readiness = status::look(&views, feeds.as_deref(), &shared);
-    match render(&views, &readiness, &feeds.unwrap_or_default(), &reader) {
+    let feeds = feeds.unwrap_or_default();
+    let mut scorecards = vec![];
+    for FeedStatus { feed, .. } in &feeds {
+        if let Some(heard) = scorecard::heard(&views, feed, None).await {
+            scorecards.push((feed, heard));
+        }
+    }
+    let scorecards = scorecards.as_slice();
+    match render(&views, &readiness, &feeds, scorecards, &reader) {
         Ok(text) => HttpResponse::Ok().content_type(TEXT_FORMAT).body(text),
         // A defect: two metrics of one name, or a name that is none.
         Err(error) => {
@@ -157,12 +169,14 @@ fn render(
     views: &Views,
     readiness: &Readiness,
     feeds: &[FeedStatus],
+    scorecards: &[(&Feed, Heard)],
     reader: &Reader,
 ) -> Result<String, Error> {
     let page = Page::new(&views.registry);
     of_the_process(&page, views, readiness)?;
     of_actors(&page, &views.supervisor.statuses())?;
     of_feeds(&page, feeds)?;
+    of_members(&page, scorecards)?;
     of_records(&page, reader)?;
     page.text()
 }
@@ -220,6 +234,42 @@ fn of_actors(page: &Page, actors: &[ActorStatus]) -> Result<(), Error> {
         states,
     )?;
     page.each(&OF_ACTORS, ["actor"], actors, |actor| [actor.name.to_owned()])
+}
+
+fn of_members<'h>(page: &Page, scorecards: &'h [(&'h Feed, Heard)]) -> Result<(), Error> {
+    let metrics: [Metric<Card<'h>>; 2] = [
+        counter(
+            "member_windows_total",
+            "Windows in which this node listened to a member",
+            |(_, _, counts)| counts.windows,
+        ),
+        counter(
+            "member_restarts_total",
+            "Times that a member was seen to have started anew",
+            |(_, _, counts)| counts.restarts,
+        ),
+    ];
+    let cards = scorecards.iter().flat_map(|(feed, heard)| {
+        let nodes = heard.nodes.iter().take(MAX_NODES);
+        nodes.map(move |(node, counts)| (*feed, node, counts))
+    });
+    let cards: Vec<Card<'_>> = cards.collect();
+    page.each(&metrics, ["feed", "node"], &cards, |(feed, node, _)| {
+        [feed.to_string(), node.to_string()]
+    })?;
+    // All reasons from the first window on: a counter that begins at 1 has never risen.
+    let misses = cards.iter().flat_map(|(feed, node, counts)| {
+        Miss::ALL.map(|miss| {
+            let labels = [feed.to_string(), node.to_string(), miss.label().to_owned()];
+            (labels, counts.missed_for(miss) as f64)
+        })
+    });
+    page.counters(
+        "member_missed_total",
+        "Windows in which a member had no part, by the reason",
+        ["feed", "node", "reason"],
+        misses,
+    )
 }
 
 fn of_feeds(page: &Page, feeds: &[FeedStatus]) -> Result<(), Error> {

@@ -16,6 +16,7 @@ mod reader;
 mod records;
 mod reply;
 pub(crate) mod rounds;
+pub(crate) mod scorecard;
 mod server;
 pub(crate) mod status;
 mod stream;
@@ -169,6 +170,11 @@ const ROUTES: &[Route] = &[
     route(
         "/api/v1/rounds",
         |path| shown(path, rounds::rounds),
+        Access::Limited,
+    ),
+    route(
+        "/api/v1/scorecard",
+        |path| shown(path, scorecard::scorecard),
         Access::Limited,
     ),
     route("/api/v1/peers", |path| shown(path, nodes::peers), Access::Limited),

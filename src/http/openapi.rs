@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use utoipa::{IntoResponses, OpenApi};
 
-use super::{candles, feeds, nodes, probes, problem::Problem, records, rounds, status, stream};
+use super::{candles, feeds, nodes, probes, problem::Problem, records, rounds, scorecard, status, stream};
 
 /// What every question can be answered with.
 #[derive(IntoResponses)]
@@ -42,6 +42,7 @@ pub(super) enum Problems {
         nodes::members,
         nodes::peers,
         rounds::rounds,
+        scorecard::scorecard,
         nodes::actors,
         status::status,
         probes::healthz,

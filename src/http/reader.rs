@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use quorate_actors::Clock;
-use quorate_protocol::{Feed, Network, UnixMillis};
+use quorate_protocol::{Feed, Instant, Network, UnixMillis};
 use quorate_store::{History, StoreError};
 use tokio::sync::{Semaphore, watch};
 
-use super::{live::Live, problem::Problem};
+use super::{live::Live, problem::Problem, scorecard::CountedBefore};
 use crate::config::members::Names;
 
 /// Questions that may wait for the database at a time. Beyond them a client is told to come again: its answer would come too late.
@@ -48,6 +48,8 @@ pub(crate) struct Reader {
     /// What members are called.
     pub(super) names: watch::Receiver<Names>,
     clock: Clock,
+    /// For the scorecard.
+    pub(super) counted_before: CountedBefore,
     /// Turns at the database.
     turns: Semaphore,
 }
@@ -62,6 +64,7 @@ impl Reader {
         clock: Clock,
     ) -> Self {
         Self {
+            counted_before: CountedBefore::none_of(&rules.feeds),
             rules,
             history,
             live,
@@ -73,6 +76,11 @@ impl Reader {
 
     pub(super) fn now(&self) -> UnixMillis {
         self.clock.unix_now()
+    }
+
+    /// The present on the stopwatch.
+    pub(super) fn instant(&self) -> Instant {
+        self.clock.now()
     }
 
     /// The feed that is meant.

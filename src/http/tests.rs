@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use actix_http::Request;
 use actix_web::{
-    App, Error,
+    App, Error, ResponseError,
     body::{MessageBody, to_bytes},
     dev::{Service, ServiceResponse},
     http::header,
@@ -23,7 +23,7 @@ use quorate_testkit::{
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Limiter, Live, Places, Reader, Rules, live::KEPT, routes};
+use super::{Limiter, Live, Places, Reader, Rules, live::KEPT, routes, scorecard::Period};
 use crate::config::members::Names;
 
 /// The shortest that there is.
@@ -341,6 +341,7 @@ async fn who_asks_wrongly_is_told_what_to_write() {
             "write one like ETH/USD:1042, or a number",
         ),
         ("stream?after=BTC/USD:1", 400, "after", "give the same feed"),
+        ("scorecard?period=2d", 400, "period", "write 1h, 24h, 7d"),
         ("nothing", 404, "", "see /openapi.json"),
     ] {
         let (found, problem) = served.ask(&format!("/api/v1/{path}")).await;
@@ -436,6 +437,38 @@ async fn candles_and_the_average_are_as_the_documentation_defines_them() {
         (&later["price"], &later["covered_ms"]),
         (&"110".into(), &55_000.into())
     );
+}
+
+#[actix_rt::test]
+async fn whose_work_the_records_are_is_counted_once_for_all_who_ask_and_a_database_that_is_away_is_a_problem()
+{
+    let server = start_server();
+    let served = Served::of(Database::migrated_on(&server, WINDOW).await);
+    served.write("3000", ago(300)).await;
+    served.write("3001", ago(10)).await;
+    let records = async |period| {
+        let counted = served.reader.counted(&feed(), period).await;
+        counted.map(|counted| (counted.work.records, counted.work.nodes[&key(1).address()]))
+    };
+    let part = |count| quorate_store::Part {
+        signed: count,
+        observed: count,
+        wrote: count,
+    };
+    assert_eq!(records(Period::Hour).await.unwrap(), (2, part(2)));
+    served.write("3002", unix_now()).await;
+    assert_eq!(
+        records(Period::Hour).await.unwrap(),
+        (2, part(2)),
+        "for half a minute"
+    );
+    assert_eq!(records(Period::Day).await.unwrap(), (3, part(3)));
+    let mut server: PrivatePostgres = server;
+    server.stop().unwrap();
+    assert_eq!(records(Period::Day).await.unwrap().0, 3, "for five minutes");
+    let away = records(Period::Week).await.unwrap_err().error_response();
+    assert_eq!(away.status(), 503);
+    assert_eq!(away.headers().get(header::RETRY_AFTER).unwrap(), "5");
 }
 
 #[actix_rt::test]

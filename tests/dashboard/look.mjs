@@ -1,11 +1,12 @@
-// Looks at the dashboard as people do. usage: node look.mjs CHROMIUM PAGE EXCHANGE PID-OF-THE-NODE [FOLDER FOR SCREENSHOTS]
+// Looks at the dashboard as people do. usage: node look.mjs CHROMIUM PAGE EXCHANGE PID-OF-THE-NODE PID-OF-ALL [FOLDER FOR SCREENSHOTS]
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import process from "node:process";
 import { chromium } from "playwright-core";
 
-const [browserPath, url, exchange, pid, folder] = process.argv.slice(2);
+const [browserPath, url, exchange, pid, parent, folder] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const browser = await chromium.launch({ executablePath: browserPath, args: ["--no-sandbox"] });
 const widths = [360, 820, 1440];
@@ -42,7 +43,7 @@ const until = (page, what, argument) => page.waitForFunction(what, argument, { t
 await step("without JavaScript the page has the price, the records, the members, the sources and the node", async () => {
   const page = await open({ javaScriptEnabled: false });
   assert.match(await page.locator("#price").innerText(), /^[\d,]+\.\d\d/);
-  for (const [region, rows] of [["records", 3], ["members", 4], ["rounds", 3], ["sources", 5]]) {
+  for (const [region, rows] of [["records", 3], ["members", 4], ["scorecard", 4], ["rounds", 3], ["sources", 5]]) {
     const count = await page.locator(`[data-region=${region}] tbody tr`).count();
     assert.ok(count >= rows, `${region} has ${count} rows`);
   }
@@ -51,6 +52,9 @@ await step("without JavaScript the page has the price, the records, the members,
   assert.ok(!(await page.locator("#theme").isVisible()), "no button that does nothing");
   await page.locator("summary").click();
   assert.ok(await page.locator("#points").isVisible(), "the chart's figures are at hand");
+  await page.getByRole("link", { name: "24 hours" }).click();
+  assert.equal(new URL(page.url()).searchParams.get("period"), "24h");
+  assert.equal(await page.locator(".scorecard [aria-current]").innerText(), "24 hours");
   await page.context().close();
 });
 
@@ -171,6 +175,31 @@ await step("trouble shows: a source that fails, an actor that was restarted, a n
     process.kill(pid, "SIGCONT");
   }
   await until(page, () => document.querySelector("#link").dataset.state === "live");
+  await page.context().close();
+});
+
+await step("a member that is gone stands first on the scorecard, with the reason", async () => {
+  const page = await open();
+  const last = page.locator(".scorecard tbody tr").filter({ hasNotText: "this node" }).last();
+  const name = await last.locator("b").innerText();
+  const number = name.match(/\d+$/)[0];
+  const gone = Number(execFileSync("pgrep", ["-f", `node-${number}.toml`, "-P", parent], { encoding: "utf8" }));
+  process.kill(gone, "SIGSTOP");
+  try {
+    await until(page, (name) => document.querySelector(".finding").textContent.startsWith(`${name} is the weakest: missed `), name);
+    assert.match(await page.locator(".scorecard tbody tr").first().innerText(), /absent × \d/);
+    if (folder) {
+      for (const colorScheme of ["light", "dark"]) {
+        for (const width of widths) {
+          await page.emulateMedia({ colorScheme });
+          await page.setViewportSize({ width, height: 900 });
+          await page.locator(".scorecard").screenshot({ path: `${folder}/scorecard-${width}-${colorScheme}.png` });
+        }
+      }
+    }
+  } finally {
+    process.kill(gone, "SIGCONT");
+  }
   await page.context().close();
 });
 

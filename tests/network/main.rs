@@ -19,6 +19,7 @@ mod readiness;
 mod records;
 mod rest;
 mod restart;
+mod scorecard;
 mod sealed;
 mod sources;
 mod supervision;

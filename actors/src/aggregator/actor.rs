@@ -225,7 +225,10 @@ impl Aggregator {
         }
         let now = self.clock.now();
         let wakeups = self.rounds.values().filter_map(Rounds::next_wakeup);
-        let at = wakeups.fold(self.heartbeats.next_due(now), Instant::min);
+        let windows = self.scorecards.values().map(Scorecard::next_due);
+        let at = wakeups
+            .chain(windows)
+            .fold(self.heartbeats.next_due(now), Instant::min);
         self.timer = Some(ctx.run_later(at.since(now), |actor, ctx| {
             actor.timer = None;
             actor.say_alive();

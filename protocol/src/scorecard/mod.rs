@@ -27,8 +27,12 @@ use crate::{
 /// Nodes whose signs of life are kept. A closed network's members are far fewer.
 const MAX_NODES: usize = 256;
 
-/// By how much a start may seem to move without one: two roundings to a second, and a clock that is corrected.
-const SAME_START: Duration = Duration::from_secs(10);
+/// By how much a start may seem to move without one: a rounding to a second, and a clock that is corrected. One that is off by more
+/// than 5 s is not heard.
+const SAME_START: Duration = Duration::from_secs(6);
+
+/// A process that runs is called by then, however short its windows and however busy its machine.
+const MUCH_TOO_LATE: Duration = Duration::from_secs(2);
 
 /// What one node knows of the others' part in one feed.
 #[derive(Debug)]
@@ -201,6 +205,11 @@ impl Scorecard {
         }
     }
 
+    /// When to call [`Scorecard::advance`] at the latest: who is called much later has been stopped, and has heard nobody.
+    pub fn next_due(&self) -> Instant {
+        self.ends
+    }
+
     /// Time has passed: what has ended is judged.
     pub fn advance(&mut self, now: Instant) {
         // What was under way when a record was written is waited for, so that who is late is told from who is absent.
@@ -216,7 +225,7 @@ impl Scorecard {
                 self.judge(&round, record.began, record.at);
             }
         }
-        let has_slept = now.since(self.ends) > ALIVE_FOR.max(self.write_interval * 2);
+        let has_slept = now.since(self.ends) > self.write_interval.max(MUCH_TOO_LATE);
         if has_slept {
             (self.began, self.ends, self.is_whole) = (now, now + self.write_interval * 2, false);
         }
