@@ -5,7 +5,7 @@ use std::{
     str::FromStr,
 };
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
     digest::{Digest, keccak256},
@@ -63,8 +63,8 @@ impl<'de> Deserialize<'de> for Source {
 }
 
 /// One answer of one exchange. On the wire: the array `[source, price, at]`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(from = "(Source, Price, UnixMillis)", into = "(Source, Price, UnixMillis)")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(from = "(Source, Price, UnixMillis)")]
 pub struct Quote {
     /// Whose answer it is.
     pub source: Source,
@@ -80,9 +80,9 @@ impl From<(Source, Price, UnixMillis)> for Quote {
     }
 }
 
-impl From<Quote> for (Source, Price, UnixMillis) {
-    fn from(quote: Quote) -> Self {
-        (quote.source, quote.price, quote.at)
+impl Serialize for Quote {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.source, self.price, self.at).serialize(serializer)
     }
 }
 

@@ -90,7 +90,8 @@ impl Message {
         if bytes.len() > MAX_MESSAGE_BYTES {
             return Err(DecodeError::Oversize(bytes.len()));
         }
-        let (version, name, kind, _): (u64, String, u64, IgnoredAny) = read(bytes)?;
+        // The body behind these three is left unread; whether there is one, the second reading tells.
+        let (version, name, kind): (u64, String, u64) = read(bytes)?;
         if version != PROTOCOL_VERSION {
             return Err(DecodeError::Version(version));
         }

@@ -22,8 +22,7 @@ bytes32 evidence)";
 /// quotes: checked on every way in.
 ///
 /// On the wire: the array `[feed, sequence, previous, price, observed_at, observer, quotes]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(into = "Wire")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
     feed: Feed,
     link: Link,
@@ -32,8 +31,6 @@ pub struct Observation {
     observer: Address,
     evidence: Evidence,
 }
-
-type Wire = (Feed, u64, Digest, Price, UnixMillis, Address, Evidence);
 
 impl Observation {
     /// States the median of `evidence`, observed at `observed_at` by `observer`, as the record of `feed` with this place.
@@ -121,25 +118,25 @@ pub(crate) fn digest(
     eip712::digest_of_type(network, &TYPE_HASH, &fields)
 }
 
-impl From<Observation> for Wire {
-    fn from(o: Observation) -> Self {
-        let (sequence, previous) = (o.link.sequence(), o.link.previous());
-        (
-            o.feed,
-            sequence,
-            previous,
-            o.price,
-            o.observed_at,
-            o.observer,
-            o.evidence,
-        )
+impl Serialize for Observation {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self {
+            feed,
+            link,
+            price,
+            observed_at,
+            observer,
+            evidence,
+        } = self;
+        let (sequence, previous) = (link.sequence(), link.previous());
+        (feed, sequence, previous, price, observed_at, observer, evidence).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Observation {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (feed, sequence, previous, price, observed_at, observer, evidence) =
-            Wire::deserialize(deserializer)?;
+            <(Feed, u64, Digest, Price, UnixMillis, Address, Evidence)>::deserialize(deserializer)?;
         let link = Link::new(sequence, previous).map_err(D::Error::custom)?;
         if observed_at > UnixMillis::MAX {
             return Err(D::Error::custom("the time lies behind the year 9999"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
     address::Address,
@@ -20,8 +20,7 @@ pub const MAX_ATTESTATIONS: usize = 128;
 /// An observation with claimed attestations, as it came from the network. Proves nothing yet.
 ///
 /// On the wire: the array `[observation, [attestation, …]]`, attestations in ascending order of signers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(into = "(Observation, Vec<Attestation>)")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     observation: Observation,
     attestations: Vec<Attestation>,
@@ -51,9 +50,18 @@ impl Report {
     pub fn verify(
         self,
         network: &Network,
-        mut is_known: impl FnMut(Digest, &Attestation) -> bool,
+        is_known: impl FnMut(Digest, &Attestation) -> bool,
     ) -> Result<VerifiedReport, VerifyError> {
         let digest = self.observation.digest(network);
+        self.verify_with(digest, is_known)
+    }
+
+    /// The same, with the digest of the observation at hand.
+    pub(crate) fn verify_with(
+        self,
+        digest: Digest,
+        mut is_known: impl FnMut(Digest, &Attestation) -> bool,
+    ) -> Result<VerifiedReport, VerifyError> {
         for attestation in self
             .attestations
             .iter()
@@ -74,9 +82,9 @@ impl Report {
     }
 }
 
-impl From<Report> for (Observation, Vec<Attestation>) {
-    fn from(report: Report) -> Self {
-        (report.observation, report.attestations)
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.observation, &self.attestations).serialize(serializer)
     }
 }
 

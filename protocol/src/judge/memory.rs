@@ -6,12 +6,14 @@ use std::{
 };
 
 use crate::{
-    address::Address, digest::Digest, equivocation::ProvenEquivocation, observation::Observation,
-    report::VerifiedReport, signing::Attestation, time::UnixMillis,
+    address::Address, digest::Digest, equivocation::ProvenEquivocation, names::Feed,
+    observation::Observation, report::VerifiedReport, signing::Attestation, time::UnixMillis,
 };
 
-/// Digests remembered. A network of 100 nodes makes 100 a window; the oldest are forgotten first.
-const MAX_DIGESTS: usize = 1024;
+/// Digests remembered at least. A network of 100 nodes makes 100 a window; the oldest are forgotten first.
+const MIN_DIGESTS: usize = 1024;
+/// Digests remembered for each feed where that is more: the three windows of ten nodes, whatever the number of feeds.
+const DIGESTS_A_FEED: usize = 32;
 /// Nodes whose last words are remembered; in an open network, strangers could make up more.
 const MAX_NODES: usize = 1024;
 /// Observations of one observer that are remembered at a time, for three windows: an honest one makes two a window, and some more
@@ -26,9 +28,12 @@ struct Known {
     settled: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Memory {
+    max_digests: usize,
     digests: HashMap<Digest, Known>,
+    /// What each observer stated for each feed.
+    statements: HashMap<Address, HashMap<Feed, Vec<Digest>>>,
     /// Digests in the order in which they came.
     order: VecDeque<Digest>,
     heartbeats: HashMap<Address, UnixMillis>,
@@ -39,6 +44,18 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    pub(super) fn of_feeds(feeds: usize) -> Self {
+        Self {
+            max_digests: MIN_DIGESTS.max(feeds.saturating_mul(DIGESTS_A_FEED)),
+            digests: HashMap::new(),
+            statements: HashMap::new(),
+            order: VecDeque::new(),
+            heartbeats: HashMap::new(),
+            refusals: HashMap::new(),
+            accused: HashMap::new(),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.digests.len()
     }
@@ -73,12 +90,55 @@ impl Memory {
         self.of_observer(observation).count() >= MAX_STATEMENTS
     }
 
+    /// The digest of an observation that is remembered: comparing costs less than hashing.
+    pub(super) fn digest_of(&self, observation: &Observation) -> Option<Digest> {
+        let known = self
+            .of_observer(observation)
+            .find(|known| known.report.observation() == observation)?;
+        Some(known.report.digest())
+    }
+
     fn of_observer(&self, observation: &Observation) -> impl Iterator<Item = &Known> {
-        let (observer, feed) = (observation.observer(), observation.feed().clone());
-        self.digests.values().filter(move |known| {
-            let other = known.report.observation();
-            other.observer() == observer && *other.feed() == feed
-        })
+        let of_feeds = self.statements.get(&observation.observer());
+        let digests = of_feeds.and_then(|of_feeds| of_feeds.get(observation.feed()));
+        digests
+            .into_iter()
+            .flatten()
+            .filter_map(|digest| self.digests.get(digest))
+    }
+
+    fn insert(&mut self, digest: Digest, known: Known) {
+        let observation = known.report.observation();
+        let of_feeds = self.statements.entry(observation.observer()).or_default();
+        of_feeds
+            .entry(observation.feed().clone())
+            .or_default()
+            .push(digest);
+        self.digests.insert(digest, known);
+        self.order.push_back(digest);
+    }
+
+    fn remove_oldest(&mut self) {
+        let Some(known) = self
+            .order
+            .pop_front()
+            .and_then(|oldest| self.digests.remove(&oldest))
+        else {
+            return;
+        };
+        let (observation, digest) = (known.report.observation(), known.report.digest());
+        let Some(of_feeds) = self.statements.get_mut(&observation.observer()) else {
+            return;
+        };
+        if let Some(digests) = of_feeds.get_mut(observation.feed()) {
+            digests.retain(|other| *other != digest);
+            if digests.is_empty() {
+                of_feeds.remove(observation.feed());
+            }
+        }
+        if of_feeds.is_empty() {
+            self.statements.remove(&observation.observer());
+        }
     }
 
     /// Remembers a verified report, or what is new in it.
@@ -89,15 +149,10 @@ impl Memory {
                 known.report.merge(&report);
                 known.settled |= settled;
             }
-            None => {
-                self.digests.insert(digest, Known { report, settled });
-                self.order.push_back(digest);
-            }
+            None => self.insert(digest, Known { report, settled }),
         }
-        if self.order.len() > MAX_DIGESTS
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.digests.remove(&oldest);
+        if self.order.len() > self.max_digests {
+            self.remove_oldest();
         }
     }
 
@@ -111,8 +166,7 @@ impl Memory {
             {
                 break;
             }
-            self.digests.remove(oldest);
-            self.order.pop_front();
+            self.remove_oldest();
         }
     }
 

@@ -13,6 +13,7 @@ use memory::Memory;
 use crate::{
     address::Address,
     committee::{Committee, Committees, Members},
+    digest::Digest,
     equivocation::{Equivocation, EquivocationError, ProvenEquivocation, one_window},
     heartbeat::Heartbeat,
     message::Message,
@@ -111,9 +112,9 @@ impl Judge {
     pub fn new(config: JudgeConfig, now: UnixMillis) -> Self {
         Self {
             committees: Committees::new(config.committee.clone(), config.overlap),
+            memory: Memory::of_feeds(config.feeds.len()),
             config,
             since: now,
-            memory: Memory::default(),
             recovered: 0,
         }
     }
@@ -164,7 +165,7 @@ impl Judge {
 
     fn judge_report(&mut self, report: Report, seen_at: UnixMillis) -> Result<VerifiedReport, Finding> {
         self.check_feed_and_time(&report, seen_at, self.config.max_age)?;
-        let digest = report.observation().digest(&self.config.network);
+        let digest = self.digest_of(&report);
         if self.memory.is_settled(&digest) {
             return Err(Finding::Settled);
         }
@@ -180,7 +181,7 @@ impl Judge {
             return Err(Finding::Overload);
         }
         let is_ours = report.observation().observer() == self.config.me;
-        let verified = self.verify(report)?;
+        let verified = self.verify(report, digest)?;
         if is_ours && !self.memory.knows(&digest) && verified.observation().observed_at() > self.since {
             return Err(Finding::OurKey);
         }
@@ -194,7 +195,7 @@ impl Judge {
 
     fn judge_written(&mut self, written: Written, seen_at: UnixMillis) -> Result<Verified, Finding> {
         self.check_feed_and_time(&written.report, seen_at, self.config.max_written_age)?;
-        let digest = written.report.observation().digest(&self.config.network);
+        let digest = self.digest_of(&written.report);
         if self.memory.is_settled(&digest) {
             return Err(Finding::Settled);
         }
@@ -209,7 +210,7 @@ impl Judge {
             )));
         }
         let (writer, written_at) = (written.writer, written.written_at);
-        let verified = self.verify(written.report)?;
+        let verified = self.verify(written.report, digest)?;
         // In an open network the number of members is a matter of opinion, so only the fixed part of the rule counts.
         let Some(certificate) = self.committees.certify(&verified, 0, seen_at) else {
             let signatures = verified.signatures().len();
@@ -354,10 +355,16 @@ impl Judge {
         }
     }
 
-    fn verify(&mut self, report: Report) -> Result<VerifiedReport, Finding> {
+    fn digest_of(&self, report: &Report) -> Digest {
+        let observation = report.observation();
+        let known = self.memory.digest_of(observation);
+        known.unwrap_or_else(|| observation.digest(&self.config.network))
+    }
+
+    fn verify(&mut self, report: Report, digest: Digest) -> Result<VerifiedReport, Finding> {
         let (memory, recovered) = (&self.memory, &mut self.recovered);
         report
-            .verify(&self.config.network, |digest, attestation| {
+            .verify_with(digest, |digest, attestation| {
                 let is_known = memory.is_known(digest, attestation);
                 *recovered += u64::from(!is_known);
                 is_known

@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     Settings,
     effect::{Note, Outbox},
+    own_price::OwnPrice,
+    turns,
 };
 use crate::{
     address::Address,
     digest::Digest,
+    evidence::AgreedPrice,
     link::Link,
     price::Price,
     report::{Certificate, VerifiedReport},
@@ -22,6 +25,8 @@ const MAX_CANDIDATES: usize = 256;
 #[derive(Debug)]
 pub(super) struct Candidate {
     report: VerifiedReport,
+    /// Its place among those for the same record, hashed once: it is looked at with every message.
+    rank: Digest,
     first_seen: Instant,
     certified: Option<Certified>,
     /// Whether it has a quorum and this node would not sign it, and that was noted.
@@ -48,6 +53,22 @@ pub(super) enum Backing {
 }
 
 impl Candidate {
+    fn new(report: VerifiedReport, certified: Option<Certified>, now: Instant) -> Self {
+        let observation = report.observation();
+        Self {
+            rank: turns::rank_of_observation(observation.link().previous(), observation.observer()),
+            report,
+            first_seen: now,
+            certified,
+            is_unacceptable: false,
+        }
+    }
+
+    /// The lowest is tried first.
+    pub(super) fn rank(&self) -> Digest {
+        self.rank
+    }
+
     pub(super) fn report(&self) -> &VerifiedReport {
         &self.report
     }
@@ -113,6 +134,8 @@ pub(super) struct Candidates {
     /// What each observer stated last, for which place, and when that was first seen; also if the observation itself gave way to another's
     /// certificate.
     stated: BTreeMap<Address, Statement>,
+    /// Nothing here was first seen before: with most messages there is nothing to forget.
+    oldest: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -185,10 +208,13 @@ impl Candidates {
         seen.get(count.saturating_sub(1)).or(seen.last()).copied()
     }
 
-    /// Who stated a price within `max_bps` basis points of this one for this place.
-    pub(super) fn observers_near(&self, link: Link, price: Price, max_bps: u32) -> BTreeSet<Address> {
-        let is_near =
-            |theirs: &Statement| theirs.link == link && theirs.price.deviation_bps(price) <= max_bps;
+    /// Who has stated a price near this node's own for this place, and so shown that it could sign what this node would.
+    pub(super) fn able(&self, link: Link, own: &OwnPrice, settings: &Settings) -> BTreeSet<Address> {
+        let Some(own) = own.latest().map(AgreedPrice::price) else {
+            return BTreeSet::new();
+        };
+        let max_bps = settings.policy.max_deviation_bps;
+        let is_near = |theirs: &Statement| theirs.link == link && theirs.price.deviation_bps(own) <= max_bps;
         let near = self.stated.iter().filter(|(_, stated)| is_near(stated));
         near.map(|(observer, _)| *observer).collect()
     }
@@ -229,13 +255,8 @@ impl Candidates {
                 self.by_digest.remove(&oldest);
             }
         }
-        let candidate = Candidate {
-            report,
-            first_seen: now,
-            certified: None,
-            is_unacceptable: false,
-        };
-        self.by_digest.insert(digest, candidate);
+        self.oldest.get_or_insert(now);
+        self.by_digest.insert(digest, Candidate::new(report, None, now));
         true
     }
 
@@ -314,16 +335,14 @@ impl Candidates {
 
     /// Takes back a certificate whose record was announced, or stood, and does not stand: good all the same, and to be written.
     pub(super) fn restore(&mut self, certificate: Certificate, backing: Backing, now: Instant) {
-        let candidate = Candidate {
-            report: certificate.report().clone(),
-            first_seen: now,
-            certified: Some(Certified {
-                certificate,
-                backing,
-                at: now,
-            }),
-            is_unacceptable: false,
+        let report = certificate.report().clone();
+        let certified = Certified {
+            certificate,
+            backing,
+            at: now,
         };
+        let candidate = Candidate::new(report, Some(certified), now);
+        self.oldest.get_or_insert(now);
         self.by_digest.insert(candidate.report.digest(), candidate);
     }
 
@@ -335,17 +354,36 @@ impl Candidates {
 
     /// Forgets what was first seen before a window's observations began to count, but for a record that the database has lost.
     pub(super) fn forget_before(&mut self, counts_from: Instant) {
+        if !self.has_older(counts_from) {
+            return;
+        }
         self.by_digest
             .retain(|_, c| c.first_seen >= counts_from || c.is_record());
         self.stated.retain(|_, stated| stated.seen >= counts_from);
+        self.find_oldest();
     }
 
     /// Forgets what nobody would sign any more, being first seen before `oldest`; a certificate stays until it is written or
     /// superseded.
     pub(super) fn forget_lapsed(&mut self, oldest: Instant) {
+        if !self.has_older(oldest) {
+            return;
+        }
         self.by_digest
             .retain(|_, c| c.certified.is_some() || c.first_seen >= oldest);
         self.stated.retain(|_, stated| stated.seen >= oldest);
+        self.find_oldest();
+    }
+
+    fn has_older(&self, limit: Instant) -> bool {
+        self.oldest.is_some_and(|oldest| oldest < limit)
+    }
+
+    fn find_oldest(&mut self) {
+        let candidates = self.by_digest.values().map(|candidate| candidate.first_seen);
+        self.oldest = candidates
+            .chain(self.stated.values().map(|stated| stated.seen))
+            .min();
     }
 
     pub(super) fn remove(&mut self, digest: &Digest) {

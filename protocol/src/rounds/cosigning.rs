@@ -13,7 +13,7 @@ use super::{
     own_price::OwnPrice,
     peers::Peers,
     settings::Timing,
-    turns,
+    turns::{self, Places},
 };
 use crate::{
     address::Address,
@@ -38,8 +38,6 @@ pub(super) struct View<'a> {
     /// The place of the next record.
     pub(super) next: Link,
     pub(super) own_price: &'a OwnPrice,
-    /// Who has stated a price near one's own in this round.
-    pub(super) able: &'a BTreeSet<Address>,
     /// Whether a new price of this node is on its way for nodes that have just come.
     pub(super) is_price_coming: bool,
     pub(super) candidates: &'a Candidates,
@@ -77,6 +75,8 @@ struct Attempt {
     /// When it became the one to sign, if it did, and how long it has from then on.
     chosen_at: Option<Instant>,
     patience: Duration,
+    /// The co-signers' places for it.
+    places: Places,
     /// The last reason for which it was refused.
     refused_for: Option<&'static str>,
     /// Others that said they refuse it, and why.
@@ -114,8 +114,8 @@ impl Cosigning {
             .retain(|digest, _| view.candidates.get(digest).is_some());
         let now = view.now.instant;
         let mut refused = self.screen(view, out);
-        let ranked = ranked(view);
-        if ranked.is_empty() {
+        let mut contenders: Vec<_> = view.candidates.contenders(view.next, view.settings).collect();
+        if contenders.is_empty() {
             return (refused, None);
         }
         let settled = *self.began.get_or_insert(now) + view.settings.timing.settle;
@@ -123,7 +123,8 @@ impl Cosigning {
             out.wake_at(settled);
             return (refused, None);
         }
-        for (digest, candidate) in ranked {
+        contenders.sort_unstable_by_key(|(digest, candidate)| (candidate.rank(), *digest));
+        for (digest, candidate) in contenders {
             match self.pursue(digest, candidate, view, out) {
                 Pursuit::Over => {}
                 Pursuit::Refused(refusal) => {
@@ -142,6 +143,7 @@ impl Cosigning {
     /// Refuses what this node would not sign, also if its turn never comes: an operator should see who is off.
     fn screen(&mut self, view: &View<'_>, out: &mut Outbox) -> Vec<Refused> {
         let (settings, now) = (view.settings, view.now);
+        let own = view.own_price.believed(settings, now.instant);
         let mut refused = vec![];
         for (digest, candidate) in view.candidates.open(view.next) {
             if !self.is_undecided(digest, candidate, settings.me) {
@@ -157,8 +159,9 @@ impl Cosigning {
                 continue;
             }
             let observation = candidate.report().observation();
-            let own = view.own_price.believed(settings, now.instant);
-            let vouched = settings.policy.vouch(observation, own, now.instant, now.unix);
+            let vouched = settings
+                .policy
+                .vouch(observation, own.clone(), now.instant, now.unix);
             if let Err(refusal) = vouched
                 && !refusal.is_abstention()
             {
@@ -207,7 +210,8 @@ impl Cosigning {
         if !is_undecided {
             return Pursuit::Waiting;
         }
-        let turn = chosen_at + turns::cosigners_wait(timing, turn(digest, candidate, view));
+        let turn = turn(digest, candidate, view, &mut attempt.places);
+        let turn = chosen_at + turns::cosigners_wait(timing, turn);
         if now < turn && !is_last_missing(candidate, view) {
             out.wake_at(turn);
             return Pursuit::Waiting;
@@ -359,17 +363,6 @@ impl Cosigning {
     }
 }
 
-/// The observations that may still become the next record, best-ranked first. While a certificate waits for the database, only
-/// clearly newer ones are worth signatures.
-fn ranked<'a>(view: &View<'a>) -> Vec<(Digest, &'a Candidate)> {
-    let mut ranked: Vec<_> = view.candidates.contenders(view.next, view.settings).collect();
-    ranked.sort_by_cached_key(|(digest, candidate)| {
-        let rank = turns::rank_of_observation(view.next.previous(), candidate.observer());
-        (rank, *digest)
-    });
-    ranked
-}
-
 /// Whether there is nobody left whose observation could still come: all live nodes have stated one, this node too.
 fn all_have_stated(view: &View<'_>) -> bool {
     let mut nodes = view.peers.others().chain([&view.settings.me]);
@@ -399,13 +392,14 @@ fn vouch(report: &VerifiedReport, view: &View<'_>) -> Result<(), Refusal> {
 }
 
 /// How many turns this node waits before it signs. Validators and others take turns among themselves.
-fn turn(digest: Digest, candidate: &Candidate, view: &View<'_>) -> u32 {
+fn turn(digest: Digest, candidate: &Candidate, view: &View<'_>, places: &mut Places) -> u32 {
     let (rule, me, observer) = (&view.committee.rule, view.settings.me, candidate.observer());
     let is_validator = is_validator(view);
     let is_rival = |node: &Address| *node != observer && rule.validators.contains(node) == is_validator;
-    let able = view.able.iter().copied().filter(is_rival).collect();
+    let able = view.candidates.able(view.next, view.own_price, view.settings);
+    let able = able.into_iter().filter(is_rival).collect();
     let others = view.peers.others().filter(|node| is_rival(node));
-    let before = turns::turns_before(digest, me, &able, others);
+    let before = places.turns_before(digest, me, &able, others);
     if is_validator {
         return turns::validators_turn(before);
     }

@@ -40,8 +40,6 @@ mod status;
 mod turns;
 mod writer;
 
-use std::collections::BTreeSet;
-
 use candidates::{Backing, Candidates, Certified};
 pub use clocks::ClockFault;
 use conduct::Conduct;
@@ -56,10 +54,8 @@ pub use status::{FeedStatus, NodeStatus, Tally};
 use writer::Writer;
 
 use crate::{
-    address::Address,
     committee::{Committees, Members},
     digest::Digest,
-    evidence::AgreedPrice,
     time::{Instant, UnixMillis},
 };
 
@@ -184,9 +180,7 @@ impl Rounds {
         let Some(next) = self.history.next().filter(|_| !self.is_healing()) else {
             return;
         };
-        let able = self.able();
         let view = View {
-            able: &able,
             settings: &self.settings,
             committee: self.committees.current(),
             required: self.required(),
@@ -212,22 +206,12 @@ impl Rounds {
     fn write(&mut self, now: Now) {
         let view = writer::View {
             history: &self.history,
-            best: self.history.next().and_then(|next| self.candidates.best(next)),
-            able: &self.able(),
+            candidates: &self.candidates,
+            own_price: &self.own_price,
             peers: &self.peers,
             settings: &self.settings,
         };
         self.writer.write(&view, now.instant, &mut self.out);
-    }
-
-    /// Who has shown in this round that it could sign what this node would.
-    fn able(&self) -> BTreeSet<Address> {
-        let near = self.settings.policy.max_deviation_bps;
-        let own = self.own_price.latest().map(AgreedPrice::price);
-        let (Some(own), Some(next)) = (own, self.history.next()) else {
-            return BTreeSet::new();
-        };
-        self.candidates.observers_near(next, own, near)
     }
 
     fn inquire(&mut self, now: Now) {

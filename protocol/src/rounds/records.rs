@@ -7,7 +7,7 @@ use super::{
     candidates::{Backing, Candidate},
     conduct::Mark,
     history::{Change, Lost, News},
-    turns,
+    turns::Places,
 };
 use crate::{
     address::Address,
@@ -129,7 +129,7 @@ impl Rounds {
         let digest = certificate.digest();
         if digest != self.history.last_record() && !self.conduct.is_distrusted(&writer, now.instant) {
             let timing = self.settings.timing;
-            let before = turns::nodes_before(digest, self.settings.me, self.peers.others());
+            let before = Places::default().nodes_before(digest, self.settings.me, self.peers.others());
             let wait = timing.stagger.saturating_mul(before).min(timing.max_stagger);
             let ask_at = now.instant + timing.confirm + wait;
             if self.history.believes(&certificate, &timing, now.instant)

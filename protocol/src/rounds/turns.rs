@@ -1,6 +1,9 @@
 //! Whose turn it is: orders that every node computes alike and nobody can choose. Hashes decide, no election is held.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::Timing;
 use crate::{
@@ -13,28 +16,51 @@ pub(super) fn rank_of_observation(last_record: Digest, observer: Address) -> Dig
     keccak256([last_record.as_bytes(), observer.as_bytes()])
 }
 
-/// How many of `nodes` have their turn before `me`, in co-signing or writing the observation `digest`.
-pub(super) fn nodes_before<'a>(digest: Digest, me: Address, nodes: impl Iterator<Item = &'a Address>) -> u32 {
-    let rank = |node: Address| keccak256([digest.as_bytes(), node.as_bytes()]);
-    let mine = rank(me);
-    let before = nodes.filter(|node| **node != me && rank(**node) < mine).count();
-    u32::try_from(before).unwrap_or(u32::MAX)
+/// The places of nodes in co-signing or writing an observation. Each is hashed once: a node looks at its turn with every message.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    /// The observation that they are for.
+    digest: Option<Digest>,
+    by_node: BTreeMap<Address, Digest>,
 }
 
-/// How many nodes have their turn before `me`: first those who are `able`, having stated a price near this node's own in this
-/// round, which proves that they could sign; then the `others`. A sign of life proves nothing, and is free to make up.
-pub(super) fn turns_before<'a>(
-    digest: Digest,
-    me: Address,
-    able: &BTreeSet<Address>,
-    others: impl Iterator<Item = &'a Address>,
-) -> u32 {
-    if able.contains(&me) {
-        return nodes_before(digest, me, able.iter());
+impl Places {
+    fn place(&mut self, digest: Digest, node: Address) -> Digest {
+        let hashed = || keccak256([digest.as_bytes(), node.as_bytes()]);
+        *self.by_node.entry(node).or_insert_with(hashed)
     }
-    let others = others.filter(|node| !able.contains(*node));
-    let ahead = u32::try_from(able.len()).unwrap_or(u32::MAX);
-    ahead.saturating_add(nodes_before(digest, me, others))
+
+    /// How many of `nodes` have their turn before `me`, in co-signing or writing the observation `digest`.
+    pub(super) fn nodes_before<'a>(
+        &mut self,
+        digest: Digest,
+        me: Address,
+        nodes: impl Iterator<Item = &'a Address>,
+    ) -> u32 {
+        if self.digest.replace(digest) != Some(digest) {
+            self.by_node.clear();
+        }
+        let mine = self.place(digest, me);
+        let before = nodes.filter(|node| **node != me && self.place(digest, **node) < mine);
+        u32::try_from(before.count()).unwrap_or(u32::MAX)
+    }
+
+    /// How many nodes have their turn before `me`: first those who are `able`, having stated a price near this node's own in this
+    /// round, which proves that they could sign; then the `others`. A sign of life proves nothing, and is free to make up.
+    pub(super) fn turns_before<'a>(
+        &mut self,
+        digest: Digest,
+        me: Address,
+        able: &BTreeSet<Address>,
+        others: impl Iterator<Item = &'a Address>,
+    ) -> u32 {
+        if able.contains(&me) {
+            return self.nodes_before(digest, me, able.iter());
+        }
+        let others = others.filter(|node| !able.contains(*node));
+        let ahead = u32::try_from(able.len()).unwrap_or(u32::MAX);
+        ahead.saturating_add(self.nodes_before(digest, me, others))
+    }
 }
 
 /// How many turns a co-signer waits that has `before` others before it: none for the first `needed`, whose signatures make a
@@ -90,7 +116,7 @@ mod tests {
         let digest = keccak256([b"an observation"]);
         let mut places: Vec<u32> = nodes
             .iter()
-            .map(|me| nodes_before(digest, *me, nodes.iter()))
+            .map(|me| Places::default().nodes_before(digest, *me, nodes.iter()))
             .collect();
         places.sort_unstable();
         assert_eq!(places, (0..9).collect::<Vec<_>>());
@@ -102,8 +128,9 @@ mod tests {
         let digest = keccak256([b"an observation"]);
         let able: BTreeSet<Address> = (1..=3).map(node).collect();
         let alive: Vec<Address> = (1..=100).map(node).collect();
-        let before = |n| turns_before(digest, node(n), &able, alive.iter());
-        let mut first: Vec<u32> = (1..=3).map(before).collect();
+        let mut places = Places::default();
+        let mut before = |n| places.turns_before(digest, node(n), &able, alive.iter());
+        let mut first: Vec<u32> = (1..=3).map(&mut before).collect();
         first.sort_unstable();
         assert_eq!(first, [0, 1, 2]);
         assert!((4..=100).map(before).all(|before| before >= 3));

@@ -1,16 +1,17 @@
 //! When this node writes, when it asks the database for the last record, and how the database is.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use super::{
     Settings,
-    candidates::{Backing, Certified},
+    candidates::{Backing, Candidates},
     effect::{Effect, Note, Outbox, StoreRequest},
     history::History,
+    own_price::OwnPrice,
     peers::Peers,
-    turns,
+    turns::{self, Places},
 };
-use crate::{address::Address, digest::Digest, time::Instant};
+use crate::{digest::Digest, time::Instant};
 
 /// What this node writes to the database and asks it, and how that is.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub(super) struct Writer {
     in_flight: Option<(Digest, Instant)>,
     /// When the last record was asked for, if there is no answer yet.
     asked_at: Option<Instant>,
+    /// The writers' places for the best certificate.
+    places: Places,
     database: Database,
     /// The database is back: until then a fresh certificate may take the place of one that has waited.
     renewal_until: Option<Instant>,
@@ -30,10 +33,8 @@ pub(super) struct Writer {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
     pub(super) history: &'a History,
-    /// The best certificate at hand.
-    pub(super) best: Option<&'a Certified>,
-    /// Who has stated a price near one's own in this round.
-    pub(super) able: &'a BTreeSet<Address>,
+    pub(super) candidates: &'a Candidates,
+    pub(super) own_price: &'a OwnPrice,
     pub(super) peers: &'a Peers,
     pub(super) settings: &'a Settings,
 }
@@ -50,12 +51,12 @@ impl Writer {
     }
 
     /// Writes the best certificate at hand, when the window is open, the database is there and it is this node's turn:
-    /// those who are `able`, having stated a price near its own, go first.
+    /// those who have stated a price near its own go first.
     pub(super) fn write(&mut self, view: &View<'_>, now: Instant, out: &mut Outbox) {
         let View {
             history,
-            best,
-            able,
+            candidates,
+            own_price,
             peers,
             settings,
         } = *view;
@@ -72,7 +73,12 @@ impl Writer {
         let Some(opens) = history.opens() else {
             return self.ask_again(settings, now, out);
         };
-        let Some(best) = best else { return };
+        let Some((next, best)) = history
+            .next()
+            .and_then(|next| Some((next, candidates.best(next)?)))
+        else {
+            return;
+        };
         if self.is_renewal(now) && best.is_old(settings, now) {
             return self
                 .renewal_until
@@ -84,7 +90,10 @@ impl Writer {
         let turn = match self.database.retry_at {
             Some(retry_at) => retry_at.max(opens),
             None => {
-                let before = turns::turns_before(digest, settings.me, able, peers.others());
+                let able = candidates.able(next, own_price, settings);
+                let before = self
+                    .places
+                    .turns_before(digest, settings.me, &able, peers.others());
                 let signatures = certificate.report().signatures().len();
                 // Nodes hear of a window that has been open at about the same time, and take turns then too.
                 let since = opens.max(best.at()).max(history.told_at());
