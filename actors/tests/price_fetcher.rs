@@ -32,6 +32,8 @@ use tokio::time::{sleep, timeout};
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Does {
     Price(&'static str),
+    /// Kraken's market of every pair that it is asked for; none of them if it does not list one, `NOPEUSD`.
+    Markets,
     Status(u16),
     RateLimits(&'static str),
     Html,
@@ -47,6 +49,8 @@ struct Exchanges {
     asked: Arc<Mutex<HashMap<SourceKind, usize>>>,
     /// API keys in the headers of requests, as `name: value`.
     keys: Arc<Mutex<Vec<String>>>,
+    /// Kraken's questions: `pair=ETHUSD`.
+    queries: Arc<Mutex<Vec<String>>>,
 }
 
 impl Exchanges {
@@ -67,13 +71,33 @@ impl Exchanges {
         self.asked.lock().unwrap().values().sum()
     }
 
-    async fn answer(&self, kind: SourceKind) -> HttpResponse {
+    /// The pairs of each question to Kraken.
+    fn pairs(&self) -> Vec<String> {
+        let queries = self.queries.lock().unwrap();
+        queries
+            .iter()
+            .map(|query| query.trim_start_matches("pair=").to_owned())
+            .collect()
+    }
+
+    async fn answer(&self, kind: SourceKind, query: &str) -> HttpResponse {
         *self.asked.lock().unwrap().entry(kind).or_default() += 1;
         let does = self.does.lock().unwrap()[&kind];
         let ok = |body: String| HttpResponse::Ok().content_type("application/json").body(body);
         let now = Clock::system().unix_now().get();
         match does {
             Does::Price(price) => ok(body(kind, price, now)),
+            Does::Markets => {
+                self.queries.lock().unwrap().push(query.to_owned());
+                let pairs = query.trim_start_matches("pair=").split(',');
+                let markets: Vec<String> = pairs
+                    .map(|pair| format!(r#""{pair}":{{"c":["3000","1"]}}"#))
+                    .collect();
+                if query.contains("NOPE") {
+                    return ok(r#"{"error":["EQuery:Unknown asset pair"]}"#.to_owned());
+                }
+                ok(format!(r#"{{"error":[],"result":{{{}}}}}"#, markets.join(",")))
+            }
             Does::Status(status) => HttpResponse::build(status.try_into().unwrap()).finish(),
             Does::RateLimits(wait) => HttpResponse::TooManyRequests()
                 .insert_header(("retry-after", wait))
@@ -102,7 +126,7 @@ impl Exchanges {
                         .filter(|(name, _)| name.as_str().contains("key"));
                     let keys = keys.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
                     exchanges.keys.lock().unwrap().extend(keys);
-                    exchanges.answer(kind).await
+                    exchanges.answer(kind, request.query_string()).await
                 },
             )
         };
@@ -560,4 +584,42 @@ async fn coingeckos_key_goes_in_its_header_to_nobody_else_and_another_one_needs_
     std::fs::remove_file(&file).unwrap();
     assert!(scene.exchanges.keys.lock().unwrap().len() <= scene.exchanges.asked(SourceKind::Coingecko));
     scene.stop().await;
+}
+
+#[actix::test]
+async fn several_feeds_are_asked_for_at_once_and_one_that_is_refused_spoils_no_other() {
+    let rules = Rules {
+        sources: &[SourceKind::Kraken],
+        interval: Duration::from_millis(400),
+        ..Rules::default()
+    };
+    let names = ["ETH/USD", "SOL/USD", "LTC/USD", "NOPE/USD"];
+    let scene = Scene::start_with(rules, &[(SourceKind::Kraken, Does::Markets)], |settings, _| {
+        PriceFetcherSettings {
+            feeds: names.iter().map(|name| name.parse().unwrap()).collect(),
+            ..settings
+        }
+    });
+    scene
+        .until("a price of each feed that is listed", |scene| {
+            let prices = scene.observer.0.lock().unwrap();
+            names[..3]
+                .iter()
+                .all(|name| prices.iter().any(|price| price.feed.as_str() == *name))
+        })
+        .await;
+    scene
+        .until("several asked for at once, without the refused one", |scene| {
+            let is_good = |pairs: &String| pairs.contains(',') && !pairs.contains("NOPE");
+            scene.exchanges.pairs().iter().any(is_good)
+        })
+        .await;
+    let pairs = scene.exchanges.pairs();
+    assert_eq!(pairs[0].split(',').count(), 4, "{pairs:?}");
+    let refused = pairs
+        .iter()
+        .filter(|pairs| pairs.contains("NOPE") && pairs.contains(','));
+    assert!(refused.count() <= 2, "{pairs:?}");
+    assert!(pairs.iter().any(|pairs| pairs == "NOPEUSD"), "{pairs:?}");
+    scene.server.stop(true).await;
 }

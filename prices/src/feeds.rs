@@ -8,10 +8,15 @@ use crate::{
     agreement::{Agreement, NoPrice},
     fetch::Fetch,
     health::{Cause, Health, choose},
+    pace::Pace,
     quote_error::QuoteError,
     schedule::{AnswerTime, Schedule},
-    source::SourceSpec,
+    source::{SourceKind, SourceSpec},
 };
+
+/// Feeds that an exchange is asked for at once, at most: Kraken's answer has half a kilobyte for each, and
+/// [`crate::MAX_BODY_BYTES`] are read.
+const MAX_TOGETHER: usize = 50;
 
 /// How all feeds are fetched.
 #[derive(Debug, Clone)]
@@ -45,6 +50,7 @@ impl FetchRules {
 pub struct Feeds {
     rules: FetchRules,
     states: Vec<FeedState>,
+    pace: Pace,
 }
 
 /// What happened to a source, for the log.
@@ -129,7 +135,8 @@ impl Feeds {
             .iter()
             .map(|feed| FeedState::new(feed.clone(), &rules))
             .collect();
-        Self { rules, states }
+        let pace = Pace::new(feeds.len(), rules.interval);
+        Self { rules, states, pace }
     }
 
     /// How they are fetched.
@@ -137,20 +144,15 @@ impl Feeds {
         &self.rules
     }
 
-    /// All feeds.
-    pub fn iter(&self) -> impl Iterator<Item = &Feed> {
-        self.states.iter().map(|state| &state.feed)
-    }
-
     fn state(&mut self, feed: &Feed) -> Option<&mut FeedState> {
         self.states.iter_mut().find(|state| state.feed == *feed)
     }
 
-    /// When the next fetch of a feed begins, `now` or later. `None` while one is under way, and for a feed that is none of
-    /// these.
-    pub fn next_start(&self, feed: &Feed, now: Instant) -> Option<Instant> {
-        let state = self.states.iter().find(|state| state.feed == *feed)?;
-        (!state.is_in_flight).then(|| state.schedule.next_start(now, state.lead(&self.rules)))
+    /// When the next fetch of any feed begins, `now` or later. `None` while all are under way.
+    pub fn next_start(&self, now: Instant) -> Option<Instant> {
+        let waiting = self.states.iter().filter(|state| !state.is_in_flight);
+        let starts = waiting.map(|state| state.next_start(&self.rules, now));
+        Some(self.pace.from(starts.min()?))
     }
 
     /// A price of this feed is wanted `at` that time. Returns whether it is one of these.
@@ -171,8 +173,22 @@ impl Feeds {
         true
     }
 
-    /// A fetch of this feed begins now. `None` while one is under way, and for a feed that is none of these.
-    pub fn begin(&mut self, feed: &Feed, now: Instant) -> Option<Fetch> {
+    /// The next fetch begins now, if it is time: of the feeds that are due, one whose window waits for it, before those that are late
+    /// anyway, and of these the one that was fetched longest ago.
+    pub fn begin(&mut self, now: Instant) -> Option<Fetch> {
+        if self.pace.from(now) > now {
+            return None;
+        }
+        let due = |state: &&FeedState| !state.is_in_flight && state.next_start(&self.rules, now) <= now;
+        let next = self.states.iter().filter(due);
+        let feed = next
+            .min_by_key(|state| state.urgency(&self.rules, now))?
+            .feed
+            .clone();
+        self.begin_feed(&feed, now)
+    }
+
+    fn begin_feed(&mut self, feed: &Feed, now: Instant) -> Option<Fetch> {
         let state = self.states.iter_mut().find(|state| state.feed == *feed)?;
         if state.is_in_flight {
             return None;
@@ -180,13 +196,39 @@ impl Feeds {
         let lead = state.lead(&self.rules);
         state.schedule.begin(now, lead);
         state.is_in_flight = true;
+        let suspects = state.suspects();
         let agreement = self.rules.agreement;
         let healths: Vec<Health> = state.sources.iter().map(|(_, health)| *health).collect();
-        let asked = choose(&healths, agreement.min_sources, now)
+        let asked: Vec<SourceSpec> = choose(&healths, agreement.min_sources, now)
             .into_iter()
             .map(|index| self.rules.sources[index].clone())
             .collect();
-        Some(Fetch::new(feed.clone(), now, asked, state.suspects(), agreement))
+        self.pace.begin(now);
+        let kinds = asked.iter().map(SourceSpec::kind);
+        let along = kinds.filter_map(|kind| Some((kind, self.soon(kind, kind.shelf_life()?, now))));
+        let along = along.collect();
+        Some(Fetch::new(feed.clone(), now, asked, along, suspects, agreement))
+    }
+
+    /// The feeds whose fetch will ask this source within that time, soonest first.
+    fn soon(&self, kind: SourceKind, time: Duration, now: Instant) -> Vec<Feed> {
+        let source = kind.source();
+        let mut soon: Vec<(Instant, Urgency, &Feed)> = self
+            .states
+            .iter()
+            .filter(|state| !state.is_in_flight && !state.rests(&source, now))
+            .map(|state| {
+                let start = state.next_start(&self.rules, now);
+                (start, state.urgency(&self.rules, now), &state.feed)
+            })
+            .filter(|(start, ..)| *start <= now + time)
+            .collect();
+        soon.sort_unstable();
+        let most = self.pace.within(time).min(MAX_TOGETHER - 1);
+        soon.into_iter()
+            .take(most)
+            .map(|(.., feed)| feed.clone())
+            .collect()
     }
 
     /// Makes a price of a fetch, if it makes one, and sends to rest and back whom it concerns. `jitter` gives anything; it
@@ -227,6 +269,9 @@ impl Feeds {
     }
 }
 
+/// The lowest is fetched first: whether no window waits for it; when it should have begun, if one does; when it was last fetched.
+type Urgency = (bool, Option<Instant>, Option<Instant>);
+
 /// One feed.
 #[derive(Debug)]
 struct FeedState {
@@ -254,6 +299,22 @@ impl FeedState {
                 .collect(),
             warnings: BTreeMap::new(),
         }
+    }
+
+    /// When it is next fetched, `now` or later.
+    fn next_start(&self, rules: &FetchRules, now: Instant) -> Instant {
+        self.schedule.next_start(now, self.lead(rules))
+    }
+
+    fn urgency(&self, rules: &FetchRules, now: Instant) -> Urgency {
+        let planned = self.schedule.planned_start(self.lead(rules));
+        let waits = planned.filter(|planned| *planned <= now);
+        (waits.is_none(), waits, self.schedule.last_began())
+    }
+
+    fn rests(&self, source: &Source, now: Instant) -> bool {
+        let mut sources = self.sources.iter();
+        sources.any(|(name, health)| name == source && health.is_resting(now))
     }
 
     /// How long before answers are due a fetch begins.
@@ -349,10 +410,7 @@ fn dated(fetch: &Fetch, evidence: Evidence) -> AgreedPrice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        health::FIRST_OUTLIER_REST,
-        source::{Answered, SourceKind},
-    };
+    use crate::{health::FIRST_OUTLIER_REST, source::Answered};
 
     const THREE: [SourceKind; 3] = [SourceKind::Coinbase, SourceKind::Kraken, SourceKind::Gemini];
     const LIMIT: Duration = Duration::from_secs(3);
@@ -391,7 +449,7 @@ mod tests {
 
     /// Whom a fetch would ask at that second.
     fn would_ask(feeds: &mut Feeds, second: u64) -> Vec<SourceKind> {
-        let fetch = feeds.begin(&eth(), at(second)).unwrap();
+        let fetch = feeds.begin_feed(&eth(), at(second)).unwrap();
         feeds.state(&eth()).unwrap().is_in_flight = false;
         asked(&fetch)
     }
@@ -401,7 +459,7 @@ mod tests {
 
     /// A fetch in which sources answer that price at that second, or fail. Those that are not asked do not get to answer.
     fn fetched(feeds: &mut Feeds, second: u64, said: &[(SourceKind, Said<'_>)]) -> Concluded {
-        let mut fetch = feeds.begin(&eth(), at(second)).unwrap();
+        let mut fetch = feeds.begin_feed(&eth(), at(second)).unwrap();
         for (kind, outcome) in said {
             let (second, outcome) = match outcome {
                 Ok((price, second)) => {
@@ -573,7 +631,7 @@ mod tests {
         ];
         fetched(&mut feeds, 0, &said).price.unwrap_err();
         feeds.restart();
-        let btc = feeds.begin(&"BTC/USD".parse().unwrap(), at(1)).unwrap();
+        let btc = feeds.begin_feed(&"BTC/USD".parse().unwrap(), at(1)).unwrap();
         assert_eq!(asked(&btc), THREE[1..]);
         assert_eq!(would_ask(&mut feeds, 100), THREE[1..]);
         assert_eq!(would_ask(&mut feeds, 121), THREE);
@@ -582,23 +640,23 @@ mod tests {
     #[test]
     fn while_a_fetch_is_under_way_no_other_begins_and_it_serves_who_wants_one_anew() {
         let mut feeds = feeds();
-        let fetch = feeds.begin(&eth(), at(0)).unwrap();
-        assert!(feeds.begin(&eth(), at(1)).is_none());
-        assert_eq!(feeds.next_start(&eth(), at(1)), None);
+        let fetch = feeds.begin_feed(&eth(), at(0)).unwrap();
+        assert!(feeds.begin_feed(&eth(), at(1)).is_none());
+        assert_eq!(feeds.next_start(at(1)), None);
         assert!(feeds.want_anew(&eth()));
         feeds.conclude(fetch, at(1), || 0).price.unwrap_err();
-        let next = feeds.next_start(&eth(), at(1)).unwrap();
+        let next = feeds.next_start(at(1)).unwrap();
         assert_eq!(next, at(30));
         assert!(feeds.want_anew(&eth()));
-        assert_eq!(feeds.next_start(&eth(), at(2)), Some(at(2)));
+        assert_eq!(feeds.next_start(at(2)), Some(at(2)));
     }
 
     #[test]
     fn a_restart_fetches_at_once() {
         let mut feeds = feeds();
-        feeds.begin(&eth(), at(0)).unwrap();
+        feeds.begin_feed(&eth(), at(0)).unwrap();
         feeds.restart();
-        assert_eq!(feeds.next_start(&eth(), at(7)), Some(at(7)));
+        assert_eq!(feeds.next_start(at(7)), Some(at(7)));
     }
 
     #[test]
@@ -606,12 +664,12 @@ mod tests {
         let mut feeds = feeds();
         let other = "BTC/USD".parse().unwrap();
         assert!(!feeds.want(&other, at(1), at(0)) && !feeds.want_anew(&other));
-        assert!(feeds.begin(&other, at(0)).is_none() && feeds.next_start(&other, at(0)).is_none());
+        assert!(feeds.begin_feed(&other, at(0)).is_none());
     }
 
     #[test]
     fn an_answer_after_the_first_word_of_its_source_or_of_nobody_asked_counts_for_nothing() {
-        let mut fetch = feeds().begin(&eth(), at(0)).unwrap();
+        let mut fetch = feeds().begin_feed(&eth(), at(0)).unwrap();
         let quote = |kind: SourceKind| {
             let quote = Quote {
                 source: kind.source(),
@@ -639,7 +697,7 @@ mod tests {
     fn a_warning_beside_a_good_price_is_said_once() {
         let mut feeds = feeds();
         let mut warned = |second| {
-            let mut fetch = feeds.begin(&eth(), at(second)).unwrap();
+            let mut fetch = feeds.begin_feed(&eth(), at(second)).unwrap();
             let quote = Quote {
                 source: SourceKind::Kraken.source(),
                 price: "3000".parse().unwrap(),
@@ -660,5 +718,59 @@ mod tests {
             "source warns beside a good price: source=kraken warning=\"WGeneral:Deprecated\""
         );
         assert_eq!(warned(30), []);
+    }
+
+    fn begun(feeds: &mut Feeds, second: u64) -> Option<String> {
+        let fetch = feeds.begin(at(second))?;
+        let feed = fetch.feed.to_string();
+        feeds.conclude(fetch, at(second), || 0).price.unwrap_err();
+        Some(feed)
+    }
+
+    #[test]
+    fn feeds_that_are_due_together_begin_one_after_the_other_and_each_has_its_turn() {
+        let mut feeds = feeds_of(&["A0/USD", "B0/USD", "C0/USD"], 1);
+        assert_eq!(begun(&mut feeds, 0).as_deref(), Some("A0/USD"));
+        assert_eq!(begun(&mut feeds, 0), None);
+        assert_eq!(feeds.next_start(at(0)), Some(at(1)));
+        for feed in feeds.states.iter_mut() {
+            feed.schedule.want_anew();
+        }
+        let order: Vec<_> = (1..5).map(|second| begun(&mut feeds, second)).collect();
+        let names = ["B0/USD", "C0/USD", "A0/USD"].map(|name| Some(name.to_owned()));
+        assert_eq!(order[..3], names);
+        assert_eq!(order[3], None, "all have had theirs");
+    }
+
+    #[test]
+    fn a_feed_whose_window_waits_goes_before_those_that_are_late_anyway() {
+        let mut feeds = feeds_of(&["A0/USD", "B0/USD", "C0/USD"], 1);
+        feeds.want(&"C0/USD".parse().unwrap(), at(1), at(0));
+        assert_eq!(
+            begun(&mut feeds, 0).as_deref(),
+            Some("A0/USD"),
+            "its time has not come"
+        );
+        assert_eq!(begun(&mut feeds, 1).as_deref(), Some("C0/USD"));
+        assert_eq!(begun(&mut feeds, 2).as_deref(), Some("B0/USD"));
+    }
+
+    #[test]
+    fn those_that_are_fetched_next_are_asked_for_along_unless_the_source_rests_for_them() {
+        let mut feeds = feeds_of(&["A0/USD", "B0/USD", "C0/USD"], 1);
+        let along = |fetch: &Fetch| -> Vec<String> {
+            let along = &fetch.along[&SourceKind::Kraken];
+            along.iter().map(Feed::to_string).collect()
+        };
+        let first = feeds.begin(at(0)).unwrap();
+        assert_eq!(
+            along(&first),
+            ["B0/USD", "C0/USD"],
+            "they begin within Kraken's two seconds"
+        );
+        assert_eq!(first.along.len(), 1, "others are asked for one at a time");
+        feeds.states[2].rest(&SourceKind::Kraken.source(), Cause::Failed, at(0), 0);
+        let second = feeds.begin(at(1)).unwrap();
+        assert_eq!((second.feed.as_str(), along(&second).len()), ("B0/USD", 0));
     }
 }

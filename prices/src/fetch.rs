@@ -1,13 +1,13 @@
 //! One fetch of one feed: who is asked, what has come, and whether it is worth waiting for more.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use quorate_protocol::{Feed, Instant, Quote, Source, UnixMillis};
 
 use crate::{
     agreement::Agreement,
     quote_error::QuoteError,
-    source::{Answered, SourceSpec},
+    source::{Answered, SourceKind, SourceSpec},
 };
 
 /// How much older than the newest answer of a fetch one may be: CoinGecko renews its price every minute or two, and says so.
@@ -23,6 +23,8 @@ pub struct Fetch {
     pub began: Instant,
     /// Who is asked.
     pub asked: Vec<SourceSpec>,
+    /// Feeds that are fetched next, soonest first, and may be asked for with this one; for each source that can be asked so.
+    pub along: BTreeMap<SourceKind, Vec<Feed>>,
     /// Those whose last price the others contradicted.
     pub(crate) suspects: Vec<Source>,
     pub(crate) agreement: Agreement,
@@ -46,6 +48,7 @@ impl Fetch {
         feed: Feed,
         began: Instant,
         asked: Vec<SourceSpec>,
+        along: BTreeMap<SourceKind, Vec<Feed>>,
         suspects: Vec<Source>,
         agreement: Agreement,
     ) -> Self {
@@ -54,6 +57,7 @@ impl Fetch {
             began,
             missing: asked.iter().map(|spec| spec.kind().source()).collect(),
             asked,
+            along,
             suspects,
             agreement,
             answers: vec![],

@@ -2,9 +2,10 @@
 //!
 //! One answer's walk, in the order of the files:
 //!
-//! 1. `schedule` says when a feed is fetched, so that answers are in when the next record needs them.
+//! 1. `schedule` says when a feed is fetched, so that answers are in when the next record needs them; `pace` keeps many feeds apart.
 //! 2. `health` says who is asked: not those that rest after an error or a lie, nor those that asked to be left alone.
-//! 3. [`SourceSpec`] says where: `source/` has a file for each exchange with its paths and the shape of its answers.
+//! 3. [`SourceSpec`] says where: `source/` has a file for each exchange with its paths and the shape of its answers. Some are asked for
+//!    several feeds at once, but for those that [`Alone`] names.
 //! 4. [`SourceKind::read`] makes a quote of an [`HttpAnswer`], or refuses it by name ([`QuoteError`]): `answer` has what HTTP and JSON
 //!    say, `ticker` prices and times.
 //! 5. [`Fetch`] collects the quotes of one fetch and says when waiting for more could change nothing.
@@ -15,21 +16,24 @@
 //! The PriceFetcher of `quorate-actors` carries this out: it has the timers and the HTTP client.
 
 mod agreement;
+mod alone;
 mod answer;
 mod feeds;
 mod fetch;
 mod health;
+mod pace;
 mod quote_error;
 mod schedule;
 mod source;
 mod ticker;
 
 pub use agreement::{Agreement, NoPrice, majority};
+pub use alone::Alone;
 pub use answer::{HttpAnswer, MAX_BODY_BYTES};
 pub use feeds::{Concluded, Feeds, FetchRules, SourceEvent};
 pub use fetch::Fetch;
 pub use quote_error::QuoteError;
 pub use schedule::{LONGEST_LEAD, MIN_GAP};
 pub use source::{
-    ParseSourceError, SourceKind, SourceSpec, UnknownSource, UnsupportedFeed, coingecko, kraken,
+    Answered, ParseSourceError, SourceKind, SourceSpec, UnknownSource, UnsupportedFeed, coingecko, kraken,
 };

@@ -218,6 +218,22 @@ impl QuoteError {
         }
     }
 
+    /// Whether an answer about several feeds may be refused so because of another of them: this one, asked for alone, may get a price.
+    pub fn may_be_anothers(&self) -> bool {
+        match self {
+            Self::Refused(_)
+            | Self::TooLong { .. }
+            | Self::NotJson { .. }
+            | Self::DuplicateKey(_)
+            | Self::WrongShape { .. }
+            | Self::MissingField(_)
+            | Self::WrongPair { .. } => true,
+            // Bad request, not found, URI too long.
+            Self::Status { status, .. } => matches!(status, 400 | 404 | 414),
+            _ => false,
+        }
+    }
+
     /// A short name for counters: one of a fixed set.
     pub fn name(&self) -> &'static str {
         self.into()

@@ -91,6 +91,22 @@ impl Schedule {
         due.before(lead).max(last.began + self.min_gap()).max(now)
     }
 
+    /// When the next fetch begins for a time that was asked for in advance; `None`: none is, or it is wanted at once. What waits
+    /// for a window goes before what is late anyway.
+    pub(crate) fn planned_start(&self, lead: Duration) -> Option<Instant> {
+        match (self.last, self.phase) {
+            _ if self.at_once || self.anew => None,
+            (Some(last), Some(_)) => Some(self.next_due(last).before(lead)),
+            (None, phase) => phase.map(|at| at.before(lead)),
+            (Some(_), None) => None,
+        }
+    }
+
+    /// When the last fetch began.
+    pub(crate) fn last_began(&self) -> Option<Instant> {
+        self.last.map(|last| last.began)
+    }
+
     fn next_due(&self, last: Fetch) -> Instant {
         match self.phase {
             None => last.due + self.interval,

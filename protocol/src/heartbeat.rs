@@ -30,8 +30,8 @@ const LONGEST_WITHOUT: Duration = Duration::from_secs(600);
 /// How long newcomers wait for a sign of life: those that come together get one.
 const NEWCOMERS_WAIT: Duration = Duration::from_secs(1);
 
-/// Most feeds that a node may announce.
-pub const MAX_FEEDS: usize = 16;
+/// Most feeds that a node may price and announce; docs/feeds.md says what so many cost.
+pub const MAX_FEEDS: usize = 100;
 const MAX_VERSION_BYTES: usize = 32;
 
 /// Who is alive, and what it last did.

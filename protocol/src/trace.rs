@@ -12,8 +12,10 @@ use crate::{
     address::Address, digest::Digest, price::Price, report::VerifiedReport, rounds::Note, time::UnixMillis,
 };
 
-/// Rounds that are kept: 50 minutes with a window of 30 s.
+/// Rounds of a feed that are kept, at most: 50 minutes with a window of 30 s.
 pub const KEPT_ROUNDS: usize = 100;
+/// Rounds of all feeds that are kept: some 3 kB each among five nodes.
+const ROUNDS_OF_ALL_FEEDS: usize = 1600;
 /// Statements of one round that are kept, those that were heard first. The best-ranked of a large network are among them.
 const MAX_STATEMENTS: usize = 32;
 /// Refusals of one statement that are kept: a large network says the same many times.
@@ -125,6 +127,8 @@ struct Troubles {
 pub struct Trace {
     me: Address,
     write_interval: Duration,
+    /// How many rounds are kept.
+    kept: usize,
     /// In the order of their numbers.
     rounds: VecDeque<RoundTrace>,
     last_written: Option<UnixMillis>,
@@ -133,11 +137,13 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Nothing has happened yet.
-    pub fn new(me: Address, write_interval: Duration) -> Self {
+    /// Nothing has happened yet. The more `feeds` a node has, the fewer rounds of each it keeps.
+    pub fn new(me: Address, write_interval: Duration, feeds: usize) -> Self {
+        let kept = ROUNDS_OF_ALL_FEEDS / feeds.max(1);
         Self {
             me,
             write_interval,
+            kept: kept.min(KEPT_ROUNDS),
             rounds: VecDeque::new(),
             last_written: None,
             database: None,
@@ -302,7 +308,7 @@ impl Trace {
             Ok(index) => index,
             Err(index) => {
                 self.rounds.insert(index, RoundTrace::new(sequence));
-                let is_full = self.rounds.len() > KEPT_ROUNDS;
+                let is_full = self.rounds.len() > self.kept;
                 if is_full {
                     self.rounds.pop_front();
                 }
@@ -470,7 +476,7 @@ mod tests {
     }
 
     fn trace() -> Trace {
-        Trace::new(key(1).address(), WINDOW)
+        Trace::new(key(1).address(), WINDOW, 1)
     }
 
     fn written(sequence: u64, late: Duration) -> Note {
@@ -589,5 +595,16 @@ mod tests {
         let rounds = trace.rounds(Some(151), at(150));
         assert_eq!(rounds.len(), KEPT_ROUNDS + 1, "and the one under way");
         assert_eq!(rounds.last().map(|round| round.sequence), Some(51));
+
+        let mut of_many = Trace::new(key(1).address(), WINDOW, 100);
+        for sequence in 1..=150 {
+            let next = Some(sequence + 1);
+            of_many.on_note(&written(sequence, Duration::ZERO), next, at(sequence));
+        }
+        assert_eq!(
+            of_many.rounds(Some(151), at(150)).len(),
+            16 + 1,
+            "fewer of each of many feeds"
+        );
     }
 }

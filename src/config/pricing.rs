@@ -30,7 +30,7 @@ pub(super) const SOURCES: [&str; 5] = ["coinbase", "kraken", "bitstamp", "gemini
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Prices")]
 pub(crate) struct PricingConfig {
-    /// What to price, at most 16. Repeatable
+    /// What to price, at most 100. Repeatable
     #[arg(long = "feed", value_name = "BASE/QUOTE", default_value = "ETH/USD", value_parser = parsed::<Feed>("a feed"))]
     pub(crate) feeds: Vec<Feed>,
 
@@ -117,7 +117,34 @@ impl PricingConfig {
             check_key(path, &self.sources, problems);
         }
         self.fetch_interval = fetch_interval(self.fetch_interval, write_interval, problems);
+        if problems.are_right(&["feed", "source", "fetch-interval"]) {
+            for warning in self.too_often() {
+                problems.warn(warning);
+            }
+        }
         self
+    }
+}
+
+impl PricingConfig {
+    /// What exchanges document, and this node alone would exceed; a relay has rules of its own.
+    fn too_often(&self) -> impl Iterator<Item = String> {
+        let (feeds, interval) = (self.feeds.len(), self.fetch_interval);
+        let public = self
+            .sources
+            .iter()
+            .filter(|source| source.base() == source.kind().public_base());
+        public.filter_map(move |source| {
+            let documented = source.kind().documented_a_minute()?;
+            let requests = source.kind().requests_a_minute(feeds, interval);
+            (requests > u64::from(documented)).then(|| {
+                format!(
+                    "asked more often than documented: source={source} feeds={feeds} requests_a_minute={requests} \
+                     documented={documented} remedy=\"leave out that source, name fewer feeds, or a longer --fetch-interval and \
+                     --write-interval\""
+                )
+            })
+        })
     }
 }
 
@@ -189,6 +216,17 @@ mod tests {
     use crate::config::testing;
 
     fn read(words: &[&str], write_secs: u64) -> Result<PricingConfig, Vec<String>> {
+        read_with_warnings(words, write_secs).map(|(config, _)| config)
+    }
+
+    fn warnings(words: &[&str]) -> Vec<String> {
+        read_with_warnings(words, 30).unwrap().1
+    }
+
+    fn read_with_warnings(
+        words: &[&str],
+        write_secs: u64,
+    ) -> Result<(PricingConfig, Vec<String>), Vec<String>> {
         let write_interval = Duration::from_secs(write_secs);
         /// What a node's own declaration has beside it.
         #[derive(Args)]
@@ -201,7 +239,6 @@ mod tests {
         testing::read(words, |args: WithInterval, problems| {
             Some(args.pricing.resolve(write_interval, problems))
         })
-        .map(|(config, _)| config)
     }
 
     #[test]
@@ -297,12 +334,33 @@ mod tests {
     }
 
     #[test]
-    fn sixteen_distinct_feeds_at_most() {
-        let many: Vec<String> = (10..27).map(|n| format!("--feed=C{n}/USD")).collect();
+    fn asking_an_exchange_more_often_than_it_documents_is_warned_of_before_it_refuses() {
+        let warned = |feeds: u8, more: &str| {
+            let mut words: Vec<String> = (100..100 + feeds).map(|n| format!("--feed=C{n}/USD")).collect();
+            words.extend(["--source=kraken", "--source=bitstamp", more].map(str::to_owned));
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            warnings(&words)
+        };
+        assert_eq!(warned(60, "--source=gemini"), [""; 0]);
+        assert_eq!(
+            warned(61, "--source=gemini"),
+            [
+                "asked more often than documented: source=gemini feeds=61 requests_a_minute=122 documented=120 \
+              remedy=\"leave out that source, name fewer feeds, or a longer --fetch-interval and --write-interval\""
+            ]
+        );
+        assert_eq!(warned(83, "--source=coinbase"), [""; 0]);
+        assert_eq!(warned(84, "--source=coinbase").len(), 1);
+        assert_eq!(warned(100, "--source=gemini=http://127.0.0.1:1"), [""; 0]);
+    }
+
+    #[test]
+    fn a_hundred_distinct_feeds_at_most() {
+        let many: Vec<String> = (100..201).map(|n| format!("--feed=C{n}/USD")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         assert_eq!(
             read(&many, 30).unwrap_err(),
-            ["--feed: names 17 feeds: name 1 to 16"]
+            ["--feed: names 101 feeds: name 1 to 100"]
         );
         assert_eq!(
             read(&["--feed", "ETH/USD", "--feed", "ETH/USD"], 30).unwrap_err(),

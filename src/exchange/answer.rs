@@ -1,6 +1,8 @@
 //! What an exchange is asked and what it says, in its documented shape, rightly or with a fault. Pure: the other direction of
 //! `SourceKind::path` and `SourceKind::read`.
 
+use std::collections::BTreeMap;
+
 use quorate_prices::{SourceKind, coingecko, kraken};
 use quorate_protocol::{Feed, UnixMillis};
 
@@ -34,43 +36,47 @@ fn shifted(price: Micros, bps: i32) -> Micros {
     }
 }
 
-/// The body of an answer with status 200.
+/// The body of an answer with status 200 about these feeds: one, where the exchange answers for one at a time.
 pub(crate) fn body(
     kind: SourceKind,
-    feed: &Feed,
-    market: Micros,
+    markets: &[(Feed, Micros)],
     now: UnixMillis,
     fault: Option<Fault>,
 ) -> String {
-    let offset_bps = match fault {
-        Some(Fault::Offset { bps }) => bps,
-        _ => 0,
-    };
-    let price = shifted(shifted(market, usual_offset_bps(kind)), offset_bps);
-    let shown = match fault {
-        Some(Fault::Zero) => "0.00".to_owned(),
-        Some(Fault::Negative) => format!("-{}", decimals(kind, price)),
-        Some(Fault::Nan) => "NaN".to_owned(),
-        _ => decimals(kind, price),
-    };
     let at = match fault {
         Some(Fault::Stale { secs }) => now.get().saturating_sub(secs.saturating_mul(1000)),
         Some(Fault::Future { secs }) => now.get().saturating_add(secs.saturating_mul(1000)),
         _ => now.get(),
     };
-    let feed = match fault {
-        Some(Fault::WrongCurrency) => in_another_currency(feed),
-        _ => feed.clone(),
-    };
+    let shown: Vec<(Feed, String)> = markets
+        .iter()
+        .map(|(feed, market)| match fault {
+            Some(Fault::WrongCurrency) => (in_another_currency(feed), price(kind, *market, fault)),
+            _ => (feed.clone(), price(kind, *market, fault)),
+        })
+        .collect();
+    let whole = shape(kind, &shown, at);
     match fault {
         Some(Fault::Html) => "<!doctype html><html><title>Just a moment...</title></html>".to_owned(),
         Some(Fault::Empty) => String::new(),
-        Some(Fault::Garbage) => {
-            let whole = shape(kind, &feed, &shown, at);
-            whole.chars().take(whole.chars().count() / 2).collect()
-        }
-        Some(Fault::Huge) => shape(kind, &feed, &shown, at) + &" ".repeat(1 << 20),
-        _ => shape(kind, &feed, &shown, at),
+        Some(Fault::Garbage) => whole.chars().take(whole.chars().count() / 2).collect(),
+        Some(Fault::Huge) => whole + &" ".repeat(1 << 20),
+        _ => whole,
+    }
+}
+
+/// What the exchange says of a market, in its decimals.
+fn price(kind: SourceKind, market: Micros, fault: Option<Fault>) -> String {
+    let offset_bps = match fault {
+        Some(Fault::Offset { bps }) => bps,
+        _ => 0,
+    };
+    let price = shifted(shifted(market, usual_offset_bps(kind)), offset_bps);
+    match fault {
+        Some(Fault::Zero) => "0.00".to_owned(),
+        Some(Fault::Negative) => format!("-{}", decimals(kind, price)),
+        Some(Fault::Nan) => "NaN".to_owned(),
+        _ => decimals(kind, price),
     }
 }
 
@@ -95,29 +101,53 @@ fn decimals(kind: SourceKind, price: Micros) -> String {
     format!("{}.{fraction:0width$}", price / unit, width = places as usize)
 }
 
-fn shape(kind: SourceKind, feed: &Feed, price: &str, at_millis: u64) -> String {
+fn shape(kind: SourceKind, prices: &[(Feed, String)], at_millis: u64) -> String {
+    match kind {
+        SourceKind::Kraken => {
+            let markets = prices.iter().map(|(feed, price)| {
+                format!(
+                    r#""{market}":{{"a":["{price}","1","1.000"],"b":["{price}","1","1.000"],"c":["{price}","0.10000000"],"v":["4083.67001100","4412.73601799"],"p":["{price}","{price}"],"t":[34619,38907],"l":["{price}","{price}"],"h":["{price}","{price}"],"o":"{price}"}}"#,
+                    market = kraken_market(feed)
+                )
+            });
+            let markets: Vec<String> = markets.collect();
+            format!(r#"{{"error":[],"result":{{{}}}}}"#, markets.join(","))
+        }
+        SourceKind::Coingecko => {
+            let mut coins: BTreeMap<&str, String> = BTreeMap::new();
+            for (feed, price) in prices {
+                let (base, quote) = feed.codes();
+                let coin = coins.entry(coingecko::id(base).unwrap_or("unknown")).or_default();
+                coin.push_str(&format!(r#""{}":{price},"#, quote.to_lowercase()));
+            }
+            let at_secs = at_millis / 1000;
+            let coins = coins
+                .iter()
+                .map(|(id, coin)| format!(r#""{id}":{{{coin}"last_updated_at":{at_secs}}}"#));
+            format!("{{{}}}", coins.collect::<Vec<_>>().join(","))
+        }
+        SourceKind::Coinbase | SourceKind::Bitstamp | SourceKind::Gemini => prices
+            .first()
+            .map(|(feed, price)| shape_of_one(kind, feed, price, at_millis))
+            .unwrap_or_default(),
+    }
+}
+
+/// The answer of an exchange that is asked for one pair at a time.
+fn shape_of_one(kind: SourceKind, feed: &Feed, price: &str, at_millis: u64) -> String {
     let (base, quote) = feed.codes();
     let at_secs = at_millis / 1000;
     match kind {
         SourceKind::Coinbase => {
             format!(r#"{{"data":{{"amount":"{price}","base":"{base}","currency":"{quote}"}}}}"#)
         }
-        SourceKind::Kraken => format!(
-            r#"{{"error":[],"result":{{"{market}":{{"a":["{price}","1","1.000"],"b":["{price}","1","1.000"],"c":["{price}","0.10000000"],"v":["4083.67001100","4412.73601799"],"p":["{price}","{price}"],"t":[34619,38907],"l":["{price}","{price}"],"h":["{price}","{price}"],"o":"{price}"}}}}}}"#,
-            market = kraken_market(feed)
-        ),
         SourceKind::Bitstamp => format!(
             r#"{{"timestamp":"{at_secs}","open":"{price}","high":"{price}","low":"{price}","last":"{price}","volume":"4312.81964756","vwap":"{price}","bid":"{price}","ask":"{price}","side":"0","open_24":"{price}","percent_change_24":"0.00","market_type":"SPOT","pair":"{base}/{quote}"}}"#
         ),
-        SourceKind::Gemini => format!(
+        // As the real one counts volumes: in steps of five minutes.
+        _ => format!(
             r#"{{"bid":"{price}","ask":"{price}","last":"{price}","volume":{{"{base}":"2210.505328803","{quote}":"6635477.463379586263","timestamp":{step}}}}}"#,
-            // As the real one counts volumes: in steps of five minutes.
             step = at_millis / 300_000 * 300_000
-        ),
-        SourceKind::Coingecko => format!(
-            r#"{{"{id}":{{"{currency}":{price},"last_updated_at":{at_secs}}}}}"#,
-            id = coingecko::id(feed.codes().0).unwrap_or("unknown"),
-            currency = quote.to_lowercase()
         ),
     }
 }
@@ -155,8 +185,23 @@ pub(crate) fn joined(text: &str) -> Option<Feed> {
     })
 }
 
+/// `XBTUSD,ETHUSD`; `None` if one of them is unknown: Kraken refuses them all then.
+pub(crate) fn all_joined(text: &str) -> Option<Vec<Feed>> {
+    text.split(',').map(joined).collect()
+}
+
+/// `ethereum,bitcoin` and `usd,eur`: every coin in every currency. CoinGecko is silent about what it does not know.
+pub(crate) fn all_by_id(ids: &str, currencies: &str) -> Vec<Feed> {
+    let in_all = |id| {
+        currencies
+            .split(',')
+            .filter_map(move |currency| by_id(id, currency))
+    };
+    ids.split(',').flat_map(in_all).collect()
+}
+
 /// `ethereum` and `usd`.
-pub(crate) fn by_id(id: &str, currency: &str) -> Option<Feed> {
+fn by_id(id: &str, currency: &str) -> Option<Feed> {
     let base = coingecko::code(id)?;
     format!("{base}/{}", currency.to_uppercase()).parse().ok()
 }
@@ -189,8 +234,8 @@ mod tests {
     const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
     fn said(kind: SourceKind, feed: &str, fault: Option<Fault>) -> Result<String, &'static str> {
-        let feed = feed.parse().unwrap();
-        let body = body(kind, &feed, MARKET, NOW, fault);
+        let feed: Feed = feed.parse().unwrap();
+        let body = body(kind, &[(feed.clone(), MARKET)], NOW, fault);
         let quote = kind.read(&HttpAnswer::ok(body), &feed, NOW, FIVE_MINUTES);
         quote
             .map(|answered| answered.quote.price.to_string())
@@ -232,7 +277,8 @@ mod tests {
                 "not_a_number"
             };
             assert_eq!(said(kind, "ETH/USD", Some(Fault::Nan)), Err(nan), "{kind}");
-            assert!(body(kind, &"ETH/USD".parse().unwrap(), MARKET, NOW, Some(Fault::Huge)).len() > 1 << 20);
+            let eth = ("ETH/USD".parse().unwrap(), MARKET);
+            assert!(body(kind, &[eth], NOW, Some(Fault::Huge)).len() > 1 << 20);
         }
         for kind in [SourceKind::Bitstamp, SourceKind::Gemini, SourceKind::Coingecko] {
             assert_eq!(
@@ -246,6 +292,28 @@ mod tests {
                 "{kind}"
             );
         }
+    }
+
+    #[test]
+    fn several_feeds_are_answered_at_once_and_a_node_finds_each() {
+        let markets: Vec<(Feed, Micros)> = ["ETH/USD", "BTC/EUR", "ETH/EUR", "SOL/USD"]
+            .into_iter()
+            .zip(1..)
+            .map(|(feed, n)| (feed.parse().unwrap(), n * MARKET))
+            .collect();
+        for kind in [SourceKind::Kraken, SourceKind::Coingecko] {
+            let answer = HttpAnswer::ok(body(kind, &markets, NOW, None));
+            for (feed, market) in &markets {
+                let quote = kind.read(&answer, feed, NOW, FIVE_MINUTES).unwrap().quote;
+                assert_eq!(
+                    quote.price.to_string(),
+                    price(kind, *market, None).trim_end_matches('0')
+                );
+            }
+        }
+        assert_eq!(all_joined("XBTUSD,ETHUSD").map(|feeds| feeds.len()), Some(2));
+        assert_eq!(all_joined("XBTUSD,nonsense"), None);
+        assert_eq!(all_by_id("ethereum,woof,bitcoin", "usd,eur").len(), 4);
     }
 
     #[test]

@@ -77,7 +77,7 @@ async fn index(request: HttpRequest) -> String {
 }
 
 async fn coinbase(pair: Path<String>, floor: Data<Floor>, faults: Data<Faults>) -> HttpResponse {
-    respond(SourceKind::Coinbase, answer::dashed(&pair), &floor, &faults).await
+    respond(SourceKind::Coinbase, one(answer::dashed(&pair)), &floor, &faults).await
 }
 
 #[derive(Deserialize)]
@@ -86,15 +86,21 @@ struct KrakenQuery {
 }
 
 async fn kraken(query: Query<KrakenQuery>, floor: Data<Floor>, faults: Data<Faults>) -> HttpResponse {
-    respond(SourceKind::Kraken, answer::joined(&query.pair), &floor, &faults).await
+    respond(
+        SourceKind::Kraken,
+        answer::all_joined(&query.pair),
+        &floor,
+        &faults,
+    )
+    .await
 }
 
 async fn bitstamp(pair: Path<String>, floor: Data<Floor>, faults: Data<Faults>) -> HttpResponse {
-    respond(SourceKind::Bitstamp, answer::joined(&pair), &floor, &faults).await
+    respond(SourceKind::Bitstamp, one(answer::joined(&pair)), &floor, &faults).await
 }
 
 async fn gemini(pair: Path<String>, floor: Data<Floor>, faults: Data<Faults>) -> HttpResponse {
-    respond(SourceKind::Gemini, answer::joined(&pair), &floor, &faults).await
+    respond(SourceKind::Gemini, one(answer::joined(&pair)), &floor, &faults).await
 }
 
 #[derive(Deserialize)]
@@ -104,11 +110,16 @@ struct CoingeckoQuery {
 }
 
 async fn coingecko(query: Query<CoingeckoQuery>, floor: Data<Floor>, faults: Data<Faults>) -> HttpResponse {
-    let feed = answer::by_id(&query.ids, &query.vs_currencies);
-    respond(SourceKind::Coingecko, feed, &floor, &faults).await
+    let feeds = answer::all_by_id(&query.ids, &query.vs_currencies);
+    respond(SourceKind::Coingecko, Some(feeds), &floor, &faults).await
 }
 
-async fn respond(kind: SourceKind, feed: Option<Feed>, floor: &Floor, faults: &Faults) -> HttpResponse {
+fn one(feed: Option<Feed>) -> Option<Vec<Feed>> {
+    feed.map(|feed| vec![feed])
+}
+
+/// The answer about these feeds; `None`: the exchange does not list what was asked for.
+async fn respond(kind: SourceKind, feeds: Option<Vec<Feed>>, floor: &Floor, faults: &Faults) -> HttpResponse {
     let fault = faults.of(kind);
     if let Some(Fault::Delay(delay)) = fault {
         actix_web::rt::time::sleep(delay).await;
@@ -119,11 +130,18 @@ async fn respond(kind: SourceKind, feed: Option<Feed>, floor: &Floor, faults: &F
             .content_type("application/json")
             .body(body)
     };
-    let Some(feed) = feed else {
+    let Some(feeds) = feeds else {
         let (status, body) = answer::unknown_pair(kind);
         return json(status, body.to_owned());
     };
-    let body = answer::body(kind, &feed, floor.price(&feed), Clock::system().unix_now(), fault);
+    let markets: Vec<_> = feeds
+        .into_iter()
+        .map(|feed| {
+            let price = floor.price(&feed);
+            (feed, price)
+        })
+        .collect();
+    let body = answer::body(kind, &markets, Clock::system().unix_now(), fault);
     match fault {
         Some(Fault::Status {
             code,

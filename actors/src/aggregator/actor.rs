@@ -54,7 +54,8 @@ pub struct Neighbours {
 impl Aggregator {
     /// An aggregator of these feeds.
     pub fn new(feeds: Vec<Settings>, clock: Clock, to: Neighbours, measures: AggregatorMeasures) -> Self {
-        let trace = |of: &Settings| (of.feed.clone(), Trace::new(of.me, of.write_interval));
+        let count = feeds.len();
+        let trace = |of: &Settings| (of.feed.clone(), Trace::new(of.me, of.write_interval, count));
         let scorecard = |of: &Settings| (of.feed.clone(), Scorecard::new(of, clock.now()));
         Self {
             traces: feeds.iter().map(trace).collect(),

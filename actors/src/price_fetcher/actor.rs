@@ -1,7 +1,7 @@
 //! The actor: timers, requests, logs and messages around the decisions of [`quorate_prices::Feeds`].
 
 use std::{
-    collections::{BTreeMap, hash_map::RandomState},
+    collections::hash_map::RandomState,
     hash::{BuildHasher, Hasher},
     path::PathBuf,
 };
@@ -55,7 +55,8 @@ pub struct PriceFetcher {
     coingecko_key_file: Option<PathBuf>,
     ways_out: WaysOut,
     client: Option<ExchangeClient>,
-    timers: BTreeMap<Feed, SpawnHandle>,
+    /// The one timer: at the next moment at which a fetch begins.
+    timer: Option<SpawnHandle>,
 }
 
 impl PriceFetcher {
@@ -70,34 +71,33 @@ impl PriceFetcher {
             coingecko_key_file: settings.coingecko_key_file,
             ways_out: settings.ways_out,
             client: None,
-            timers: BTreeMap::new(),
+            timer: None,
         }
     }
 
-    /// Sets the one timer of a feed. While a fetch runs there is none: its end sets it.
-    fn arm(&mut self, feed: &Feed, ctx: &mut Context<Self>) {
-        if let Some(timer) = self.timers.remove(feed) {
+    /// Sets the timer anew: what is wanted, or under way, has changed.
+    fn arm(&mut self, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
         let now = self.clock.now();
-        let Some(start) = self.feeds.next_start(feed, now) else {
-            return;
-        };
-        let due = feed.clone();
-        let timer = ctx.run_later(start.since(now), move |actor, ctx| actor.fetch(&due, ctx));
-        self.timers.insert(feed.clone(), timer);
+        if let Some(start) = self.feeds.next_start(now) {
+            self.timer = Some(ctx.run_later(start.since(now), Self::fetch));
+        }
     }
 
-    fn fetch(&mut self, feed: &Feed, ctx: &mut Context<Self>) {
-        self.timers.remove(feed);
-        let Some(client) = self.client.clone() else { return };
-        let Some(fetch) = self.feeds.begin(feed, self.clock.now()) else {
-            return;
-        };
-        let fetched = client::ask_all(client, fetch, self.feeds.rules().clone(), self.clock)
-            .into_actor(self)
-            .map(|fetch, actor, ctx| actor.fetched(fetch, ctx));
-        ctx.spawn(fetched);
+    /// Begins the fetch that is due, if one is.
+    fn fetch(&mut self, ctx: &mut Context<Self>) {
+        self.timer = None;
+        if let Some(client) = self.client.clone()
+            && let Some(fetch) = self.feeds.begin(self.clock.now())
+        {
+            let fetched = client::ask_all(client, fetch, self.feeds.rules().clone(), self.clock)
+                .into_actor(self)
+                .map(|fetch, actor, ctx| actor.fetched(fetch, ctx));
+            ctx.spawn(fetched);
+        }
+        self.arm(ctx);
     }
 
     fn fetched(&mut self, fetch: Fetch, ctx: &mut Context<Self>) {
@@ -135,7 +135,7 @@ impl PriceFetcher {
                 self.feeds.rules().sources.len().saturating_sub(asked),
             ),
         }
-        self.arm(&feed, ctx);
+        self.arm(ctx);
     }
 }
 
@@ -153,10 +153,7 @@ impl Actor for PriceFetcher {
             &self.ways_out,
             self.coingecko_key_file.clone(),
         ));
-        let feeds: Vec<Feed> = self.feeds.iter().cloned().collect();
-        for feed in &feeds {
-            self.arm(feed, ctx);
-        }
+        self.arm(ctx);
     }
 }
 
@@ -164,9 +161,9 @@ impl SupervisedActor for PriceFetcher {}
 
 impl Supervised for PriceFetcher {
     fn restarting(&mut self, _: &mut Self::Context) {
-        // The context has cancelled the timers and requests already; their handles mean nothing any more.
+        // The context has cancelled the timer and requests already; its handle means nothing any more.
         self.client = None;
-        self.timers.clear();
+        self.timer = None;
         self.feeds.restart();
     }
 }
@@ -186,7 +183,7 @@ impl Handler<FetcherMessage> for PriceFetcher {
             }
         };
         if is_ours {
-            self.arm(&feed, ctx);
+            self.arm(ctx);
         } else {
             log::warn!("asked to fetch what is not configured: feed={feed}");
         }

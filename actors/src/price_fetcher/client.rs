@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    rc::Rc,
     sync::{Arc, Once},
     time::Duration,
 };
@@ -24,6 +25,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     dial::{Dialler, NotConnected, Progress, Stage, Step},
+    shelf::Shelf,
     ways_out::WaysOut,
 };
 use crate::Clock;
@@ -111,6 +113,8 @@ fn tls(path: &Path) -> Result<ClientConfig, String> {
 pub(super) struct ExchangeClient {
     http: Client,
     progress: Progress,
+    /// Answers about several feeds.
+    shelf: Rc<Shelf>,
     /// Where CoinGecko's API key stands.
     coingecko_key_file: Option<PathBuf>,
 }
@@ -123,17 +127,15 @@ pub(super) async fn ask_all(
     rules: FetchRules,
     clock: Clock,
 ) -> Fetch {
-    let (feed, asked) = (fetch.feed.clone(), fetch.asked.clone());
+    let (feed, asked, along) = (fetch.feed.clone(), fetch.asked.clone(), fetch.along.clone());
     let mut pending: FuturesUnordered<_> = asked
         .iter()
         .map(|spec| {
             let (client, rules, feed) = (&client, &rules, &feed);
+            let along = along.get(&spec.kind()).map_or(&[][..], Vec::as_slice);
             async move {
-                let answer = client.ask(spec, feed, rules.source_timeout).await;
-                let answer = answer.map_err(|(_, error)| error);
-                let (now, at, kind) = (clock.now(), clock.unix_now(), spec.kind());
-                let quote = answer.and_then(|answer| kind.read(&answer, feed, at, rules.max_quote_age));
-                (kind.source(), quote, now, at)
+                let (quote, now, at) = client.shelf.quote(client, spec, feed, along, rules, clock).await;
+                (spec.kind().source(), quote, now, at)
             }
         })
         .collect();
@@ -181,6 +183,7 @@ impl ExchangeClient {
         Self {
             http: build(rules, ways_out, &progress),
             progress,
+            shelf: Rc::default(),
             coingecko_key_file,
         }
     }
@@ -192,6 +195,16 @@ impl ExchangeClient {
         feed: &Feed,
         limit: Duration,
     ) -> Result<HttpAnswer, (Step, QuoteError)> {
+        self.ask_at(spec, spec.url(feed), limit).await
+    }
+
+    /// The same about whatever that URL of the source tells.
+    pub(super) async fn ask_at(
+        &self,
+        spec: &SourceSpec,
+        url: String,
+        limit: Duration,
+    ) -> Result<HttpAnswer, (Step, QuoteError)> {
         let key = match (spec.key_header(), &self.coingecko_key_file) {
             (Some(name), Some(path)) => {
                 let key = read_key(path.clone()).await;
@@ -199,7 +212,6 @@ impl ExchangeClient {
             }
             _ => None,
         };
-        let url = spec.url(feed);
         let request = || {
             let request = self.http.get(&url);
             match &key {

@@ -8,6 +8,7 @@ mod dial;
 mod messages;
 mod metrics;
 mod probe;
+mod shelf;
 mod ways_out;
 
 pub use actor::{PriceFetcher, PriceFetcherSettings};

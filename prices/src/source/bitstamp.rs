@@ -18,6 +18,9 @@ pub(super) const API: Api = Api {
     name: "bitstamp",
     public_base: "https://www.bitstamp.net",
     path,
+    together: None,
+    // 10,000 in ten minutes.
+    documented_a_minute: Some(10_000 / 10),
     parse,
     lacks: |_| None,
     time_coarseness: Duration::ZERO,

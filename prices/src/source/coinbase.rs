@@ -18,6 +18,9 @@ pub(super) const API: Api = Api {
     name: "coinbase",
     public_base: "https://api.coinbase.com",
     path,
+    together: None,
+    // 10,000 an hour.
+    documented_a_minute: Some(10_000 / 60),
     parse,
     lacks: |_| None,
     time_coarseness: Duration::ZERO,

@@ -2,13 +2,16 @@
 //! `{"ethereum":{"usd":3012.45,"last_updated_at":1700000000}}`. The price is a JSON number: its digits are read as text, so
 //! that no float ever touches it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use quorate_protocol::{Feed, UnixMillis};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Api;
+use super::{Api, Together};
 use crate::{
     answer,
     quote_error::{QuoteError, shown},
@@ -18,7 +21,14 @@ use crate::{
 pub(super) const API: Api = Api {
     name: "coingecko",
     public_base: "https://api.coingecko.com",
-    path,
+    path: |feed| path(std::slice::from_ref(feed)),
+    together: Some(Together {
+        path,
+        // It renews its prices every minute or two, and each comes with its time.
+        shelf_life: Duration::from_secs(10),
+    }),
+    // With a demo key; without one the address shares its allowance with all behind it.
+    documented_a_minute: Some(100),
     parse,
     lacks,
     time_coarseness: Duration::ZERO,
@@ -81,13 +91,19 @@ fn lacks(feed: &Feed) -> Option<String> {
     (!CURRENCIES.contains(&quote)).then(|| format!("prices in {quote:?}"))
 }
 
-fn path(feed: &Feed) -> String {
-    let (base, quote) = feed.codes();
+/// Every coin in every currency that one of the feeds has: more than is asked for, which costs some bytes.
+fn path(feeds: &[Feed]) -> String {
+    let codes = feeds.iter().map(Feed::codes);
     // An unknown code never comes here ([`lacks`] is asked first); its lower case is what the exchange would refuse.
-    let id = id(base).map_or_else(|| base.to_lowercase(), str::to_owned);
+    let ids = codes
+        .clone()
+        .map(|(base, _)| id(base).map_or_else(|| base.to_lowercase(), str::to_owned));
+    let currencies = codes.map(|(_, quote)| quote.to_lowercase());
+    let listed = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(",");
     format!(
-        "/api/v3/simple/price?ids={id}&vs_currencies={}&include_last_updated_at=true&precision=full",
-        quote.to_lowercase()
+        "/api/v3/simple/price?ids={}&vs_currencies={}&include_last_updated_at=true&precision=full",
+        listed(ids.collect()),
+        listed(currencies.collect())
     )
 }
 

@@ -19,6 +19,8 @@ pub(super) const API: Api = Api {
     name: "gemini",
     public_base: "https://api.gemini.com",
     path,
+    together: None,
+    documented_a_minute: Some(120),
     parse,
     lacks: |_| None,
     time_coarseness: TIME_COARSENESS,

@@ -1,5 +1,6 @@
 //! Kraken: `GET /0/public/Ticker?pair=ETHUSD` gives `{"error":[],"result":{"XETHZUSD":{"c":["3012.45","0.1"],...}}}`,
-//! where `c` is the last trade's price and lot, `b` and `a` the best bid and ask. No time. `error` holds texts: one that
+//! where `c` is the last trade's price and lot, `b` and `a` the best bid and ask; several pairs are separated by commas, and one that
+//! it does not know refuses them all. No time. `error` holds texts: one that
 //! begins with W is a warning beside a good result, others say why there is none, with status 200.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -8,7 +9,7 @@ use quorate_protocol::{Feed, UnixMillis};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Api;
+use super::{Api, Together};
 use crate::{
     answer,
     quote_error::{QuoteError, shown},
@@ -18,7 +19,14 @@ use crate::{
 pub(super) const API: Api = Api {
     name: "kraken",
     public_base: "https://api.kraken.com",
-    path,
+    path: |feed| path(std::slice::from_ref(feed)),
+    together: Some(Together {
+        path,
+        // A last trade has no time of its own, so that an answer is as good as new only for a moment: the widest gap between two
+        // feeds, and some more.
+        shelf_life: Duration::from_secs(2),
+    }),
+    documented_a_minute: None,
     parse,
     lacks: |_| None,
     time_coarseness: Duration::ZERO,
@@ -28,8 +36,9 @@ pub(super) const API: Api = Api {
 struct Answer<'a> {
     #[serde(default)]
     error: Vec<String>,
+    /// Each market as it came: what is wrong with one is not held against others.
     #[serde(borrow)]
-    result: Option<BTreeMap<String, Market<'a>>>,
+    result: Option<BTreeMap<String, &'a RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -64,9 +73,12 @@ pub fn usual_code(own: &str) -> &str {
         .map_or(own, |(usual, _)| usual)
 }
 
-fn path(feed: &Feed) -> String {
-    let (base, quote) = feed.codes();
-    format!("/0/public/Ticker?pair={}{}", own_code(base), own_code(quote))
+fn path(feeds: &[Feed]) -> String {
+    let pairs = feeds.iter().map(|feed| {
+        let (base, quote) = feed.codes();
+        format!("{}{}", own_code(base), own_code(quote))
+    });
+    format!("/0/public/Ticker?pair={}", pairs.collect::<Vec<_>>().join(","))
 }
 
 /// Older markets are named with a class letter before each code (X for coins, Z for currencies), newer ones without.
@@ -88,17 +100,17 @@ fn parse<'a>(body: &'a [u8], feed: &Feed, now: UnixMillis) -> Result<Ticker, Quo
         return Err(refused(said, now));
     }
     let result = answer.result.ok_or(QuoteError::MissingField("result"))?;
-    let mut tickers = result.into_iter();
-    // Only one pair was asked for: an answer with more is for somebody else, or for all markets.
-    let (Some((name, market)), rest) = (tickers.next(), tickers.len()) else {
-        return Err(QuoteError::MissingField("result.<pair>"));
-    };
-    if rest > 0 || !is_pair(&name, feed) {
-        return Err(QuoteError::WrongPair {
-            asked: feed.to_string(),
-            said: shown(&name),
+    let mut ours = result.iter().filter(|(name, _)| is_pair(name, feed));
+    let (Some((_, market)), None) = (ours.next(), ours.next()) else {
+        return Err(match result.keys().next() {
+            Some(other) => QuoteError::WrongPair {
+                asked: feed.to_string(),
+                said: shown(other),
+            },
+            None => QuoteError::MissingField("result.<pair>"),
         });
-    }
+    };
+    let market = answer::json::<Market<'_>>(market.get().as_bytes())?;
     let last_trade = market.c.ok_or(QuoteError::MissingField("result.<pair>.c"))?;
     let price = ticker::price("result.<pair>.c[0]", last_trade.first().copied())?;
     let best = |side: Option<Vec<&'a RawValue>>| side?.first().copied();
@@ -137,9 +149,9 @@ mod tests {
 
     #[test]
     fn bitcoin_and_dogecoin_have_krakens_own_codes() {
-        assert_eq!(path(&"BTC/USD".parse().unwrap()), "/0/public/Ticker?pair=XBTUSD");
-        assert_eq!(path(&"ETH/BTC".parse().unwrap()), "/0/public/Ticker?pair=ETHXBT");
-        assert_eq!(path(&"DOGE/EUR".parse().unwrap()), "/0/public/Ticker?pair=XDGEUR");
+        let feeds = ["BTC/USD", "ETH/BTC", "DOGE/EUR"].map(|feed| feed.parse().unwrap());
+        assert_eq!(path(&feeds[..1]), "/0/public/Ticker?pair=XBTUSD");
+        assert_eq!(path(&feeds), "/0/public/Ticker?pair=XBTUSD,ETHXBT,XDGEUR");
     }
 
     #[test]

@@ -26,13 +26,26 @@ struct Api {
     public_base: &'static str,
     /// What is asked for a feed, after the base URL: starts with a slash.
     path: fn(&Feed) -> String,
-    /// Reads the body of an answer that came at that time. Never panics, whatever the bytes.
+    /// How several feeds are asked for at once, if the API can.
+    together: Option<Together>,
+    /// Requests a minute that its documentation allows one address without a key, where it says.
+    documented_a_minute: Option<u32>,
+    /// Reads the price of that feed in the body of an answer that came at that time, whatever it says of others. Never panics,
+    /// whatever the bytes.
     parse: fn(&[u8], &Feed, UnixMillis) -> Result<Ticker, QuoteError>,
     /// What is wrong with a feed for this exchange: the words that complete "it has no ...".
     lacks: fn(&Feed) -> Option<String>,
     /// By how much the time in a fresh answer may lag by design. Where it does, it serves only to find a feed that
     /// stands still, and the quote is dated by its arrival.
     time_coarseness: Duration,
+}
+
+/// How an exchange is asked for several feeds at once.
+struct Together {
+    /// What is asked for them; there is at least one.
+    path: fn(&[Feed]) -> String,
+    /// For how long an answer serves feeds whose fetch begins later.
+    shelf_life: Duration,
 }
 
 /// A good answer.
@@ -144,6 +157,34 @@ impl SourceKind {
     /// What is asked for a feed, after the base URL: starts with a slash.
     pub fn path(self, feed: &Feed) -> String {
         (self.api().path)(feed)
+    }
+
+    /// What is asked for several feeds at once, and `None` if each is asked for alone.
+    pub fn path_together(self, feeds: &[Feed]) -> Option<String> {
+        let together = self.api().together.as_ref()?;
+        (!feeds.is_empty()).then(|| (together.path)(feeds))
+    }
+
+    /// For how long an answer about several feeds serves those whose fetch begins later; `None`: each is asked for alone.
+    pub fn shelf_life(self) -> Option<Duration> {
+        self.api().together.as_ref().map(|together| together.shelf_life)
+    }
+
+    /// How many requests a minute so many feeds take, each fetched once in `interval`; at most, rounded up.
+    pub fn requests_a_minute(self, feeds: usize, interval: Duration) -> u64 {
+        const MINUTE_MS: u128 = 60_000;
+        let per_minute = |every: Duration| MINUTE_MS.div_ceil(every.as_millis().max(1));
+        let alone = (MINUTE_MS * feeds as u128).div_ceil(interval.as_millis().max(1));
+        let most = match self.shelf_life() {
+            Some(shelf_life) => alone.min(per_minute(shelf_life)),
+            None => alone,
+        };
+        u64::try_from(most).unwrap_or(u64::MAX)
+    }
+
+    /// Requests a minute that its documentation allows one address without a key, where it says; docs/sources.md has the pages.
+    pub fn documented_a_minute(self) -> Option<u32> {
+        self.api().documented_a_minute
     }
 
     /// Makes a quote of an answer that came at `now`. Never panics, whatever the bytes. `max_age`: how old a price may be by
@@ -330,6 +371,55 @@ mod tests {
                 "/api/v3/simple/price?ids=ethereum&vs_currencies=usd&include_last_updated_at=true&precision=full",
             ]
         );
+    }
+
+    #[test]
+    fn several_feeds_are_asked_for_at_once_where_the_api_can() {
+        let feeds = ["BTC/USD", "ETH/EUR", "ETH/USD"].map(feed);
+        let paths = SourceKind::ALL.map(|kind| kind.path_together(&feeds));
+        let of_coingecko = "/api/v3/simple/price?ids=bitcoin,ethereum&vs_currencies=eur,usd&include_last_updated_at=true&precision=full";
+        let of_kraken = "/0/public/Ticker?pair=XBTUSD,ETHEUR,ETHUSD";
+        assert_eq!(
+            paths,
+            [None, Some(of_kraken), None, None, Some(of_coingecko)].map(|path| path.map(str::to_owned))
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_with_one_feed_of_an_answer_is_not_held_against_the_others() {
+        let kraken = br#"{"error":[],"result":{"XETHZUSD":{"c":["3000.5","1"]},"XXBTZUSD":{"c":"60000"},"SOLUSD":{"c":["-1"]},
+            "LTCUSD":null,"ADAUSD":[],"XETHZEUR":{"c":["2700"]}}}"#;
+        let coingecko =
+            br#"{"ethereum":{"usd":3000.5,"eur":2700,"last_updated_at":1700000000},"bitcoin":"60000",
+            "solana":{"usd":-1,"last_updated_at":1700000000},"litecoin":null,"cardano":[]}"#;
+        for (kind, body) in [
+            (SourceKind::Kraken, &kraken[..]),
+            (SourceKind::Coingecko, &coingecko[..]),
+        ] {
+            let said = |name: &str| parse(kind, body, &feed(name)).map(|ticker| ticker.price.to_string());
+            assert_eq!(said("ETH/USD").as_deref(), Ok("3000.5"), "{kind}");
+            assert_eq!(said("ETH/EUR").as_deref(), Ok("2700"), "{kind}");
+            for (name, error) in [("SOL/USD", "negative"), ("DOT/USD", "wrong_pair")] {
+                assert_eq!(said(name).unwrap_err().name(), error, "{kind} {name}");
+            }
+            for name in ["BTC/USD", "LTC/USD", "ADA/USD"] {
+                let error = said(name).unwrap_err();
+                assert!(error.may_be_anothers(), "{kind} {name}: {error}");
+            }
+        }
+        let twice = br#"{"error":[],"result":{"XETHZUSD":{"c":["1"]},"ETHUSD":{"c":["2"]}}}"#;
+        assert!(
+            parse(SourceKind::Kraken, twice, &feed("ETH/USD")).is_err(),
+            "which one is meant nobody knows"
+        );
+    }
+
+    #[test]
+    fn requests_grow_with_the_feeds_but_where_several_are_asked_for_at_once() {
+        let a_minute =
+            |feeds| SourceKind::ALL.map(|kind| kind.requests_a_minute(feeds, Duration::from_secs(30)));
+        assert_eq!(a_minute(1), [2, 2, 2, 2, 2]);
+        assert_eq!(a_minute(100), [200, 30, 200, 200, 6]);
     }
 
     #[test]

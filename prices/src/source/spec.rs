@@ -49,6 +49,12 @@ impl SourceSpec {
         format!("{}{}", self.base, self.kind.path(feed))
     }
 
+    /// What is asked for several feeds at once, and `None` if each is asked for alone.
+    pub fn url_together(&self, feeds: &[Feed]) -> Option<String> {
+        let path = self.kind.path_together(feeds)?;
+        Some(format!("{}{path}", self.base))
+    }
+
     /// The header in which the source takes an API key; `None`: it takes none.
     pub fn key_header(&self) -> Option<&'static str> {
         match self.kind {

@@ -19,8 +19,10 @@ const MAX_NODES: usize = 1024;
 /// Observations of one observer that are remembered at a time, for three windows: an honest one makes two a window, and some more
 /// if the database goes back. One that makes up places in the history could make any number.
 const MAX_STATEMENTS: usize = 16;
-/// Refusals taken from one node within a window. An honest one sends one for each observer that it refuses, and few are refused.
-const MAX_REFUSALS: u32 = 32;
+/// Refusals taken from one node within a window at least. An honest one sends one for each observer that it refuses, and few are refused.
+const MIN_REFUSALS: usize = 32;
+/// Refusals taken for each feed where that is more.
+const REFUSALS_A_FEED: usize = 4;
 
 #[derive(Debug)]
 struct Known {
@@ -31,6 +33,7 @@ struct Known {
 #[derive(Debug)]
 pub(super) struct Memory {
     max_digests: usize,
+    max_refusals: usize,
     digests: HashMap<Digest, Known>,
     /// What each observer stated for each feed.
     statements: HashMap<Address, HashMap<Feed, Vec<Digest>>>,
@@ -38,7 +41,7 @@ pub(super) struct Memory {
     order: VecDeque<Digest>,
     heartbeats: HashMap<Address, UnixMillis>,
     /// Since when refusals of a node are counted, and how many there were.
-    refusals: HashMap<Address, (UnixMillis, u32)>,
+    refusals: HashMap<Address, (UnixMillis, usize)>,
     /// Observers of whom a proof was seen, and when that was.
     accused: HashMap<Address, UnixMillis>,
 }
@@ -47,6 +50,7 @@ impl Memory {
     pub(super) fn of_feeds(feeds: usize) -> Self {
         Self {
             max_digests: MIN_DIGESTS.max(feeds.saturating_mul(DIGESTS_A_FEED)),
+            max_refusals: MIN_REFUSALS.max(feeds.saturating_mul(REFUSALS_A_FEED)),
             digests: HashMap::new(),
             statements: HashMap::new(),
             order: VecDeque::new(),
@@ -199,7 +203,7 @@ impl Memory {
             (*since, *count) = (now, 0);
         }
         *count += 1;
-        *count <= MAX_REFUSALS
+        *count <= self.max_refusals
     }
 
     /// Whether a proof about this observer came within the last `window`.
