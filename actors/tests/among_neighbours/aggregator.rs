@@ -400,7 +400,7 @@ fn a_certificate_that_the_writers_mailbox_has_no_room_for_is_tried_again() {
             bench.status().await.tally.database_lost_at.is_some(),
             "known at once, not after the write's time-out"
         );
-        bench.advance(20 * SECOND).await;
+        bench.advance(10 * SECOND).await;
 
         let context = Context::with_receiver(receiver);
         assert_eq!(context.address(), writer);
