@@ -25,6 +25,11 @@ use crate::config::node::NodeConfig;
 /// Messages of a busy network that may wait while the Aggregator restarts: some hundred nodes in one window.
 const AGGREGATOR_MAILBOX: usize = 1024;
 
+/// Messages that may wait for each of the others: of each feed four, since all feeds may begin at once, and some besides.
+fn mailbox(feeds: usize) -> usize {
+    64 + 4 * feeds
+}
+
 /// For questions to the API about the past. Each may take seconds, and more of them would only be slower together.
 const API_CONNECTIONS: usize = 3;
 
@@ -37,12 +42,13 @@ pub(super) fn wire(
         fault_injection: config.api.fault_injection,
         ..SupervisorConfig::default()
     })?;
-    let reserved_fetcher = supervisor.reserve::<PriceFetcher>(ActorSpec::new("PriceFetcher"))?;
-    let reserved_signer = supervisor.reserve::<Signer>(ActorSpec::new("Signer"))?;
-    let reserved_bridge = supervisor.reserve::<GossipBridge>(ActorSpec::new("GossipBridge"))?;
+    let spec = |name| ActorSpec::new(name).mailbox(mailbox(config.pricing.feeds.len()));
+    let reserved_fetcher = supervisor.reserve::<PriceFetcher>(spec("PriceFetcher"))?;
+    let reserved_signer = supervisor.reserve::<Signer>(spec("Signer"))?;
+    let reserved_bridge = supervisor.reserve::<GossipBridge>(spec("GossipBridge"))?;
     let reserved_aggregator =
         supervisor.reserve::<Aggregator>(ActorSpec::new("Aggregator").mailbox(AGGREGATOR_MAILBOX))?;
-    let reserved_writer = supervisor.reserve::<DbWriter>(ActorSpec::new("DbWriter"))?;
+    let reserved_writer = supervisor.reserve::<DbWriter>(spec("DbWriter"))?;
     let price_fetcher = reserved_fetcher.mailbox();
     let signer = reserved_signer.mailbox();
     let gossip_bridge = reserved_bridge.mailbox();
