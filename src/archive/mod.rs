@@ -138,7 +138,8 @@ async fn write(
     ranges: &[FeedSpan],
 ) -> Result<Trailer, Box<dyn Error>> {
     let mut writer = Writer::new(BufWriter::new(file), header)?;
-    for FeedSpan { feed, last, .. } in ranges {
+    for FeedSpan { feed, first, last } in ranges {
+        let bar = verify::progress(feed.as_str(), last - first + 1);
         let query = RecordQuery {
             feed: Some(feed.clone()),
             up_to: Some(*last),
@@ -147,7 +148,9 @@ async fn write(
         let mut records = std::pin::pin!(store.stream(query));
         while let Some(record) = records.try_next().await? {
             writer.write(&record)?;
+            bar.inc(1);
         }
+        bar.finish_and_clear();
     }
     let (file, trailer) = writer.finish()?;
     file.into_inner()?.sync_all()?;

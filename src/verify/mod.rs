@@ -7,7 +7,7 @@ mod report;
 
 use std::{error::Error, process::ExitCode};
 
-pub(crate) use read::{beginnings, first_written_since, header};
+pub(crate) use read::{beginnings, first_written_since, header, progress};
 pub(crate) use report::Tally;
 
 use crate::{

@@ -244,7 +244,7 @@ pub(crate) async fn first_written_since(
 }
 
 /// Bytes of a file, or records of a database. Shown at a terminal only, on standard error.
-fn progress(name: &str, length: u64) -> ProgressBar {
+pub(crate) fn progress(name: &str, length: u64) -> ProgressBar {
     styled(
         ProgressBar::new(length),
         name,
