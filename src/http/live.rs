@@ -181,51 +181,31 @@ impl Live {
         Some(self.0.get(feed)?.head.subscribe())
     }
 
-    /// Keeps up with the database for as long as it runs. `written` changes when a record was seen written.
+    /// Keeps up with what the database has of a feed for as long as it runs. `written` changes when a record was seen written.
     pub(crate) async fn keep_up(
         self,
+        feed: Feed,
         history: History,
         clock: Clock,
         write_interval: Duration,
         mut written: watch::Receiver<u64>,
     ) {
+        let Some(tail) = self.0.get(&feed) else { return };
         let idle = write_interval.clamp(WITHOUT_NEWS.0, WITHOUT_NEWS.1);
         loop {
-            let before = self.heads();
+            let before = tail.head();
             for wait in AFTER_NEWS {
                 tokio::time::sleep(wait).await;
-                self.look_at_all(&history, &clock).await;
-                if self.heads() != before {
+                tail.look_and_note(&feed, &history, &clock).await;
+                if tail.head() != before {
                     break;
                 }
             }
-            let is_away = self.0.values().any(|tail| tail.state().away.is_some());
+            let is_away = tail.state().away.is_some();
             let patience = if is_away { AWAY } else { idle };
             if let Ok(Err(_)) = tokio::time::timeout(patience, written.changed()).await {
                 // The Aggregator is gone for good: the process ends.
                 tokio::time::sleep(patience).await;
-            }
-        }
-    }
-
-    fn heads(&self) -> Vec<Head> {
-        self.0.values().map(|tail| *tail.head.borrow()).collect()
-    }
-
-    async fn look_at_all(&self, history: &History, clock: &Clock) {
-        for (feed, tail) in self.0.iter() {
-            let looked = tail.look(feed, history).await;
-            let mut state = tail.state();
-            match looked {
-                Ok(()) => (state.away, state.is_known) = (None, true),
-                Err(error) => {
-                    let since = state
-                        .away
-                        .as_ref()
-                        .map_or_else(|| clock.unix_now(), |away| away.since);
-                    let reason = error.to_string();
-                    state.away = Some(Away { since, reason });
-                }
             }
         }
     }
@@ -241,6 +221,25 @@ impl Live {
 impl Tail {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn head(&self) -> Head {
+        *self.head.borrow()
+    }
+
+    /// Looks, and notes whether the database answers.
+    async fn look_and_note(&self, feed: &Feed, history: &History, clock: &Clock) {
+        let looked = self.look(feed, history).await;
+        let mut state = self.state();
+        match looked {
+            Ok(()) => (state.away, state.is_known) = (None, true),
+            Err(error) => {
+                let away = state.away.as_ref();
+                let since = away.map_or_else(|| clock.unix_now(), |away| away.since);
+                let reason = error.to_string();
+                state.away = Some(Away { since, reason });
+            }
+        }
     }
 
     /// Takes over what the database has more, or otherwise, than is known here.

@@ -46,9 +46,10 @@ impl Served {
     fn of(database: Database) -> Self {
         let (live, written) = (Live::new(&[feed()]), watch::Sender::new(0));
         let history = history(&database.node);
+        let (news, clock) = (history.clone(), Clock::system());
         let keep_up = live
             .clone()
-            .keep_up(history.clone(), Clock::system(), WINDOW, written.subscribe());
+            .keep_up(feed(), news, clock, WINDOW, written.subscribe());
         actix_rt::spawn(keep_up);
         let rules = Rules {
             network: network(),

@@ -5,7 +5,7 @@ mod sealing;
 mod settings;
 mod wiring;
 
-use std::{error::Error, io, process::ExitCode, thread, time::Duration};
+use std::{collections::BTreeMap, error::Error, io, process::ExitCode, thread, time::Duration};
 
 use prometheus::Registry;
 use quorate_actors::{
@@ -14,7 +14,7 @@ use quorate_actors::{
     gossip_bridge::{BridgeMessage, BridgeMetrics},
     price_fetcher::SourceBoard,
 };
-use quorate_protocol::{Address, Network};
+use quorate_protocol::{Address, Feed, Network};
 use quorate_store::History;
 use quorate_supervisor::{Mailbox, SHUTDOWN_GRACE, Supervisor};
 use tokio::sync::{oneshot, watch};
@@ -60,7 +60,7 @@ struct Node {
     history: History,
     /// A connection for what is new: it never waits behind questions.
     news: History,
-    written: watch::Receiver<u64>,
+    written: BTreeMap<Feed, watch::Receiver<u64>>,
 }
 
 impl Node {
@@ -83,11 +83,10 @@ impl Node {
     /// What the API answers from; it keeps up with the database from now on.
     fn reader(&self) -> Reader {
         let live = Live::new(&self.rules.feeds);
-        let (news, written) = (self.news.clone(), self.written.clone());
-        actix_rt::spawn(
-            live.clone()
-                .keep_up(news, self.clock, self.rules.write_interval, written),
-        );
+        for (feed, written) in self.written.clone() {
+            let (live, news, interval) = (live.clone(), self.news.clone(), self.rules.write_interval);
+            actix_rt::spawn(live.keep_up(feed, news, self.clock, interval, written));
+        }
         Reader::new(
             self.rules.clone(),
             self.history.clone(),

@@ -86,11 +86,7 @@ impl Aggregator {
         ctx: &mut Context<Self>,
         decision: impl FnOnce(&mut Rounds, Now) -> Vec<Effect>,
     ) {
-        let now = self.now();
-        if let Some(rounds) = self.rounds.get_mut(feed) {
-            let effects = decision(rounds, now);
-            self.carry_out(feed, effects);
-        }
+        self.decide_for(feed, decision);
         self.set_timer(ctx);
     }
 
@@ -98,7 +94,28 @@ impl Aggregator {
     fn decide_all(&mut self, ctx: &mut Context<Self>, decision: impl Fn(&mut Rounds, Now) -> Vec<Effect>) {
         let feeds: Vec<Feed> = self.rounds.keys().cloned().collect();
         for feed in feeds {
-            self.decide(&feed, ctx, &decision);
+            self.decide_for(&feed, &decision);
+        }
+        self.set_timer(ctx);
+    }
+
+    /// Time has passed for the feeds that asked to be woken by now; with many feeds these are few.
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        let is_due = |rounds: &Rounds| rounds.next_wakeup().is_some_and(|at| at <= now);
+        let due = self.rounds.iter().filter(|(_, rounds)| is_due(rounds));
+        let feeds: Vec<Feed> = due.map(|(feed, _)| feed.clone()).collect();
+        for feed in feeds {
+            self.decide_for(&feed, Rounds::on_tick);
+        }
+        self.set_timer(ctx);
+    }
+
+    fn decide_for(&mut self, feed: &Feed, decision: impl FnOnce(&mut Rounds, Now) -> Vec<Effect>) {
+        let now = self.now();
+        if let Some(rounds) = self.rounds.get_mut(feed) {
+            let effects = decision(rounds, now);
+            self.carry_out(feed, effects);
         }
     }
 
@@ -234,7 +251,7 @@ impl Aggregator {
             actor.timer = None;
             actor.say_alive();
             actor.each_scorecard(Scorecard::advance);
-            actor.decide_all(ctx, Rounds::on_tick);
+            actor.tick(ctx);
             actor.warn_of_clocks();
         }));
     }

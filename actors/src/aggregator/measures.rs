@@ -1,6 +1,6 @@
 //! How long it takes from a price to its record, for each feed.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use prometheus::{HistogramVec, Registry};
 use quorate_protocol::{Feed, rounds::Note};
@@ -22,8 +22,8 @@ pub struct AggregatorMeasures {
     record: HistogramVec,
     price_age: HistogramVec,
     lateness: HistogramVec,
-    /// How many records were seen written: whoever shows them looks at the database when it changes.
-    written: watch::Sender<u64>,
+    /// How many records of each feed were seen written: whoever shows them looks at the database when it changes.
+    written: Arc<BTreeMap<Feed, watch::Sender<u64>>>,
 }
 
 impl AggregatorMeasures {
@@ -36,6 +36,7 @@ impl AggregatorMeasures {
         feeds: impl IntoIterator<Item = &'a Feed>,
     ) -> prometheus::Result<Self> {
         let by_feed = |what, buckets: &[f64]| histogram::register(registry, what, "feed", buckets);
+        let unwritten = |feed: &Feed| (feed.clone(), watch::Sender::new(0));
         let measures = Self {
             quorum: by_feed(
                 (
@@ -65,17 +66,16 @@ impl AggregatorMeasures {
                 ),
                 &LATENESS,
             )?,
-            written: watch::Sender::new(0),
+            written: Arc::new(feeds.into_iter().map(unwritten).collect()),
         };
-        for feed in feeds {
-            measures.start(feed);
-        }
+        measures.written.keys().for_each(|feed| measures.start(feed));
         Ok(measures)
     }
 
-    /// Tells when a record of any feed was seen written, by this node or by another.
-    pub fn written(&self) -> watch::Receiver<u64> {
-        self.written.subscribe()
+    /// Tells of each feed when a record was seen written, by this node or by another.
+    pub fn written(&self) -> BTreeMap<Feed, watch::Receiver<u64>> {
+        let subscribed = |(feed, written): (&Feed, &watch::Sender<u64>)| (feed.clone(), written.subscribe());
+        self.written.iter().map(subscribed).collect()
     }
 
     /// Has a feed shown before there is anything to show.
@@ -94,7 +94,9 @@ impl AggregatorMeasures {
         match note {
             Note::Quorum { took, .. } => measure(&self.quorum, *took),
             Note::Written { age, took, late, .. } => {
-                self.written.send_modify(|count| *count += 1);
+                if let Some(written) = self.written.get(feed) {
+                    written.send_modify(|count| *count += 1);
+                }
                 measure(&self.price_age, *age);
                 if let Some(took) = took {
                     measure(&self.record, *took);
