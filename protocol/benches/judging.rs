@@ -11,12 +11,11 @@ use allocation_counter::measure;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use quorate_protocol::{
     AgreedPrice, Committee, Digest, Message, QuorumRule, UnixMillis, VerifiedReport,
-    cosign::CosignPolicy,
     judge::{Finding, Judge, JudgeConfig},
     keccak256,
-    rounds::{Now, Rounds, Settings, Timing},
+    rounds::{Now, Rounds},
 };
-use quorate_testkit::builders::{evidence, feed, key, members, network, open, report};
+use quorate_testkit::builders::{self, evidence, feed, key, members, network, open, report};
 
 const WINDOW: Duration = Duration::from_secs(30);
 const NOON: UnixMillis = UnixMillis::new(1_763_985_600_000);
@@ -196,25 +195,11 @@ fn at(ms: u64) -> Now {
 
 /// A node of so many, with a price of its own, before the first record.
 fn ready(nodes: u8) -> Rounds {
-    let settings = Settings {
-        feed: feed(),
-        me: key(ME).address(),
-        committee: Committee {
-            members: members((1..=nodes).chain([ME])),
-            rule: QuorumRule::at_least(usize::from(nodes) * 2 / 3 + 1),
-        },
-        write_interval: WINDOW,
-        fetch_interval: WINDOW,
-        max_move_bps: 1000,
-        policy: CosignPolicy {
-            max_deviation_bps: 50,
-            max_age: Settings::max_age(WINDOW),
-            future_tolerance: Duration::from_secs(5),
-        },
-        timing: Timing::for_interval(WINDOW),
-        quarantine: Duration::from_secs(600),
-        predecessor_ended: None,
+    let committee = Committee {
+        members: members((1..=nodes).chain([ME])),
+        rule: QuorumRule::at_least(usize::from(nodes) * 2 / 3 + 1),
     };
+    let settings = builders::settings(key(ME).address(), committee);
     let (mut rounds, _) = Rounds::start(settings, at(0));
     rounds.on_last_record(Ok(None), at(1));
     rounds.on_own_price(

@@ -6,10 +6,7 @@ use std::time::Duration;
 
 use quorate_protocol::{
     Address, Committee, Digest, Heartbeat, Instant, Link, Members, QuorumRule, Signature, UnixMillis,
-    VerifiedReport,
-    cosign::{CosignPolicy, Refusal},
-    rounds::{Note, Settings, Timing},
-    scorecard::Scorecard,
+    VerifiedReport, cosign::Refusal, rounds::Note, scorecard::Scorecard,
 };
 use quorate_testkit::builders::{self, feed, key, report_for};
 
@@ -46,22 +43,7 @@ impl Heard {
 
     fn of(members: Members) -> Self {
         let rule = QuorumRule::at_least(3);
-        let settings = Settings {
-            feed: feed(),
-            me: node(1),
-            committee: Committee { members, rule },
-            write_interval: WINDOW,
-            fetch_interval: WINDOW,
-            max_move_bps: 1000,
-            policy: CosignPolicy {
-                max_deviation_bps: 50,
-                max_age: Settings::max_age(WINDOW),
-                future_tolerance: Duration::from_secs(5),
-            },
-            timing: Timing::for_interval(WINDOW),
-            quarantine: WINDOW,
-            predecessor_ended: None,
-        };
+        let settings = builders::settings(node(1), Committee { members, rule });
         let mut heard = Self {
             scorecard: Scorecard::new(&settings, at(0)),
             next: Link::FIRST,

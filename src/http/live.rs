@@ -197,7 +197,8 @@ impl Live {
             for wait in AFTER_NEWS {
                 tokio::time::sleep(wait).await;
                 tail.look_and_note(&feed, &history, &clock).await;
-                if tail.head() != before {
+                // What is away is asked again later, and not as often as a replica that lags.
+                if tail.head() != before || tail.state().away.is_some() {
                     break;
                 }
             }

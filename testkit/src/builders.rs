@@ -2,11 +2,13 @@
 //!
 //! Golden vectors do not use these: they say each value themselves.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use quorate_protocol::{
-    Attestation, Certificate, Committee, Digest, Evidence, Feed, Link, Members, Network, NodeKey,
+    Address, Attestation, Certificate, Committee, Digest, Evidence, Feed, Link, Members, Network, NodeKey,
     Observation, QuorumRule, Quote, UnixMillis, VerifiedReport,
+    cosign::CosignPolicy,
+    rounds::{Settings, Timing},
 };
 
 /// The network for which everything here is signed: `test`.
@@ -105,4 +107,25 @@ pub fn open(min_signatures: usize) -> Committee {
 /// The owners of the keys with these numbers.
 pub fn members(numbers: impl IntoIterator<Item = u8>) -> Members {
     Members::Closed(numbers.into_iter().map(|number| key(number).address()).collect())
+}
+
+/// What a node is told of [`feed`] with a window of 30 s: the defaults of `quorate node`.
+pub fn settings(me: Address, committee: Committee) -> Settings {
+    let window = Duration::from_secs(30);
+    Settings {
+        feed: feed(),
+        me,
+        committee,
+        write_interval: window,
+        fetch_interval: window,
+        max_move_bps: 1000,
+        policy: CosignPolicy {
+            max_deviation_bps: 50,
+            max_age: Settings::max_age(window),
+            future_tolerance: Duration::from_secs(5),
+        },
+        timing: Timing::for_interval(window),
+        quarantine: Duration::from_secs(600),
+        predecessor_ended: None,
+    }
 }

@@ -249,9 +249,12 @@ impl Aggregator {
             .fold(self.heartbeats.next_due(now), Instant::min);
         self.timer = Some(ctx.run_later(at.since(now), |actor, ctx| {
             actor.timer = None;
-            actor.say_alive();
             actor.each_scorecard(Scorecard::advance);
-            actor.tick(ctx);
+            // Now and then all are looked at, also those that wait for nothing: they forget who has fallen silent.
+            match actor.say_alive() {
+                true => actor.decide_all(ctx, Rounds::on_tick),
+                false => actor.tick(ctx),
+            }
             actor.warn_of_clocks();
         }));
     }
@@ -272,11 +275,11 @@ impl Aggregator {
         }
     }
 
-    /// Says that this node is alive, when it is time to.
-    fn say_alive(&mut self) {
+    /// Says that this node is alive, when it is time to. Whether it was.
+    fn say_alive(&mut self) -> bool {
         let now = self.now();
         if !self.heartbeats.take_due(now.instant) {
-            return;
+            return false;
         }
         let observed = self.rounds.values().filter_map(Rounds::last_observation).max();
         let first = self.rounds.values().next();
@@ -290,6 +293,7 @@ impl Aggregator {
             uptime_s: now.instant.since(self.started).as_secs(),
             signature: Signature::new([0; 65]),
         }));
+        true
     }
 }
 

@@ -10,15 +10,16 @@ use quorate_actors::{
     db_writer::DbWriterMessage,
 };
 use quorate_protocol::{
-    Address, AgreedPrice, Certificate, Committee, Digest, Feed, Heartbeat, LastRecord, Link, Members,
-    Message, NodeKey, Observation, ProvenEquivocation, QuorumRule, RefusalNotice, Signature, UnixMillis,
-    VerifiedReport, WriteOutcome,
-    cosign::CosignPolicy,
+    ALIVE_FOR, Address, AgreedPrice, Certificate, Committee, Digest, Feed, HEARTBEAT_INTERVAL, Heartbeat,
+    LastRecord, Link, Members, Message, NodeKey, Observation, ProvenEquivocation, QuorumRule, RefusalNotice,
+    Signature, UnixMillis, VerifiedReport, WriteOutcome,
     judge::Verified,
     rounds::{FeedStatus, Settings, StoreRequest, Timing},
 };
 use quorate_supervisor::{ActorSpec, Mailbox, Supervisor};
-use quorate_testkit::builders::{certify, evidence, feed, key, network, observation_for, open, report, sign};
+use quorate_testkit::builders::{
+    self, certify, evidence, feed, key, network, observation_for, open, report, sign,
+};
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep},
@@ -96,19 +97,7 @@ impl Bench {
             .iter()
             .map(|feed| Settings {
                 feed: feed.clone(),
-                me: me.address(),
-                committee: open(3),
-                write_interval: WINDOW,
-                fetch_interval: WINDOW,
-                max_move_bps: 1000,
-                policy: CosignPolicy {
-                    max_deviation_bps: 50,
-                    max_age: Settings::max_age(WINDOW),
-                    future_tolerance: 5 * SECOND,
-                },
-                timing: timing(),
-                quarantine: 600 * SECOND,
-                predecessor_ended: None,
+                ..builders::settings(me.address(), open(3))
             })
             .collect();
         let began = Instant::now();
@@ -514,6 +503,20 @@ fn when_it_says_nothing_else_it_gives_a_sign_of_life_every_35_s_also_after_resta
             "the node's, not the actor's: {}",
             last.uptime_s
         );
+    });
+}
+
+#[test]
+fn who_has_fallen_silent_is_forgotten_by_feeds_that_wait_for_nothing_too() {
+    in_paused_time(async {
+        let bench = Bench::new();
+        bench.window_opens_in(WINDOW).await;
+        // Two of three: no price would help, so none is asked for.
+        let [peer, _] = &bench.peers;
+        bench.tell(AggregatorMessage::PeerUp(peer.address())).await;
+        assert_eq!(bench.status().await.live, 2);
+        bench.advance(ALIVE_FOR + 2 * HEARTBEAT_INTERVAL).await;
+        assert_eq!(bench.status().await.live, 1);
     });
 }
 

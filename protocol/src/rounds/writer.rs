@@ -79,11 +79,10 @@ impl Writer {
         else {
             return;
         };
-        if self.is_renewal(now) && best.is_old(settings, now) {
-            return self
-                .renewal_until
-                .into_iter()
-                .for_each(|until| out.wake_at(until));
+        if let Some(until) = self.renewal_until.filter(|until| now < *until)
+            && best.is_old(settings, now)
+        {
+            return out.wake_at(until);
         }
         let certificate = best.certificate();
         let digest = certificate.digest();

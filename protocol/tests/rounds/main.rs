@@ -9,9 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 use quorate_protocol::{
     Address, AgreedPrice, Certificate, Committee, Digest, Evidence, Fraction, Instant, LastRecord, Link,
     Members, Message, NodeKey, ProvenEquivocation, QuorumRule, RefusalNotice, UnixMillis, VerifiedReport,
-    WriteOutcome,
-    cosign::CosignPolicy,
-    keccak256,
+    WriteOutcome, keccak256,
     rounds::{
         Effect, FetchRequest, Missing, NodeStatus, Note, Now, Rounds, Settings, SignRequest, StoreRequest,
         Timing,
@@ -20,7 +18,6 @@ use quorate_protocol::{
 use quorate_testkit::builders::{self, certify, evidence, feed, key, observation, sign};
 
 const WINDOW: Duration = Duration::from_secs(30);
-const QUARANTINE: Duration = Duration::from_secs(600);
 const NOON: u64 = 1_763_820_000_000;
 
 fn at(ms: u64) -> Now {
@@ -57,25 +54,12 @@ fn last_record(digest: u8, age: Duration) -> LastRecord {
 }
 
 fn settings(quorum: QuorumRule) -> Settings {
-    Settings {
-        feed: feed(),
-        me: key(1).address(),
-        committee: Committee {
-            members: members(),
-            rule: quorum,
-        },
-        write_interval: WINDOW,
-        fetch_interval: WINDOW,
-        max_move_bps: 1000,
-        policy: CosignPolicy {
-            max_deviation_bps: 50,
-            max_age: Settings::max_age(WINDOW),
-            future_tolerance: Duration::from_secs(5),
-        },
-        timing: Timing::for_interval(WINDOW),
-        quarantine: QUARANTINE,
-        predecessor_ended: None,
-    }
+    let members = members();
+    let committee = Committee {
+        members,
+        rule: quorum,
+    };
+    builders::settings(key(1).address(), committee)
 }
 
 /// For the feed's first record.

@@ -10,12 +10,10 @@ use quorate_protocol::{
     Address, AgreedPrice, Certificate, Committee, Digest, Evidence, Fraction, Heartbeat, HeartbeatSchedule,
     Instant, LastRecord, Link, Members, Message, Network, NodeKey, Observation, Price, ProvenEquivocation,
     QuorumRule, RefusalNotice, Signature, UnixMillis, VerifiedReport, WriteOutcome, Written,
-    cosign::{CosignPolicy, SigningJournal},
+    cosign::SigningJournal,
     judge::{Finding, Judge, JudgeConfig, Verified},
     one_window,
-    rounds::{
-        Effect, FeedStatus, FetchRequest, Note, Now, Rounds, Settings, SignRequest, StoreRequest, Timing,
-    },
+    rounds::{Effect, FeedStatus, FetchRequest, Note, Now, Rounds, Settings, SignRequest, StoreRequest},
 };
 use quorate_testkit::builders::{self, attest, certify, feed, key};
 
@@ -180,21 +178,10 @@ impl Simulation {
         let (now, is_liar) = (self.clocks(), index < self.scenario.liars);
         let (key, committee) = (member(index), self.committee());
         let settings = Settings {
-            feed: feed(),
-            me: key.address(),
-            committee: committee.clone(),
-            write_interval: WINDOW,
-            fetch_interval: WINDOW,
             // Whoever lies does not hold itself back.
             max_move_bps: if is_liar { u32::MAX } else { 1000 },
-            policy: CosignPolicy {
-                max_deviation_bps: 50,
-                max_age: Settings::max_age(WINDOW),
-                future_tolerance: Duration::from_secs(5),
-            },
-            timing: Timing::for_interval(WINDOW),
-            quarantine: Duration::from_secs(600),
             predecessor_ended,
+            ..builders::settings(key.address(), committee.clone())
         };
         let feeds = [feed()].into();
         let config = JudgeConfig::new(self.network.clone(), feeds, key.address(), committee, WINDOW);
