@@ -69,11 +69,14 @@ impl Facts<'_> {
         let own = self.status.and_then(|status| status.tally.last_observation);
         let heard = if is_me { own } else { node.last_observation };
         let quarantined = node.quarantined_ms.map(Duration::from_millis);
-        let (class, state) = match (quarantined, node.alive) {
+        let (class, mut state) = match (quarantined, node.alive) {
             (Some(left), _) => ("bad", format!("in quarantine for {}", duration(left))),
             (None, true) => ("good", "heard".to_owned()),
             (None, false) => ("off", "not heard".to_owned()),
         };
+        if !is_me {
+            state += &self.connection(node.address).unwrap_or_default();
+        }
         let other = node
             .version
             .as_deref()
@@ -142,6 +145,22 @@ impl Facts<'_> {
                 .count(),
             findings: findings(node),
         }
+    }
+}
+
+impl Facts<'_> {
+    /// How this node is connected to another; `None` if nobody tells.
+    fn connection(&self, address: Address) -> Option<String> {
+        let (now, _) = self.now;
+        let Some(peer) = self.connected?.iter().find(|peer| peer.address == address) else {
+            return Some(", not connected to this node".to_owned());
+        };
+        let ping = peer.ping.map(|took| {
+            let tenths = took.as_micros() / 100;
+            format!(", ping {}.{} ms", tenths / 10, tenths % 10)
+        });
+        let since = duration(now.since(peer.since));
+        Some(format!(", connected for {since}{}", ping.unwrap_or_default()))
     }
 }
 

@@ -85,6 +85,7 @@ async fn show(
     let status = feeds
         .as_deref()
         .and_then(|all| all.iter().find(|of| of.feed == *feed));
+    let bridge = http::nodes::bridge_status(&views).await;
     let rounds = http::rounds::traces(&views, feed).await.unwrap_or_default();
     let chosen = Period::CHOICES
         .iter()
@@ -113,6 +114,7 @@ async fn show(
             counted: counted.as_ref(),
         },
         recent: &reader.live.recent(feed),
+        connected: bridge.as_ref().map(|bridge| bridge.peers.as_slice()),
         peers: views.bridge.peers.get(),
         mesh_peers: views.bridge.mesh_peers.get(),
         theme: chosen_theme(&request),

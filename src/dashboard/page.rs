@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use askama::Template;
-use quorate_actors::price_fetcher::SourceStatus;
+use quorate_actors::{gossip_bridge::ConnectedPeer, price_fetcher::SourceStatus};
 use quorate_protocol::{
     Address, Feed, Instant, RoundTrace, UnixMillis, readiness::Readiness, rounds::FeedStatus,
 };
@@ -43,6 +43,8 @@ pub(super) struct Facts<'a> {
     pub(super) rounds: &'a [RoundTrace],
     pub(super) scores: Scores<'a>,
     pub(super) recent: &'a Recent,
+    /// Who is connected; `None`: the GossipBridge does not answer.
+    pub(super) connected: Option<&'a [ConnectedPeer]>,
     pub(super) peers: i64,
     pub(super) mesh_peers: i64,
     /// What the reader chose.
@@ -308,6 +310,7 @@ mod tests {
             rounds: &[],
             scores: Scores::default(),
             recent,
+            connected: None,
             peers: 2,
             mesh_peers: 2,
             theme: None,

@@ -6,7 +6,7 @@ mod feeds;
 mod limit;
 mod live;
 mod metrics;
-mod nodes;
+pub(crate) mod nodes;
 mod openapi;
 mod places;
 mod probes;
@@ -38,7 +38,10 @@ use actix_web::{
 };
 use prometheus::Registry;
 use quorate_actors::{
-    Clock, aggregator::AggregatorMessage, gossip_bridge::BridgeMetrics, price_fetcher::SourceBoard,
+    Clock,
+    aggregator::AggregatorMessage,
+    gossip_bridge::{BridgeMessage, BridgeMetrics},
+    price_fetcher::SourceBoard,
 };
 use quorate_protocol::{Address, Network};
 use quorate_supervisor::{Mailbox, Supervisor};
@@ -63,6 +66,8 @@ pub(crate) struct Views {
     pub(crate) supervisor: Supervisor,
     /// Tells the feeds' states.
     pub(crate) aggregator: Mailbox<AggregatorMessage>,
+    /// Tells who is connected.
+    pub(crate) gossip_bridge: Mailbox<BridgeMessage>,
     /// How long things take.
     pub(crate) registry: Registry,
     /// The process's clock.

@@ -1,12 +1,21 @@
 //! `/api/v1/members`, `/api/v1/peers`, `/api/v1/actors`: who makes the records, as this node sees it now.
 
 use actix_web::{HttpResponse, web};
-use quorate_protocol::rounds::{FeedStatus, NodeStatus};
+use quorate_actors::gossip_bridge::{BridgeMessage, BridgeStatus, ConnectedPeer};
+use quorate_protocol::{
+    Instant,
+    rounds::{FeedStatus, NodeStatus},
+};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::{sync::oneshot, time::timeout};
 use utoipa::ToSchema;
 
-use super::{Views, problem::Problem, status::statuses};
+use super::{
+    Views,
+    problem::Problem,
+    status::{PATIENCE, statuses},
+};
 use crate::config::members::Names;
 
 /// The members and the rule by which they agree.
@@ -45,7 +54,7 @@ struct MemberBody {
 pub(super) async fn members(views: web::Data<Views>) -> Result<HttpResponse, Problem> {
     let feeds = known(&views).await?;
     let Some(first) = feeds.into_iter().next() else {
-        return Err(silent());
+        return Err(silent("Aggregator"));
     };
     let names = views.names.borrow().clone();
     let members = first.nodes.into_iter().map(|status| MemberBody {
@@ -72,13 +81,33 @@ pub(super) struct PeersAnswer {
     mesh: i64,
     /// Peers that were banned since the start of the process.
     bans: u64,
-    /// The nodes that have been heard of lately.
-    alive: Vec<PeerBody>,
+    /// Each connected peer, also those that do not listen yet; by address.
+    peers: Vec<PeerBody>,
+    /// The nodes that have been heard of lately, connected to this one or not.
+    alive: Vec<AliveBody>,
+}
+
+/// A connected peer. Where it is on the network is not told, since anybody may read this: the log says it (`peer found`).
+#[derive(Debug, Serialize, ToSchema)]
+struct PeerBody {
+    address: String,
+    /// What it is called, if it is listed.
+    name: Option<String>,
+    /// Whether it is of this network and listens to prices.
+    up: bool,
+    /// How it was found: `static`, `dns`, `members`, `mdns` or `inbound`.
+    via: String,
+    /// For how long it has been connected.
+    connected_ms: u64,
+    /// How long the last ping took, there and back, once one was answered.
+    ping_us: Option<u64>,
+    /// What it calls its software: not verified.
+    agent: Option<String>,
 }
 
 /// One other node.
 #[derive(Debug, Serialize, ToSchema)]
-struct PeerBody {
+struct AliveBody {
     address: String,
     /// What it is called, if it is listed.
     name: Option<String>,
@@ -100,7 +129,16 @@ pub(super) async fn peers(views: web::Data<Views>) -> Result<HttpResponse, Probl
         .next()
         .map(|first| first.nodes)
         .unwrap_or_default();
-    let names = views.names.borrow().clone();
+    let bridge = bridge_status(&views)
+        .await
+        .ok_or_else(|| silent("GossipBridge"))?;
+    let (names, now) = (views.names.borrow().clone(), views.clock.now());
+    let mut peers: Vec<PeerBody> = bridge
+        .peers
+        .into_iter()
+        .map(|peer| PeerBody::new(peer, &names, now))
+        .collect();
+    peers.sort_by(|a, b| a.address.cmp(&b.address));
     let others = nodes
         .into_iter()
         .filter(|node| node.alive && node.address != views.address);
@@ -108,11 +146,30 @@ pub(super) async fn peers(views: web::Data<Views>) -> Result<HttpResponse, Probl
         connected: views.bridge.peers.get(),
         mesh: views.bridge.mesh_peers.get(),
         bans: views.bridge.bans.get(),
-        alive: others.map(|node| PeerBody::new(node, &names)).collect(),
+        peers,
+        alive: others.map(|node| AliveBody::new(node, &names)).collect(),
     }))
 }
 
 impl PeerBody {
+    fn new(peer: ConnectedPeer, names: &Names, now: Instant) -> Self {
+        Self {
+            address: peer.address.to_string(),
+            name: names.get(&peer.address).cloned(),
+            up: peer.is_up,
+            via: peer.via.to_string(),
+            connected_ms: saturated(now.since(peer.since).as_millis()),
+            ping_us: peer.ping.map(|took| saturated(took.as_micros())),
+            agent: peer.agent,
+        }
+    }
+}
+
+fn saturated(number: u128) -> u64 {
+    number.try_into().unwrap_or(u64::MAX)
+}
+
+impl AliveBody {
     fn new(node: NodeStatus, names: &Names) -> Self {
         Self {
             address: node.address.to_string(),
@@ -145,12 +202,22 @@ pub(super) async fn actors(views: web::Data<Views>) -> HttpResponse {
 }
 
 async fn known(views: &Views) -> Result<Vec<FeedStatus>, Problem> {
-    statuses(views).await.ok_or_else(silent)
+    statuses(views).await.ok_or_else(|| silent("Aggregator"))
 }
 
-fn silent() -> Problem {
+/// What the bridge says of itself, or `None` if it is not there to answer.
+pub(crate) async fn bridge_status(views: &Views) -> Option<BridgeStatus> {
+    let (asker, answer) = oneshot::channel();
+    views
+        .gossip_bridge
+        .try_send(BridgeMessage::AskStatus(asker))
+        .ok()?;
+    timeout(PATIENCE, answer).await.ok()?.ok()
+}
+
+fn silent(actor: &str) -> Problem {
     Problem::unavailable(
-        "the Aggregator does not answer",
+        format!("the {actor} does not answer"),
         "ask again, and see /api/v1/actors",
     )
 }

@@ -70,6 +70,7 @@ impl Node {
             network: self.network.clone(),
             supervisor: self.supervisor.clone(),
             aggregator: self.aggregator.clone(),
+            gossip_bridge: self.gossip_bridge.clone(),
             registry: self.registry.clone(),
             clock: self.clock,
             bridge: self.bridge.clone(),

@@ -37,6 +37,26 @@ async function step(name, run) {
   console.log(`${String(Date.now() - began).padStart(6)} ms  ${name}`);
 }
 
+// The processes below one, each after its parent.
+function descendants(pid) {
+  const lines = execFileSync("ps", ["-e", "-o", "pid=,ppid=,comm="], { encoding: "utf8" }).trim().split("\n");
+  const all = lines.map((line) => line.trim().split(/\s+/)).map(([pid, parent, command]) => ({ pid: Number(pid), parent: Number(parent), command }));
+  const below = (parent) => all.filter((one) => one.parent === parent).flatMap((one) => [one, ...below(one.pid)]);
+  return below(Number(pid));
+}
+
+// What it looks like, if anybody wants to see.
+async function pictures(page, name) {
+  if (!folder) return;
+  for (const colorScheme of ["light", "dark"]) {
+    for (const width of widths) {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width, height: 900 });
+      await page.screenshot({ path: `${folder}/${name}-${width}-${colorScheme}.png`, fullPage: true });
+    }
+  }
+}
+
 const sequence = async (page) => Number(await page.locator("#price").getAttribute("data-sequence"));
 const until = (page, what, argument) => page.waitForFunction(what, argument, { timeout: 30000 });
 
@@ -200,6 +220,47 @@ await step("a member that is gone stands first on the scorecard, with the reason
   } finally {
     process.kill(gone, "SIGCONT");
   }
+  await page.context().close();
+});
+
+await step("of two feeds each has its page, which follows its own records", async () => {
+  const page = await open();
+  assert.equal(await page.locator("#h-price").innerText(), "ETH/USD");
+  await page.getByRole("navigation", { name: "Feeds" }).getByRole("link", { name: "BTC/USD" }).click();
+  await page.waitForURL(/feed=BTC/);
+  assert.equal(await page.locator("#h-price").innerText(), "BTC/USD");
+  assert.match(await page.title(), /^[\d,.]+ BTC\/USD/);
+  assert.equal(await page.locator(".feeds [aria-current=page]").innerText(), "BTC/USD");
+  const bitcoin = await page.locator("#price .whole").innerText();
+  assert.ok(Number(bitcoin.replaceAll(",", "")) > 10000, `a bitcoin for ${bitcoin}`);
+  const before = await sequence(page);
+  await until(page, (before) => Number(document.querySelector("#price").dataset.sequence) >= before + 2, before);
+  assert.ok(Number((await page.locator("#price .whole").innerText()).replaceAll(",", "")) > 10000, "it stays the bitcoin's");
+  await pictures(page, "two-feeds");
+  assert.deepEqual(page.said, []);
+  await page.context().close();
+});
+
+await step("while the database is away the page has the last records and says why there are no new ones, then goes on", async () => {
+  const page = await open();
+  const before = await sequence(page);
+  // Whoever stands still answers nobody, and does not even refuse.
+  const server = descendants(parent).filter((one) => one.command === "postgres");
+  server.forEach((one) => process.kill(one.pid, "SIGSTOP"));
+  try {
+    await until(page, () => /as they were last read/.test(document.querySelector("[data-region=warnings]").textContent));
+    assert.match(await page.locator("[data-region=node]").innerText(), /Database answers\s+\S/);
+    assert.ok((await page.locator("[data-region=records] tbody tr").count()) >= 3, "the records are there");
+    await pictures(page, "database-away");
+    const afresh = await open();
+    assert.ok((await sequence(afresh)) >= before, "who comes now sees them too");
+    await afresh.context().close();
+  } finally {
+    server.reverse().forEach((one) => process.kill(one.pid, "SIGCONT"));
+  }
+  const stood = await sequence(page);
+  await until(page, (stood) => Number(document.querySelector("#price").dataset.sequence) > stood, stood);
+  await until(page, () => !/as they were last read/.test(document.querySelector("[data-region=warnings]").textContent));
   await page.context().close();
 });
 

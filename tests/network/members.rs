@@ -102,6 +102,29 @@ fn the_roster_tells_who_is_alive_with_version_and_clock() {
 }
 
 #[test]
+fn each_peer_is_told_with_its_name_how_it_was_found_and_how_long_a_ping_takes() {
+    let network = Network::start(Plan::of(3));
+    network.has_records(1, SOON);
+    let node = &network.nodes[0];
+    eventually("a ping of each is answered", SOON, || {
+        let (_, body) = node.ask("GET", "/api/v1/peers");
+        let answer: serde_json::Value = serde_json::from_str(&body).ok()?;
+        let peers = answer["peers"].as_array()?;
+        let told = peers.iter().filter(|peer| {
+            let is_named = peer["name"]
+                .as_str()
+                .is_some_and(|name| name.starts_with("node-"));
+            is_named && peer["up"] == true && peer["ping_us"].as_u64() > Some(0)
+        });
+        (told.count() == 2
+            && peers
+                .iter()
+                .all(|peer| peer["address"] != node.address().to_string()))
+        .then_some(())
+    });
+}
+
+#[test]
 fn members_find_each_other_by_the_endpoints_of_their_list() {
     let network = Network::start(Plan {
         endpoints: true,
