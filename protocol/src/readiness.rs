@@ -1,6 +1,6 @@
 //! Whether a node can help to bring records about: four conditions, each with its reason and since when.
 
-use crate::{rounds::FeedStatus, time::UnixMillis};
+use crate::{names::Feed, rounds::FeedStatus, time::UnixMillis};
 
 /// What must hold, in the order in which it comes about after a start.
 pub const CONDITIONS: [&str; 4] = ["listening", "database", "price", "peers"];
@@ -69,13 +69,7 @@ impl Readiness {
 pub fn problems(listening: i64, feeds: Option<&[FeedStatus]>) -> Problems {
     let of_feeds = |problem: fn(&FeedStatus) -> Option<String>| match feeds {
         None => Some("the Aggregator does not answer: see /api/v1/actors".to_owned()),
-        Some(feeds) => {
-            let lines: Vec<String> = feeds
-                .iter()
-                .filter_map(|of| Some(format!("{}: {}", of.feed, problem(of)?)))
-                .collect();
-            (!lines.is_empty()).then(|| lines.join("; "))
-        }
+        Some(feeds) => together(feeds.iter().filter_map(|of| Some((&of.feed, problem(of)?)))),
     };
     let not_listening = (listening == 0).then(|| "no address is listened on for peers".to_owned());
     [
@@ -85,6 +79,28 @@ pub fn problems(listening: i64, feeds: Option<&[FeedStatus]>) -> Problems {
         of_feeds(peers),
     ]
 }
+
+/// In one line: feeds that have the same problem are named together, and no more of them than a line has room for.
+fn together<'a>(problems: impl Iterator<Item = (&'a Feed, String)>) -> Option<String> {
+    let mut of_feeds: Vec<(String, Vec<&str>)> = vec![];
+    for (feed, problem) in problems {
+        match of_feeds.iter_mut().find(|(other, _)| *other == problem) {
+            Some((_, feeds)) => feeds.push(feed.as_str()),
+            None => of_feeds.push((problem, vec![feed.as_str()])),
+        }
+    }
+    let lines: Vec<String> = of_feeds
+        .iter()
+        .map(|(problem, feeds)| match feeds.get(NAMED..) {
+            None | Some([]) => format!("{}: {problem}", feeds.join(", ")),
+            Some(more) => format!("{} and {} more: {problem}", feeds[..NAMED].join(", "), more.len()),
+        })
+        .collect();
+    (!lines.is_empty()).then(|| lines.join("; "))
+}
+
+/// Feeds that are named of those that have the same problem.
+const NAMED: usize = 3;
 
 fn database(of: &FeedStatus) -> Option<String> {
     match (&of.tally.database_problem, of.knows_window) {
@@ -134,6 +150,28 @@ mod tests {
         assert_eq!(readiness.reasons(), ["timeout"], "the latest reason");
         assert_eq!(readiness.0[1].since, at(3), "of the same trouble");
         assert_eq!(readiness.0[0].since, at(1), "the others are as they were");
+    }
+
+    #[test]
+    fn feeds_with_the_same_problem_are_named_together() {
+        let feeds: Vec<Feed> = ["ETH/USD", "BTC/USD", "SOL/USD", "LTC/USD", "XRP/USD"]
+            .iter()
+            .map(|name| name.parse().unwrap())
+            .collect();
+        let of = |problems: &[&str]| {
+            let problems = problems.iter().map(|problem| (*problem).to_owned());
+            together(feeds.iter().zip(problems)).unwrap_or_default()
+        };
+        assert_eq!(of(&[]), "");
+        assert_eq!(of(&["refused"]), "ETH/USD: refused");
+        assert_eq!(
+            of(&["refused", "away", "refused"]),
+            "ETH/USD, SOL/USD: refused; BTC/USD: away"
+        );
+        assert_eq!(
+            of(&["refused"; 5]),
+            "ETH/USD, BTC/USD, SOL/USD and 2 more: refused"
+        );
     }
 
     #[test]
