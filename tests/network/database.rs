@@ -7,7 +7,7 @@ use crate::harness::{LONGEST_GAP, Network, Plan, SOON, WINDOW, eventually, gaps,
 const OUTAGE: Duration = Duration::from_secs(3 * WINDOW.as_secs());
 
 #[test]
-fn an_outage_ends_no_node_and_the_newest_certificate_is_written_soon_after_it() {
+fn an_outage_ends_no_node_and_a_fresh_record_is_written_at_once_after_it() {
     let mut network = Network::start(Plan {
         own_server: true,
         ..Plan::of(3)
@@ -29,8 +29,9 @@ fn an_outage_ends_no_node_and_the_newest_certificate_is_written_soon_after_it() 
             record.written_at.since(record.observed_at),
         );
         eprintln!("outage {outage}: record {late:?} after its end, its price {age:?} old");
-        // Every window had a price and a certificate, also while none could be written.
-        assert!(age < 2 * WINDOW, "not the newest: {record:?}");
+        // Within a second, where other tests do not keep the cores busy.
+        assert!(late < WINDOW, "not at once: {late:?}");
+        assert!(age < Duration::from_secs(3), "not a fresh one: {record:?}");
         for node in &network.nodes {
             let is_back = || (node.logged(&["database back"]) == outage).then_some(());
             eventually("every node sees that it is back", SOON, is_back);
