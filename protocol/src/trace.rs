@@ -150,6 +150,11 @@ impl Trace {
         }
     }
 
+    /// The state machine that notes what happens begins anew: if the database is still away, it will say so.
+    pub fn on_restart(&mut self) {
+        self.database = None;
+    }
+
     /// A report came in, while `next` was the number of the next record. What is settled or far ahead is left out: anybody can make up
     /// a number.
     pub fn on_report(&mut self, report: &VerifiedReport, next: Option<u64>, now: UnixMillis) {
@@ -573,7 +578,13 @@ mod tests {
         trace.on_note(&lost, Some(2), at(33_000));
         let gone = "the database did not answer: Connection refused";
         assert_eq!(reason(&trace, 60_000).unwrap(), gone);
+        // A window later nobody has said that it is back, but who would know has been restarted.
+        trace.on_restart();
         trace.on_note(&written(2, Duration::from_secs(61)), Some(3), at(91_000));
+        assert_ne!(
+            trace.rounds(Some(3), at(200_000))[0].reason.as_deref(),
+            Some(gone)
+        );
         let round = &trace.rounds(Some(3), at(91_000))[1];
         assert_eq!((round.missed_windows, round.reason.as_deref()), (2, Some(gone)));
     }

@@ -165,6 +165,8 @@ await step("no rule of axe-core is broken, at three widths in both themes, and n
       await page.locator("summary").click();
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(overflow <= 0, `${width} px wide it overflows by ${overflow} px`);
+      const cut = await page.evaluate(() => [...document.querySelectorAll(".scroll")].filter((of) => of.scrollWidth > of.clientWidth).map((of) => of.getAttribute("aria-label")));
+      assert.deepEqual(cut, [], `${width} px wide, tables are cut off`);
       // As a debugger may, whatever the page's policy says.
       const found = await page.evaluate(`(() => { ${axe}; return axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }); })()`);
       assert.ok(found.passes.length > 20, "axe-core looked");

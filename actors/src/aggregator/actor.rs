@@ -317,6 +317,7 @@ impl Supervised for Aggregator {
     fn restarting(&mut self, _: &mut Context<Self>) {
         // They are rebuilt in `started`, their windows from the database.
         self.rounds.clear();
+        self.traces.values_mut().for_each(Trace::on_restart);
         self.timer = None;
     }
 }
