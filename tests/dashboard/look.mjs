@@ -165,7 +165,8 @@ await step("no rule of axe-core is broken, at three widths in both themes, and n
       await page.locator("summary").click();
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(overflow <= 0, `${width} px wide it overflows by ${overflow} px`);
-      const cut = await page.evaluate(() => [...document.querySelectorAll(".scroll")].filter((of) => of.scrollWidth > of.clientWidth).map((of) => of.getAttribute("aria-label")));
+      // The chart's figures may be scrolled; whoever looks at members should see all of them.
+      const cut = await page.evaluate(() => [...document.querySelectorAll(".scroll:not(:has(#points))")].filter((of) => of.scrollWidth > of.clientWidth).map((of) => `${of.getAttribute("aria-label")}: ${of.scrollWidth} px of ${of.clientWidth}`));
       assert.deepEqual(cut, [], `${width} px wide, tables are cut off`);
       // As a debugger may, whatever the page's policy says.
       const found = await page.evaluate(`(() => { ${axe}; return axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }); })()`);
