@@ -21,7 +21,7 @@ use quorate_actors::{
     Clock,
     aggregator::AggregatorMessage,
     price_fetcher::{
-        FetcherMessage, PriceFetcher, PriceFetcherSettings, SourceBoard, SourceMeasures, WaysOut,
+        FetcherMessage, PriceFetcher, PriceFetcherSettings, SourceBoard, SourceMeasures, WaysOut, probe,
     },
 };
 use quorate_prices::{Agreement, FetchRules, LONGEST_LEAD, MIN_GAP, SourceKind};
@@ -622,4 +622,32 @@ async fn several_feeds_are_asked_for_at_once_and_one_that_is_refused_spoils_no_o
     assert!(refused.count() <= 2, "{pairs:?}");
     assert!(pairs.iter().any(|pairs| pairs == "NOPEUSD"), "{pairs:?}");
     scene.server.stop(true).await;
+}
+
+#[actix::test]
+async fn a_probe_asks_for_several_feeds_at_once_and_for_those_that_were_refused_one_by_one() {
+    let exchanges = Exchanges::default();
+    exchanges.set(SourceKind::Kraken, Does::Markets);
+    let (url, server) = exchanges.serve();
+    let rules = Rules {
+        sources: &[SourceKind::Kraken],
+        ..Rules::default()
+    };
+    let rules = settings(&rules, &url, &Observer::default()).rules;
+    let ask = async |names: &[&str]| {
+        let feeds: Vec<Feed> = names.iter().map(|name| name.parse().unwrap()).collect();
+        let probed = probe(&rules, &feeds, &WaysOut::default(), None, Clock::system()).await;
+        let answered = probed.iter().filter(|one| one.outcome.is_ok());
+        assert!(probed.iter().map(|one| &one.feed).eq(&feeds), "in their order");
+        (
+            answered.count(),
+            std::mem::take(&mut *exchanges.queries.lock().unwrap()),
+        )
+    };
+    let listed = ["ETH/USD", "SOL/USD", "LTC/USD"];
+    let (answered, questions) = ask(&listed).await;
+    assert_eq!((answered, questions.len()), (3, 1), "{questions:?}");
+    let (answered, questions) = ask(&["ETH/USD", "NOPE/USD", "SOL/USD"]).await;
+    assert_eq!((answered, questions.len()), (2, 4), "{questions:?}");
+    server.stop(true).await;
 }

@@ -16,7 +16,7 @@ use crate::{
 
 /// Feeds that an exchange is asked for at once, at most: Kraken's answer has half a kilobyte for each, and
 /// [`crate::MAX_BODY_BYTES`] are read.
-const MAX_TOGETHER: usize = 50;
+pub const MAX_TOGETHER: usize = 50;
 
 /// How all feeds are fetched.
 #[derive(Debug, Clone)]

@@ -30,7 +30,7 @@ mod ticker;
 pub use agreement::{Agreement, NoPrice, majority};
 pub use alone::Alone;
 pub use answer::{HttpAnswer, MAX_BODY_BYTES};
-pub use feeds::{Concluded, Feeds, FetchRules, SourceEvent};
+pub use feeds::{Concluded, Feeds, FetchRules, MAX_TOGETHER, SourceEvent};
 pub use fetch::Fetch;
 pub use quote_error::QuoteError;
 pub use schedule::{LONGEST_LEAD, MIN_GAP};

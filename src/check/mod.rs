@@ -20,7 +20,7 @@ use libp2p::{Multiaddr, PeerId, identity::Keypair};
 use quorate_actors::{
     Clock,
     gossip_bridge::identity,
-    price_fetcher::{Probed, WaysOut, probe},
+    price_fetcher::{Probed, WaysOut, probe, spread},
 };
 use quorate_prices::{Agreement, FetchRules};
 use quorate_protocol::Members;
@@ -135,7 +135,8 @@ async fn ask_sources(node: &NodeParts, clock: Clock) -> Vec<Probed> {
         pricing.coingecko_key_file.clone(),
         clock,
     );
-    timeout(GROUP, asking).await.unwrap_or_default()
+    let limit = GROUP + spread(pricing.feeds.len());
+    timeout(limit, asking).await.unwrap_or_default()
 }
 
 fn agreement(node: &NodeParts) -> Agreement {

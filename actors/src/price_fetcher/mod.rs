@@ -17,5 +17,5 @@ pub use client::SIMULATED_HEADER;
 pub use dial::Step;
 pub use messages::FetcherMessage;
 pub use metrics::SourceMeasures;
-pub use probe::{Probed, probe};
+pub use probe::{Probed, probe, spread};
 pub use ways_out::WaysOut;
