@@ -38,7 +38,8 @@ COPY src src
 RUN touch src/main.rs */src/lib.rs \
  && cargo build --profile dist --locked --bin quorate --features small-tables --target "$(cat /target)"
 
-# What the image holds. HTTPS roots are compiled into the executable, and nothing reads /etc/ssl. A node writes to no file but its key, in a folder of its own that a fresh volume takes over with its owner.
+# What the image holds. HTTPS roots are compiled into the executable, and nothing reads /etc/ssl. A node writes to no file but its
+# key, in a folder of its own that a fresh volume takes over with its owner.
 RUN set -eu; \
     install -D -m 0755 "target/$(cat /target)/dist/quorate" /image/usr/bin/quorate; \
     mkdir -p /image/etc /image/var/lib; \
