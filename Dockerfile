@@ -13,7 +13,7 @@ ENV RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-re
 # Named, so that cargo builds macros and build scripts without these flags: a macro is a library.
 RUN rustc -vV | sed -n 's/^host: //p' >/target
 
-# The dependencies, with empty sources of ours: a layer that is built anew only when a manifest or Cargo.lock changes.
+# The dependencies, with empty sources of ours and the benchmarks that manifests name: a layer that is built anew only when a manifest or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
 COPY actors/Cargo.toml actors/
 COPY prices/Cargo.toml prices/
@@ -22,8 +22,9 @@ COPY store/Cargo.toml store/
 COPY supervisor/Cargo.toml supervisor/
 COPY testkit/Cargo.toml testkit/
 RUN for crate in actors prices protocol store supervisor testkit; do mkdir "$crate/src" && touch "$crate/src/lib.rs"; done \
- && mkdir src \
+ && mkdir src benches protocol/benches \
  && echo 'fn main() {}' >src/main.rs \
+ && touch benches/api.rs benches/verify.rs protocol/benches/judging.rs \
  && cargo build --profile dist --locked --bin quorate --features small-tables --target "$(cat /target)"
 
 # The testkit, which is not in the executable, stays empty.
