@@ -68,6 +68,8 @@ pub(crate) struct Views {
     pub(crate) aggregator: Mailbox<AggregatorMessage>,
     /// Tells who is connected.
     pub(crate) gossip_bridge: Mailbox<BridgeMessage>,
+    /// What it said last.
+    pub(crate) bridge_seen: nodes::BridgeSeen,
     /// How long things take.
     pub(crate) registry: Registry,
     /// The process's clock.

@@ -1,5 +1,7 @@
 //! `/api/v1/members`, `/api/v1/peers`, `/api/v1/actors`: who makes the records, as this node sees it now.
 
+use std::sync::Arc;
+
 use actix_web::{HttpResponse, web};
 use quorate_actors::gossip_bridge::{BridgeMessage, BridgeStatus, ConnectedPeer};
 use quorate_protocol::{
@@ -8,7 +10,10 @@ use quorate_protocol::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::{Mutex, oneshot},
+    time::timeout,
+};
 use utoipa::ToSchema;
 
 use super::{
@@ -133,12 +138,12 @@ pub(super) async fn peers(views: web::Data<Views>) -> Result<HttpResponse, Probl
         .await
         .ok_or_else(|| silent("GossipBridge"))?;
     let (names, now) = (views.names.borrow().clone(), views.clock.now());
-    let mut peers: Vec<PeerBody> = bridge
-        .peers
+    let mut connected = bridge.peers;
+    connected.sort_by_key(|peer| peer.address);
+    let peers = connected
         .into_iter()
         .map(|peer| PeerBody::new(peer, &names, now))
         .collect();
-    peers.sort_by(|a, b| a.address.cmp(&b.address));
     let others = nodes
         .into_iter()
         .filter(|node| node.alive && node.address != views.address);
@@ -205,8 +210,24 @@ async fn known(views: &Views) -> Result<Vec<FeedStatus>, Problem> {
     statuses(views).await.ok_or_else(|| silent("Aggregator"))
 }
 
-/// What the bridge says of itself, or `None` if it is not there to answer.
+/// What the bridge said of itself last, and when; `None`: it did not answer.
+pub(crate) type BridgeSeen = Arc<Mutex<Option<(Instant, Option<BridgeStatus>)>>>;
+
+/// What the bridge says of itself, or `None` if it is not there to answer. It is asked once at a time and once a second: anybody may
+/// ask this node, and what it publishes goes through the same mailbox.
 pub(crate) async fn bridge_status(views: &Views) -> Option<BridgeStatus> {
+    let mut seen = views.bridge_seen.lock().await;
+    match &*seen {
+        Some((at, status)) if views.clock.now().since(*at) < PATIENCE => status.clone(),
+        _ => {
+            let status = ask_bridge(views).await;
+            *seen = Some((views.clock.now(), status.clone()));
+            status
+        }
+    }
+}
+
+async fn ask_bridge(views: &Views) -> Option<BridgeStatus> {
     let (asker, answer) = oneshot::channel();
     views
         .gossip_bridge

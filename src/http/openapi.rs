@@ -18,7 +18,7 @@ pub(super) enum Problems {
     /// This client asks too often; Retry-After says when to come again
     #[response(status = 429, content_type = "application/problem+json")]
     TooMany(Problem),
-    /// The database is away, or too many ask it; Retry-After says when to come again
+    /// The database is away, too many ask it, or an actor is being restarted; Retry-After says when to come again
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(Problem),
 }

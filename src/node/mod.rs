@@ -5,7 +5,7 @@ mod sealing;
 mod settings;
 mod wiring;
 
-use std::{collections::BTreeMap, error::Error, io, process::ExitCode, thread, time::Duration};
+use std::{collections::BTreeMap, error::Error, io, process::ExitCode, sync::Arc, thread, time::Duration};
 
 use prometheus::Registry;
 use quorate_actors::{
@@ -71,6 +71,7 @@ impl Node {
             supervisor: self.supervisor.clone(),
             aggregator: self.aggregator.clone(),
             gossip_bridge: self.gossip_bridge.clone(),
+            bridge_seen: Arc::default(),
             registry: self.registry.clone(),
             clock: self.clock,
             bridge: self.bridge.clone(),

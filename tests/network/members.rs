@@ -111,6 +111,12 @@ fn each_peer_is_told_with_its_name_how_it_was_found_and_how_long_a_ping_takes() 
         let answer: serde_json::Value = serde_json::from_str(&body).ok()?;
         let peers = answer["peers"].as_array()?;
         let told = peers.iter().filter(|peer| {
+            let vias = ["static", "dns", "members", "mdns", "inbound"];
+            assert!(vias.iter().any(|via| peer["via"] == *via), "{peer}");
+            assert!(
+                !peer.to_string().contains("/ip4/"),
+                "where it is, is told: {peer}"
+            );
             let is_named = peer["name"]
                 .as_str()
                 .is_some_and(|name| name.starts_with("node-"));

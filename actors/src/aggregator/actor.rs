@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle, Supervised};
 use quorate_protocol::{
-    Address, Digest, Feed, Heartbeat, HeartbeatSchedule, Instant, ProvenEquivocation, Signature, Trace,
-    UnixMillis, VerifiedReport, WriteOutcome,
+    Address, Digest, Feed, HEARTBEAT_INTERVAL, Heartbeat, HeartbeatSchedule, Instant, ProvenEquivocation,
+    Signature, Trace, UnixMillis, VerifiedReport, WriteOutcome,
     judge::Verified,
     rounds::{Effect, Now, Rounds, Settings, SignRequest, StoreRequest},
     scorecard::Scorecard,
@@ -30,6 +30,8 @@ pub struct Aggregator {
     /// Who had a part in it, kept likewise.
     scorecards: BTreeMap<Feed, Scorecard>,
     heartbeats: HeartbeatSchedule,
+    /// When all feeds are looked at again, also those that wait for nothing: they forget who has fallen silent.
+    sweep_at: Instant,
     clock: Clock,
     started: Instant,
     to: Neighbours,
@@ -63,6 +65,7 @@ impl Aggregator {
             feeds,
             rounds: BTreeMap::new(),
             heartbeats: HeartbeatSchedule::default(),
+            sweep_at: clock.now() + HEARTBEAT_INTERVAL,
             clock,
             started: clock.now(),
             to,
@@ -246,14 +249,17 @@ impl Aggregator {
         let windows = self.scorecards.values().map(Scorecard::next_due);
         let at = wakeups
             .chain(windows)
-            .fold(self.heartbeats.next_due(now), Instant::min);
+            .fold(self.heartbeats.next_due(now).min(self.sweep_at), Instant::min);
         self.timer = Some(ctx.run_later(at.since(now), |actor, ctx| {
             actor.timer = None;
             actor.each_scorecard(Scorecard::advance);
-            // Now and then all are looked at, also those that wait for nothing: they forget who has fallen silent.
-            match actor.say_alive() {
-                true => actor.decide_all(ctx, Rounds::on_tick),
-                false => actor.tick(ctx),
+            actor.say_alive();
+            let now = actor.clock.now();
+            if now < actor.sweep_at {
+                actor.tick(ctx);
+            } else {
+                actor.sweep_at = now + HEARTBEAT_INTERVAL;
+                actor.decide_all(ctx, Rounds::on_tick);
             }
             actor.warn_of_clocks();
         }));
@@ -275,11 +281,11 @@ impl Aggregator {
         }
     }
 
-    /// Says that this node is alive, when it is time to. Whether it was.
-    fn say_alive(&mut self) -> bool {
+    /// Says that this node is alive, when it is time to.
+    fn say_alive(&mut self) {
         let now = self.now();
         if !self.heartbeats.take_due(now.instant) {
-            return false;
+            return;
         }
         let observed = self.rounds.values().filter_map(Rounds::last_observation).max();
         let first = self.rounds.values().next();
@@ -293,7 +299,6 @@ impl Aggregator {
             uptime_s: now.instant.since(self.started).as_secs(),
             signature: Signature::new([0; 65]),
         }));
-        true
     }
 }
 

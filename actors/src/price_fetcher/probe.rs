@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use futures::future::join_all;
-use quorate_prices::{FetchRules, MAX_TOGETHER, QuoteError, SourceSpec};
+use quorate_prices::{Alone, FetchRules, MAX_TOGETHER, QuoteError, SourceSpec};
 use quorate_protocol::{Feed, Quote, UnixMillis};
 
 use super::{client::ExchangeClient, dial::Step, ways_out::WaysOut};
@@ -66,7 +66,7 @@ struct Probe<'a> {
 impl Probe<'_> {
     /// In the order of the feeds.
     async fn of_all(self, feeds: &[Feed]) -> Vec<Probed> {
-        let (mut probed, mut alone) = (vec![], vec![]);
+        let (mut probed, mut alone, mut refused) = (vec![], vec![], Alone::default());
         for some in feeds.chunks(MAX_TOGETHER) {
             let url = self.spec.url_together(some).filter(|_| some.len() > 1);
             let Some(url) = url else {
@@ -75,7 +75,9 @@ impl Probe<'_> {
             };
             for one in self.ask(url, some).await {
                 match &one.outcome {
-                    Err((_, error)) if error.may_be_anothers() => {
+                    Err((_, error))
+                        if error.may_be_anothers() && refused.insert(self.spec.kind(), &one.feed) =>
+                    {
                         alone.extend(some.iter().find(|feed| **feed == one.feed))
                     }
                     _ => probed.push(one),

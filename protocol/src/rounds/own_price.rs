@@ -226,18 +226,27 @@ impl OwnPrice {
         let last = self.latest.as_ref().map(|price| price.observed);
         let wanted = match (need, self.asked_for) {
             (Need::None, _) => return,
-            (Need::Window(opens), _) if last.is_some_and(|last| last >= timing.counts_from(opens)) => return,
-            (Need::Window(opens), _) => opens.before(self.lead.current(timing)),
+            // A price that does not come is nobody's message: at the opening it is looked whether it has.
+            (Need::Window(opens), _) if last.is_some_and(|last| last >= timing.counts_from(opens)) => {
+                return out.wake_at(opens);
+            }
+            (Need::Window(opens), _) => {
+                out.wake_at(opens);
+                opens.before(self.lead.current(timing))
+            }
             (Need::Now, None) => last.unwrap_or(now) + self.refetch(settings),
             (Need::Now, Some(asked_for)) if now < asked_for + timing.refetch => {
                 return out.wake_at(asked_for + timing.refetch);
             }
             (Need::Renewal, _) if last.is_some_and(|last| now.since(last) < FRESH_FOR) => return,
             (Need::Renewal, Some(asked_for)) if asked_for <= now && now < asked_for + timing.refetch => {
-                return;
+                return out.wake_at(asked_for + timing.refetch);
             }
             (Need::Now | Need::Renewal, _) => now,
         };
+        if matches!(need, Need::Now | Need::Renewal) {
+            out.wake_at(wanted + timing.refetch);
+        }
         if self.asked_for != Some(wanted) {
             self.asked_for = Some(wanted);
             self.is_opening_asked_for = matches!(need, Need::Window(_));

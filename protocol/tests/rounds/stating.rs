@@ -136,6 +136,26 @@ fn the_next_price_is_wanted_a_lead_before_the_next_window_opens() {
     assert!(effects.contains(&wishes_for(written + 30_000)), "{effects:?}");
 }
 
+#[test]
+fn a_price_that_does_not_come_is_asked_for_again_though_nobody_says_a_word() {
+    let mut machine = with_two_peers(Rounds::start(settings(rule(3)), at(0)).0, 1);
+    let last = last_record(7, Duration::from_secs(25));
+    let mut effects = machine.on_last_record(Ok(Some(last)), at(1000));
+    // It is woken when it wants to be, and at no other time.
+    let mut wishes = vec![];
+    while let Some(wakeup) = machine.next_wakeup().filter(|_| wishes.len() < 4) {
+        let ms = u64::try_from(wakeup.since_start().as_millis()).unwrap();
+        effects.extend(machine.on_tick(at(ms)));
+        let asked = |effect: Effect| match effect {
+            Effect::Fetch(FetchRequest::By { at, .. }) => Some(at.since_start().as_millis()),
+            _ => None,
+        };
+        wishes.extend(effects.drain(..).filter_map(asked));
+    }
+    // A lead before the window opens at 6 s, and every five seconds.
+    assert_eq!(wishes, [5000, 10_000, 15_000, 20_000]);
+}
+
 fn withholds(effects: &[Effect]) -> bool {
     effects
         .iter()

@@ -622,8 +622,8 @@ fn windows_of(records: &[(u64, Price)], expected: &str) -> Vec<u64> {
 
 #[test]
 fn a_market_that_crashes_is_followed_at_once_by_three_sources_and_within_three_windows_by_one() {
-    // By 30 % in two windows, each time in the middle between two records.
-    let crash = [(WINDOW * 9 / 2, 85), (WINDOW * 11 / 2, 70)];
+    // By 30 % in two windows, between records; the second step before a window and a half has passed, after which 15 % are believed.
+    let crash = [(WINDOW * 9 / 2, 85), (WINDOW * 21 / 4, 70)];
     let many = recorded(3, &crash, 12);
     let one = recorded(1, &crash, 12);
     assert_eq!(windows_of(&many, "3000"), [0, 1, 2, 3, 4]);
