@@ -80,19 +80,21 @@ async fn show(
             .content_type(ContentType::plaintext())
             .body("this node has no such feed: see /\n");
     };
-    let feeds = status::statuses(&views).await;
-    let readiness = status::look(&views, feeds.as_deref(), &shared);
-    let status = feeds
-        .as_deref()
-        .and_then(|all| all.iter().find(|of| of.feed == *feed));
-    let bridge = http::nodes::bridge_status(&views).await;
-    let rounds = http::rounds::traces(&views, feed).await.unwrap_or_default();
     let chosen = Period::CHOICES
         .iter()
         .find(|(label, _)| Some(*label) == chosen.period.as_deref());
     let period = chosen.map_or_else(Period::default, |(_, period)| *period);
-    let heard = http::scorecard::heard(&views, feed, Some(period.length())).await;
-    let counted = counted(&reader, feed, period).await;
+    let (feeds, bridge, rounds, heard, counted) = futures::join!(
+        status::statuses(&views),
+        views.gossip_bridge.status(views.clock),
+        http::rounds::traces(&views, feed),
+        http::scorecard::heard(&views, feed, Some(period.length())),
+        counted(&reader, feed, period),
+    );
+    let readiness = status::look(&views, feeds.as_deref(), &shared);
+    let status = feeds
+        .as_deref()
+        .and_then(|all| all.iter().find(|of| of.feed == *feed));
     let facts = Facts {
         now: (views.clock.now(), views.clock.unix_now()),
         me: views.address,
@@ -107,7 +109,7 @@ async fn show(
         readiness: &readiness,
         actors: &views.supervisor.statuses(),
         sources: &views.sources.of(feed),
-        rounds: &rounds,
+        rounds: rounds.as_deref().unwrap_or_default(),
         scores: Scores {
             period,
             heard: heard.as_ref(),

@@ -9,7 +9,7 @@ use std::{
 
 use actix_web::web::Bytes;
 use quorate_actors::Clock;
-use quorate_protocol::{Feed, Record, UnixMillis};
+use quorate_protocol::{Feed, Instant, Record, UnixMillis};
 use quorate_store::{History, StoreError};
 use tokio::sync::watch;
 
@@ -39,7 +39,14 @@ const AWAY: Duration = Duration::from_secs(2);
 
 /// The newest records of all feeds. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Live(Arc<BTreeMap<Feed, Tail>>);
+pub(crate) struct Live {
+    tails: Arc<BTreeMap<Feed, Tail>>,
+    turn: Arc<Turn>,
+}
+
+/// Feeds take turns on the one connection: in its pool they would wait against the pool's clock, and call that a failure of the database. Holds
+/// when the database was last found away and why: those who waited meanwhile are told the same.
+type Turn = tokio::sync::Mutex<Option<(Instant, String)>>;
 
 /// The newest records of one feed.
 struct Tail {
@@ -123,14 +130,15 @@ impl Live {
             state: Mutex::default(),
             head: watch::Sender::default(),
         };
-        Self(Arc::new(
-            feeds.iter().map(|feed| (feed.clone(), tail())).collect(),
-        ))
+        Self {
+            tails: Arc::new(feeds.iter().map(|feed| (feed.clone(), tail())).collect()),
+            turn: Arc::default(),
+        }
     }
 
     /// The newest record, and what it is worth.
     pub(super) fn newest(&self, feed: &Feed) -> Newest {
-        self.0.get(feed).map_or_else(Newest::default, |tail| {
+        self.tails.get(feed).map_or_else(Newest::default, |tail| {
             let state = tail.state();
             Newest {
                 record: state.records.back().cloned(),
@@ -142,7 +150,7 @@ impl Live {
 
     /// The newest records, and whether there may be newer ones.
     pub(crate) fn recent(&self, feed: &Feed) -> Recent {
-        self.0.get(feed).map_or_else(Recent::default, |tail| {
+        self.tails.get(feed).map_or_else(Recent::default, |tail| {
             let state = tail.state();
             Recent {
                 records: state
@@ -158,7 +166,7 @@ impl Live {
 
     /// The record with this number, if it is among the newest.
     pub(super) fn numbered(&self, feed: &Feed, sequence: u64) -> Option<Arc<Kept>> {
-        let state = self.0.get(feed)?.state();
+        let state = self.tails.get(feed)?.state();
         let first = state.records.front()?.sequence();
         let index = usize::try_from(sequence.checked_sub(first)?).ok()?;
         // They are consecutive, but for what somebody removed from the database.
@@ -173,12 +181,12 @@ impl Live {
 
     /// The least number that is kept.
     pub(super) fn least(&self, feed: &Feed) -> Option<u64> {
-        Some(self.0.get(feed)?.state().records.front()?.sequence())
+        Some(self.tails.get(feed)?.state().records.front()?.sequence())
     }
 
     /// Tells how far the feed is, and when it is farther.
     pub(super) fn follow(&self, feed: &Feed) -> Option<watch::Receiver<Head>> {
-        Some(self.0.get(feed)?.head.subscribe())
+        Some(self.tails.get(feed)?.head.subscribe())
     }
 
     /// Keeps up with what the database has of a feed for as long as it runs. `written` changes when a record was seen written.
@@ -190,13 +198,14 @@ impl Live {
         write_interval: Duration,
         mut written: watch::Receiver<u64>,
     ) {
-        let Some(tail) = self.0.get(&feed) else { return };
+        let Some(tail) = self.tails.get(&feed) else { return };
         let idle = write_interval.clamp(WITHOUT_NEWS.0, WITHOUT_NEWS.1);
         loop {
             let before = tail.head();
             for wait in AFTER_NEWS {
                 tokio::time::sleep(wait).await;
-                tail.look_and_note(&feed, &history, &clock).await;
+                let looked = self.look(tail, &feed, &history, clock).await;
+                tail.note(looked, clock.unix_now());
                 // What is away is asked again later, and not as often as a replica that lags.
                 if tail.head() != before || tail.state().away.is_some() {
                     break;
@@ -211,11 +220,28 @@ impl Live {
         }
     }
 
+    /// Looks when it is this feed's turn; or why the database does not answer.
+    async fn look(&self, tail: &Tail, feed: &Feed, history: &History, clock: Clock) -> Result<(), String> {
+        let mut failed = self.turn.lock().await;
+        if let Some((at, reason)) = &*failed
+            && clock.now().since(*at) < AWAY
+        {
+            return Err(reason.clone());
+        }
+        let looked = tail.look(feed, history).await;
+        *failed = match &looked {
+            Err(error @ StoreError::Unavailable { .. }) => Some((clock.now(), error.to_string())),
+            // A damaged row is the matter of its own feed.
+            Ok(()) | Err(_) => None,
+        };
+        looked.map_err(|error| error.to_string())
+    }
+
     /// Takes records over as if the database had told them.
     #[cfg(test)]
     pub(super) fn told(&self, feed: &Feed, records: Vec<Record>) {
-        self.0[feed].state().is_known = true;
-        self.0[feed].take(records);
+        self.tails[feed].state().is_known = true;
+        self.tails[feed].take(records);
     }
 }
 
@@ -228,16 +254,13 @@ impl Tail {
         *self.head.borrow()
     }
 
-    /// Looks, and notes whether the database answers.
-    async fn look_and_note(&self, feed: &Feed, history: &History, clock: &Clock) {
-        let looked = self.look(feed, history).await;
+    /// Notes whether the database answered now, and if not, why.
+    fn note(&self, looked: Result<(), String>, now: UnixMillis) {
         let mut state = self.state();
         match looked {
             Ok(()) => (state.away, state.is_known) = (None, true),
-            Err(error) => {
-                let away = state.away.as_ref();
-                let since = away.map_or_else(|| clock.unix_now(), |away| away.since);
-                let reason = error.to_string();
+            Err(reason) => {
+                let since = state.away.as_ref().map_or(now, |away| away.since);
                 state.away = Some(Away { since, reason });
             }
         }
@@ -304,5 +327,45 @@ impl Tail {
             }
             *head != before
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_store::StoreConfig;
+    use quorate_testkit::wait::eventually;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Two feeds have one connection: what keeps it busy is no failure of the database.
+    #[actix_rt::test]
+    async fn of_a_database_that_stands_still_each_feed_tells_the_same_reason() {
+        let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("postgres://node@{}/quorate", mute.local_addr().unwrap());
+        let history = History::new(StoreConfig {
+            connect_timeout: Duration::from_millis(400),
+            pool_size: 1,
+            ..StoreConfig::new(url.parse().unwrap())
+        });
+        let feeds: Vec<Feed> = ["ETH/USD", "BTC/USD", "SOL/USD"]
+            .map(|name| name.parse().unwrap())
+            .into();
+        let live = Live::new(&feeds);
+        let (_written, written) = watch::channel(0);
+        for feed in feeds.clone() {
+            let (history, written) = (history.clone(), written.clone());
+            actix_rt::spawn(
+                live.clone()
+                    .keep_up(feed, history, Clock::system(), AWAY, written),
+            );
+        }
+        let reasons = eventually("all know that it is away", async || {
+            let reasons = feeds.iter().map(|feed| Some(live.newest(feed).away?.reason));
+            reasons.collect::<Option<Vec<_>>>()
+        })
+        .await;
+        assert!(reasons.iter().all(|reason| *reason == reasons[0]), "{reasons:?}");
+        assert!(reasons[0].contains("no connection within"), "{reasons:?}");
     }
 }

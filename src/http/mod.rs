@@ -1,12 +1,13 @@
 //! The node's HTTP API: for people with curl, programs that use the prices, probes and metrics. It shows, and decides nothing. A file is
 //! a resource: its parameters, its answer and its handler; [`ROUTES`] has them all.
 
+mod ask;
 mod candles;
 mod feeds;
 mod limit;
 mod live;
 mod metrics;
-pub(crate) mod nodes;
+mod nodes;
 mod openapi;
 mod places;
 mod probes;
@@ -38,16 +39,14 @@ use actix_web::{
 };
 use prometheus::Registry;
 use quorate_actors::{
-    Clock,
-    aggregator::AggregatorMessage,
-    gossip_bridge::{BridgeMessage, BridgeMetrics},
-    price_fetcher::SourceBoard,
+    Clock, aggregator::AggregatorMessage, gossip_bridge::BridgeMetrics, price_fetcher::SourceBoard,
 };
 use quorate_protocol::{Address, Network};
 use quorate_supervisor::{Mailbox, Supervisor};
 use tokio::sync::watch;
 
 pub(crate) use self::{
+    ask::Bridge,
     limit::{Limiter, limited},
     live::{Live, Recent},
     places::Places,
@@ -67,9 +66,7 @@ pub(crate) struct Views {
     /// Tells the feeds' states.
     pub(crate) aggregator: Mailbox<AggregatorMessage>,
     /// Tells who is connected.
-    pub(crate) gossip_bridge: Mailbox<BridgeMessage>,
-    /// What it said last.
-    pub(crate) bridge_seen: nodes::BridgeSeen,
+    pub(crate) gossip_bridge: Bridge,
     /// How long things take.
     pub(crate) registry: Registry,
     /// The process's clock.

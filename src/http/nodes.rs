@@ -1,26 +1,16 @@
 //! `/api/v1/members`, `/api/v1/peers`, `/api/v1/actors`: who makes the records, as this node sees it now.
 
-use std::sync::Arc;
-
 use actix_web::{HttpResponse, web};
-use quorate_actors::gossip_bridge::{BridgeMessage, BridgeStatus, ConnectedPeer};
+use quorate_actors::gossip_bridge::ConnectedPeer;
 use quorate_protocol::{
     Instant,
     rounds::{FeedStatus, NodeStatus},
 };
 use serde::Serialize;
 use serde_json::Value;
-use tokio::{
-    sync::{Mutex, oneshot},
-    time::timeout,
-};
 use utoipa::ToSchema;
 
-use super::{
-    Views,
-    problem::Problem,
-    status::{PATIENCE, statuses},
-};
+use super::{Views, problem::Problem, status::statuses};
 use crate::config::members::Names;
 
 /// The members and the rule by which they agree.
@@ -134,7 +124,9 @@ pub(super) async fn peers(views: web::Data<Views>) -> Result<HttpResponse, Probl
         .next()
         .map(|first| first.nodes)
         .unwrap_or_default();
-    let bridge = bridge_status(&views)
+    let bridge = views
+        .gossip_bridge
+        .status(views.clock)
         .await
         .ok_or_else(|| silent("GossipBridge"))?;
     let (names, now) = (views.names.borrow().clone(), views.clock.now());
@@ -208,32 +200,6 @@ pub(super) async fn actors(views: web::Data<Views>) -> HttpResponse {
 
 async fn known(views: &Views) -> Result<Vec<FeedStatus>, Problem> {
     statuses(views).await.ok_or_else(|| silent("Aggregator"))
-}
-
-/// What the bridge said of itself last, and when; `None`: it did not answer.
-pub(crate) type BridgeSeen = Arc<Mutex<Option<(Instant, Option<BridgeStatus>)>>>;
-
-/// What the bridge says of itself, or `None` if it is not there to answer. It is asked once at a time and once a second: anybody may
-/// ask this node, and what it publishes goes through the same mailbox.
-pub(crate) async fn bridge_status(views: &Views) -> Option<BridgeStatus> {
-    let mut seen = views.bridge_seen.lock().await;
-    match &*seen {
-        Some((at, status)) if views.clock.now().since(*at) < PATIENCE => status.clone(),
-        _ => {
-            let status = ask_bridge(views).await;
-            *seen = Some((views.clock.now(), status.clone()));
-            status
-        }
-    }
-}
-
-async fn ask_bridge(views: &Views) -> Option<BridgeStatus> {
-    let (asker, answer) = oneshot::channel();
-    views
-        .gossip_bridge
-        .try_send(BridgeMessage::AskStatus(asker))
-        .ok()?;
-    timeout(PATIENCE, answer).await.ok()?.ok()
 }
 
 fn silent(actor: &str) -> Problem {

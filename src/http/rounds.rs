@@ -4,14 +4,13 @@ use actix_web::{HttpResponse, web};
 use quorate_actors::aggregator::AggregatorMessage;
 use quorate_protocol::{Address, Feed, KEPT_ROUNDS, RoundTrace, UnixMillis};
 use serde::{Deserialize, Serialize};
-use tokio::{sync::oneshot, time::timeout};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Views,
+    ask::ask,
     problem::Problem,
     query::{Asked, Given, Query},
-    status::PATIENCE,
 };
 use crate::{
     config::{members::Names, values::number},
@@ -168,12 +167,10 @@ pub(super) async fn rounds(
 
 /// The last rounds of a feed; `None`: the Aggregator does not answer.
 pub(crate) async fn traces(views: &Views, feed: &Feed) -> Option<Vec<RoundTrace>> {
-    let (asker, answer) = oneshot::channel();
-    views
-        .aggregator
-        .try_send(AggregatorMessage::AskRounds(feed.clone(), asker))
-        .ok()?;
-    timeout(PATIENCE, answer).await.ok()?.ok()
+    ask(&views.aggregator, |asker| {
+        AggregatorMessage::AskRounds(feed.clone(), asker)
+    })
+    .await
 }
 
 /// A round with the names of its nodes.

@@ -13,18 +13,16 @@ use quorate_actors::aggregator::AggregatorMessage;
 use quorate_protocol::{Address, Feed, Instant, UnixMillis, rounds::FeedStatus, scorecard::Heard};
 use quorate_store::{Range, Work};
 use serde::Serialize;
-use tokio::{
-    sync::{Mutex, oneshot},
-    time::timeout,
-};
+use tokio::sync::Mutex;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Reader, Views,
+    ask::ask,
     problem::Problem,
     query::{Asked, Given, Query},
     records::whole_ms,
-    status::{PATIENCE, statuses},
+    status::statuses,
 };
 use crate::{
     config::{members::Names, values::choice},
@@ -230,12 +228,10 @@ pub(crate) fn cards(
 
 /// What the Aggregator heard of a feed's windows in the last while, or since the start; `None`: it does not answer.
 pub(crate) async fn heard(views: &Views, feed: &Feed, period: Option<Duration>) -> Option<Heard> {
-    let (asker, answer) = oneshot::channel();
-    views
-        .aggregator
-        .try_send(AggregatorMessage::AskScorecard(feed.clone(), period, asker))
-        .ok()?;
-    timeout(PATIENCE, answer).await.ok()?.ok()
+    ask(&views.aggregator, |asker| {
+        AggregatorMessage::AskScorecard(feed.clone(), period, asker)
+    })
+    .await
 }
 
 /// What the database counted.

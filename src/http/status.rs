@@ -13,13 +13,9 @@ use quorate_protocol::{
     rounds::FeedStatus,
 };
 use serde_json::{Value, json};
-use tokio::{sync::oneshot, time::timeout};
 
-use super::Views;
+use super::{Views, ask::ask};
 use crate::{config::members::Names, names::Named, node::OPEN_AND_UNSEALED, show::rfc3339};
-
-/// The Aggregator answers within milliseconds, or it is being restarted.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Between two looks when nobody asks: how exact the times are since which conditions are as they are. Each wakes three threads.
 const LOOK: Duration = Duration::from_secs(10);
@@ -185,12 +181,7 @@ const WARNINGS: [(&str, &str); 4] = [
 ];
 
 pub(crate) async fn statuses(views: &Views) -> Option<Vec<FeedStatus>> {
-    let (asker, answer) = oneshot::channel();
-    views
-        .aggregator
-        .try_send(AggregatorMessage::AskStatus(asker))
-        .ok()?;
-    timeout(PATIENCE, answer).await.ok()?.ok()
+    ask(&views.aggregator, AggregatorMessage::AskStatus).await
 }
 
 #[cfg(test)]

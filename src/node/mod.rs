@@ -5,7 +5,7 @@ mod sealing;
 mod settings;
 mod wiring;
 
-use std::{collections::BTreeMap, error::Error, io, process::ExitCode, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, error::Error, io, process::ExitCode, thread, time::Duration};
 
 use prometheus::Registry;
 use quorate_actors::{
@@ -21,7 +21,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     config::{members::Names, node::NodeConfig},
-    http::{self, Limiter, Live, Reader, Rules, Views},
+    http::{self, Bridge, Limiter, Live, Reader, Rules, Views},
     logging,
 };
 
@@ -70,8 +70,7 @@ impl Node {
             network: self.network.clone(),
             supervisor: self.supervisor.clone(),
             aggregator: self.aggregator.clone(),
-            gossip_bridge: self.gossip_bridge.clone(),
-            bridge_seen: Arc::default(),
+            gossip_bridge: Bridge::new(self.gossip_bridge.clone()),
             registry: self.registry.clone(),
             clock: self.clock,
             bridge: self.bridge.clone(),

@@ -73,14 +73,11 @@ impl Probe<'_> {
                 alone.extend(some);
                 continue;
             };
-            for one in self.ask(url, some).await {
-                match &one.outcome {
-                    Err((_, error))
-                        if error.may_be_anothers() && refused.insert(self.spec.kind(), &one.feed) =>
-                    {
-                        alone.extend(some.iter().find(|feed| **feed == one.feed))
-                    }
-                    _ => probed.push(one),
+            for (feed, one) in some.iter().zip(self.ask(url, some).await) {
+                let may_be_anothers = matches!(&one.outcome, Err((_, error)) if error.may_be_anothers());
+                match may_be_anothers && refused.insert(self.spec.kind(), feed) {
+                    true => alone.push(feed),
+                    false => probed.push(one),
                 }
             }
         }

@@ -509,14 +509,30 @@ fn when_it_says_nothing_else_it_gives_a_sign_of_life_every_35_s_also_after_resta
 #[test]
 fn who_has_fallen_silent_is_forgotten_by_feeds_that_wait_for_nothing_too() {
     in_paused_time(async {
-        let bench = Bench::new();
+        let (eth, btc): (Feed, Feed) = (feed(), "BTC/USD".parse().unwrap());
+        let bench = Bench::of_feeds(&[eth.clone(), btc.clone()]);
         bench.window_opens_in(WINDOW).await;
+        bench
+            .answer(btc.clone(), Ok(Some(aged(anchor(), Duration::ZERO))))
+            .await;
         // Two of three: no price would help, so none is asked for.
         let [peer, _] = &bench.peers;
         bench.tell(AggregatorMessage::PeerUp(peer.address())).await;
-        assert_eq!(bench.status().await.live, 2);
-        bench.advance(ALIVE_FOR + 2 * HEARTBEAT_INTERVAL).await;
-        assert_eq!(bench.status().await.live, 1);
+        let live = async || {
+            let feeds = bench.statuses().await;
+            feeds.into_iter().find(|of| of.feed == btc).unwrap().live
+        };
+        assert_eq!(live().await, 2);
+        let silence = ALIVE_FOR + 2 * HEARTBEAT_INTERVAL;
+        for _ in 0..silence.as_secs() / 10 {
+            // Its words about another feed are signs of life: none is due.
+            let own = observation(&bench.me, "3000", bench.clock.unix_now());
+            bench
+                .tell(AggregatorMessage::OwnReport(sign(own, &bench.me, &[])))
+                .await;
+            bench.advance(10 * SECOND).await;
+        }
+        assert_eq!(live().await, 1);
     });
 }
 

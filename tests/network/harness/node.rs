@@ -32,6 +32,8 @@ pub(crate) struct ActorStatus {
     name: String,
     pub(crate) state: String,
     pub(crate) restarts: u64,
+    /// Messages that it has handled.
+    pub(crate) messages: u64,
 }
 
 /// Counts by name.
