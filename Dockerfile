@@ -13,7 +13,8 @@ ENV RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-re
 # Named, so that cargo builds macros and build scripts without these flags: a macro is a library.
 RUN rustc -vV | sed -n 's/^host: //p' >/target
 
-# The dependencies, with empty sources of ours and the benchmarks that manifests name: a layer that is built anew only when a manifest or Cargo.lock changes.
+# The dependencies, with empty sources of ours and the benchmarks that manifests name: a layer that is built anew only when a manifest
+# or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
 COPY actors/Cargo.toml actors/
 COPY prices/Cargo.toml prices/
